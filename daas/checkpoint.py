@@ -1,0 +1,70 @@
+"""Checkpoints as safetensors with a JSON header: written aside, then renamed; nothing is unpickled when one is read."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from daas.errors import BadInput
+
+_META = "daas"
+
+
+def save(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+    """Writes a checkpoint in one piece: aside, flushed to the disk, then renamed over an older one.
+
+    Args:
+        path: The file.
+        tensors: Named tensors on any device; shared storage is written once per name.
+        meta: JSON values that travel with them.
+
+    Raises:
+        BadInput: The disk is full or the folder cannot be written; an older checkpoint is still whole.
+    """
+    aside = path.with_name(path.name + ".part")
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    try:
+        save_file(plain, aside, {_META: json.dumps(meta, sort_keys=True)})
+        with aside.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except (OSError, SafetensorError) as error:
+        aside.unlink(missing_ok=True)
+        kept = "the previous checkpoint is untouched" if path.exists() else "there is no earlier one"
+        raise BadInput(f"{path} could not be written ({error}); {kept}. Free some space and resume.") from error
+
+
+def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Reads a checkpoint.
+
+    Args:
+        path: A file written by ``save``.
+
+    Returns:
+        The tensors, on the CPU, and the JSON values.
+
+    Raises:
+        BadInput: The file is missing, cut off, or was written by something else.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            if _META not in header:
+                raise BadInput(f"{path} is a safetensors file, but no checkpoint of daas. Name the right file.")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
+            meta: dict[str, Any] = json.loads(header[_META])
+    except FileNotFoundError as error:
+        raise BadInput(f"{path}: there is no such checkpoint.") from error
+    except (OSError, SafetensorError, json.JSONDecodeError) as error:
+        raise BadInput(
+            f"{path} is no whole checkpoint ({error}). It may have been cut off while it was copied: copy it again, or "
+            "start over in another folder."
+        ) from error
+    return tensors, meta

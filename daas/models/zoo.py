@@ -1,0 +1,139 @@
+"""From genotypes to timm entry points: those that the package ships, and those that a user registers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import timm
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from torch import nn
+
+from daas.errors import BadInput
+from daas.models.cell_net import CellNet, CellNetWithAux
+from daas.models.genotype import Genotype
+
+GenotypeLike = Genotype | Mapping[str, Any] | str | Path
+_Stem = Literal["cifar", "imagenet"]
+_SIZES: dict[_Stem, dict[str, int]] = {
+    "cifar": {"channels": 36, "layers": 20, "num_classes": 10},
+    "imagenet": {"channels": 48, "layers": 14, "num_classes": 1000},
+}
+_genotypes: dict[str, Genotype] = {}
+
+
+def _cfg(stem: _Stem) -> dict[str, Any]:
+    cifar = stem == "cifar"
+    return {
+        "num_classes": _SIZES[stem]["num_classes"],
+        "input_size": (3, 32, 32) if cifar else (3, 224, 224),
+        "pool_size": (8, 8) if cifar else (7, 7),
+        "crop_pct": 1.0 if cifar else 0.875,
+        "interpolation": "bicubic",
+        "mean": (0.4914, 0.4822, 0.4465) if cifar else IMAGENET_DEFAULT_MEAN,
+        "std": (0.2470, 0.2435, 0.2616) if cifar else IMAGENET_DEFAULT_STD,
+        "first_conv": "stem.conv" if cifar else "stem.stem0.0",
+        "classifier": "head.fc",
+        "license": "apache-2.0",
+    }
+
+
+default_cfgs: dict[str, Any] = generate_default_cfgs(
+    {"daas_cell_cifar.untrained": _cfg("cifar"), "daas_cell_imagenet.untrained": _cfg("imagenet")}
+)
+
+
+def find_genotype(genotype: GenotypeLike) -> Genotype:
+    """A genotype from what a user may pass.
+
+    Args:
+        genotype: A Genotype, its dict, the path of its file, or the name of a registered one.
+
+    Raises:
+        BadInput: No genotype, and neither a file nor a registered name.
+    """
+    if isinstance(genotype, Genotype):
+        return genotype
+    if isinstance(genotype, Mapping):
+        return Genotype.from_dict(genotype)
+    if str(genotype) in _genotypes:
+        return _genotypes[str(genotype)]
+    if Path(genotype).is_file():
+        return Genotype.load(genotype)
+    raise BadInput(
+        f"genotype {str(genotype)!r} is neither a file nor registered. Registered are {', '.join(sorted(_genotypes))}; "
+        "a search writes its own to genotype.json in its output folder."
+    )
+
+
+def list_genotypes() -> list[str]:
+    """Names of the registered genotypes."""
+    return sorted(_genotypes)
+
+
+def _create(variant: str, stem: _Stem, pretrained: bool, genotype: GenotypeLike, kwargs: dict[str, Any]) -> nn.Module:
+    aux_head = bool(kwargs.pop("aux_head", False))
+    arguments = {**_SIZES[stem], "stem": stem, "genotype": find_genotype(genotype), **kwargs}
+    model: nn.Module = build_model_with_cfg(
+        CellNetWithAux if aux_head else CellNet,
+        variant,
+        pretrained,
+        feature_cfg={"feature_cls": "hook", "no_rewrite": True},
+        **arguments,
+    )
+    return model
+
+
+@register_model
+def daas_cell_cifar(pretrained: bool = False, *, genotype: GenotypeLike = "darts_v2", **kwargs: Any) -> nn.Module:
+    """A cell network for small images: ``genotype`` (path, dict, Genotype or name), ``channels``, ``layers``, ``aux_head``."""
+    return _create("daas_cell_cifar", "cifar", pretrained, genotype, kwargs)
+
+
+@register_model
+def daas_cell_imagenet(pretrained: bool = False, *, genotype: GenotypeLike = "darts_v2", **kwargs: Any) -> nn.Module:
+    """A cell network for large images: ``genotype`` (path, dict, Genotype or name), ``channels``, ``layers``, ``aux_head``."""
+    return _create("daas_cell_imagenet", "imagenet", pretrained, genotype, kwargs)
+
+
+def register_genotype(genotype: Genotype, name: str | None = None) -> None:
+    """Makes ``<name>_cifar`` and ``<name>_imagenet`` timm models, and ``name`` a genotype that can be named.
+
+    Args:
+        genotype: The cells.
+        name: Letters, digits and underscores; the genotype's own name by default.
+
+    Raises:
+        BadInput: The name is taken (also by another timm model) or has other characters.
+    """
+    name = genotype.name if name is None else name
+    if not name.isidentifier() or not name.isascii():
+        raise BadInput(f"genotype name {name!r}: use letters, digits and underscores, and no digit first.")
+    stems: tuple[_Stem, ...] = ("cifar", "imagenet")
+    for taken in (name, *(f"{name}_{stem}" for stem in stems)):
+        if taken in _genotypes or timm.is_model(taken):
+            raise BadInput(f"genotype name {name!r}: {taken!r} is registered already; choose another name.")
+    _genotypes[name] = genotype
+    for stem in stems:
+        _register(f"{name}_{stem}", stem, name)
+
+
+def _register(model_name: str, stem: _Stem, genotype_name: str) -> None:
+    def entry(pretrained: bool = False, **kwargs: Any) -> nn.Module:
+        return _create(model_name, stem, pretrained, genotype_name, kwargs)
+
+    entry.__name__ = entry.__qualname__ = model_name
+    genotype = _genotypes[genotype_name]
+    entry.__doc__ = f"The {stem} network of the genotype {genotype_name} ({genotype.source})."
+    default_cfgs.update(generate_default_cfgs({f"{model_name}.untrained": _cfg(stem)}))
+    globals()[model_name] = entry  # timm lists the name in this module's __all__
+    register_model(entry)
+
+
+for _file in sorted(files("daas.models").joinpath("genotypes").iterdir(), key=lambda entry: entry.name):
+    if _file.name.endswith(".json"):
+        register_genotype(Genotype.from_dict(json.loads(_file.read_text(encoding="utf-8"))))

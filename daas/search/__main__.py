@@ -1,0 +1,44 @@
+"""``python -m daas.search``: exit code 0 when done, 2 for bad input, 130 when interrupted, 1 when it diverged."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from daas.errors import BadInput
+from daas.search.config import parse
+from daas.search.run import Diverged, Interrupted, search
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a search from the command line and says where its results are.
+
+    Args:
+        argv: Arguments; those of the process by default.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        config = parse(sys.argv[1:] if argv is None else argv)
+        report = search(config)
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except Diverged as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except Interrupted as stopped:
+        print(f"\n{stopped}", file=sys.stderr)
+        return 130
+    except KeyboardInterrupt:
+        print(
+            "\nStopped at once; go on from the last checkpoint, if there is one, with --resume auto.", file=sys.stderr
+        )
+        return 130
+    print(f"Done. Results in {config.out}; look at {report}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,2 @@
+def write_report(out, images=None):
+    return out / "report.html"

@@ -1,0 +1,104 @@
+"""The state of a search as named tensors: what a checkpoint holds, and how a run goes on from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from daas import checkpoint
+from daas.errors import BadInput
+from daas.search.config import NOT_PART_OF_THE_METHOD
+from daas.search.state import Search
+
+FORMAT = "daas-search-checkpoint/1"
+
+
+def save(path: Path, search: Search, totals: Tensor, progress: dict[str, Any], options: dict[str, Any]) -> None:
+    """Writes everything that the next iteration depends on.
+
+    Args:
+        path: The checkpoint file; an older one is replaced only when the new one is complete.
+        search: Weights, distributions and their optimisers.
+        totals: Sums of the running epoch's metrics.
+        progress: ``step`` (iterations done) and ``seconds``.
+        options: The run's options, compared when it is resumed.
+    """
+    tensors = {name: tensor.detach() for name, tensor in _tensors(search)} | {"totals": totals}
+    checkpoint.save(path, tensors, {"format": FORMAT, "progress": progress, "options": options})
+
+
+def restore(path: Path, search: Search, options: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
+    """Reads a checkpoint back into a freshly built search.
+
+    Returns:
+        The totals of the running epoch, and the progress.
+
+    Raises:
+        BadInput: The file is cut off, is of another kind, or belongs to a run with other options.
+    """
+    tensors, meta = checkpoint.load(path)
+    if meta.get("format") != FORMAT:
+        raise BadInput(f"{path} is no checkpoint of a search (format {meta.get('format')!r}, expected {FORMAT!r}).")
+    _same_options(path, meta["options"], options)
+    totals = tensors.pop("totals")
+    for module, prefix in _modules(search):
+        for name, parameter in module.named_parameters():
+            key = f"{prefix}.{name}"
+            if key not in tensors or tensors[key].shape != parameter.shape:
+                raise BadInput(f"{path} does not fit this search: {key} is missing or has another shape.")
+            with torch.no_grad():
+                parameter.copy_(tensors.pop(key))
+    for optimizer, module, prefix in _optimizers(search):
+        for name, parameter in module.named_parameters():
+            start = f"{prefix}.{name}."
+            slots = {key[len(start) :]: tensors.pop(key) for key in list(tensors) if key.startswith(start)}
+            if slots:
+                optimizer.state[parameter] = {
+                    slot: value if slot == "step" else torch.empty_like(parameter).copy_(value)
+                    for slot, value in slots.items()
+                }
+    if tensors:
+        raise BadInput(f"{path} holds values that this search does not have, for example {next(iter(tensors))}.")
+    return totals, meta["progress"]
+
+
+def _same_options(path: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
+    different = [
+        f"--{key.replace('_', '-')} was {then.get(key)} and is {value}"
+        for key, value in now.items()
+        if key not in NOT_PART_OF_THE_METHOD and then.get(key) != value
+    ]
+    if different:
+        raise BadInput(
+            f"{path} belongs to a run with other options: {'; '.join(different)}. Resume with the options of that run, "
+            "or start a new one with another --out."
+        )
+
+
+def _modules(search: Search) -> list[tuple[nn.Module, str]]:
+    pairs = [(search.network, "network"), (search.architecture, "architecture"), (search.augmentation, "augmentation")]
+    return [(module, prefix) for module, prefix in pairs if module is not None]
+
+
+def _optimizers(search: Search) -> list[tuple[torch.optim.Optimizer, nn.Module, str]]:
+    found: list[tuple[torch.optim.Optimizer, nn.Module, str]] = [(search.weights, search.network, "sgd")]
+    if search.architecture is not None and search.architecture_optimizer is not None:
+        found.append((search.architecture_optimizer, search.architecture, "adam.architecture"))
+    if search.augmentation is not None and search.augmentation_optimizer is not None:
+        found.append((search.augmentation_optimizer, search.augmentation, "adam.augmentation"))
+    return found
+
+
+def _tensors(search: Search) -> Iterator[tuple[str, Tensor]]:
+    for module, prefix in _modules(search):
+        for name, parameter in module.named_parameters():
+            yield f"{prefix}.{name}", parameter
+    for optimizer, module, prefix in _optimizers(search):
+        for name, parameter in module.named_parameters():
+            for slot, value in optimizer.state.get(parameter, {}).items():
+                if value is not None:
+                    yield f"{prefix}.{name}.{slot}", value

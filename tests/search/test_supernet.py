@@ -1,0 +1,97 @@
+"""Only the sampled path runs, only its weights are active; gates carry the exact gradient of a scaled edge."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from daas.search.architecture import Architecture, ArchitectureDistribution
+from daas.search.supernet import FixedNetwork, SuperNet, gated_primitive
+
+
+@pytest.fixture(scope="module")
+def parts() -> tuple[SuperNet, Architecture, torch.Tensor]:
+    torch.manual_seed(0)
+    network = SuperNet(5, channels=4, layers=4)
+    z = ArchitectureDistribution(generator=torch.Generator().manual_seed(1)).sample(torch.Generator().manual_seed(2), 1)
+    return network, z, torch.randn(3, 3, 16, 16)
+
+
+def test_exactly_the_active_parameters_receive_a_gradient(parts: tuple[SuperNet, Architecture, torch.Tensor]) -> None:
+    network, z, x = parts
+    network(x, z).sum().backward()
+    touched = {name for name, parameter in network.named_parameters() if parameter.grad is not None}
+    network.zero_grad(set_to_none=True)
+    assert touched == set(network.active(z))
+    assert len(touched) < 0.2 * len(list(network.parameters()))
+
+
+def test_modules_outside_the_path_do_not_run(parts: tuple[SuperNet, Architecture, torch.Tensor]) -> None:
+    network, z, x = parts
+    ran: list[nn.Module] = []
+    hooks = [
+        primitive.register_forward_hook(lambda module, *_: ran.append(module))
+        for cell in network.cells
+        for edge in cell.edges
+        for primitive in edge
+    ]
+    network(x, z)
+    for hook in hooks:
+        hook.remove()
+    assert len(ran) == len(network.cells) * 8
+
+
+def test_gates_of_one_change_nothing_and_carry_gradient(parts: tuple[SuperNet, Architecture, torch.Tensor]) -> None:
+    network, z, x = parts
+    torch.testing.assert_close(network(x, z, gated=True), network(x, z), rtol=1e-5, atol=1e-5)
+    gradient = torch.autograd.grad(network(x, z, gated=True)[:, 0].sum(), z.gates, retain_graph=True)[0]
+    sampled = torch.zeros(2, 14, dtype=torch.bool)
+    for cell in range(2):
+        sampled[cell, list(z.edges[cell])] = True
+    assert (gradient[sampled] != 0).all()
+    assert (gradient[~sampled] == 0).all()
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_gate_gradients_against_finite_differences(memory_format: torch.memory_format) -> None:
+    """d loss / d gate of every sampled edge by central differences, in float64."""
+    torch.manual_seed(0)
+    network = SuperNet(5, channels=2, layers=3).double().to(memory_format=memory_format)
+    made = ArchitectureDistribution(generator=torch.Generator().manual_seed(1)).double()
+    z = made.sample(torch.Generator().manual_seed(8), 1.0)
+    x = torch.randn(4, 3, 8, 8, dtype=torch.float64).contiguous(memory_format=memory_format)
+
+    def loss(gates: torch.Tensor) -> torch.Tensor:
+        return network(x, Architecture(z.operations, z.edges, gates), gated=True).square().sum()
+
+    gates = torch.ones(2, 14, dtype=torch.float64, requires_grad=True)
+    analytic = torch.autograd.grad(loss(gates), gates)[0]
+    step = 1e-5
+    with torch.no_grad():
+        for cell in range(2):
+            for edge in z.edges[cell]:
+                unit = torch.zeros(2, 14, dtype=torch.float64)
+                unit[cell, edge] = step
+                numeric = (loss(gates + unit) - loss(gates - unit)) / (2 * step)
+                torch.testing.assert_close(analytic[cell, edge], numeric, rtol=1e-4, atol=1e-6)
+
+
+def test_a_gated_primitive_is_the_primitive_times_the_gate(parts: tuple[SuperNet, Architecture, torch.Tensor]) -> None:
+    network, _, _ = parts
+    x = torch.randn(3, 4, 8, 8)
+    gate = torch.tensor(0.3)
+    for primitive in network.cells[0].edges[0]:
+        torch.testing.assert_close(gated_primitive(primitive, x, gate), 0.3 * primitive(x), rtol=1e-4, atol=1e-5)
+
+
+def test_the_network_keeps_no_trace_of_a_pass(parts: tuple[SuperNet, Architecture, torch.Tensor]) -> None:
+    network, _, _ = parts
+    assert not list(network.buffers())
+    fixed = FixedNetwork(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.LazyLinear(2)))
+    assert not list(fixed.buffers())
+
+
+def test_a_supernet_needs_a_path() -> None:
+    with pytest.raises(ValueError, match="sampled path"):
+        SuperNet(2, channels=2, layers=3)(torch.zeros(2, 3, 8, 8), None)
