@@ -1,0 +1,13 @@
+"""Networks and the augmentation they should be trained with, searched together: timm models and batched transforms.
+
+``import daas`` registers every model of the package with timm.
+"""
+
+from __future__ import annotations
+
+from daas.augment import DAASPolicy, Policy, list_policies
+from daas.errors import BadInput
+from daas.models import Genotype, register_genotype
+
+__all__ = ["BadInput", "DAASPolicy", "Genotype", "Policy", "list_policies", "register_genotype"]
+__version__ = "0.1.0"

@@ -1,0 +1,110 @@
+"""Batches that are addressed by step, the split in halves, and what happens to every training batch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from daas.data.images import ImageData
+from daas.errors import BadInput
+from daas.seeds import generator
+
+_STATS_IMAGES = 10_000
+
+
+class BatchStream:
+    """An endless stream of shuffled batches without state: a step's batch depends on nothing but (seed, step).
+
+    Each epoch is a fresh permutation; an incomplete last batch is left out.
+
+    Args:
+        data: The images.
+        batch_size: Images per batch.
+        seed: Of the permutations.
+
+    Raises:
+        BadInput: Fewer images than a batch holds.
+    """
+
+    def __init__(self, data: ImageData, batch_size: int, seed: int) -> None:
+        if len(data) < batch_size:
+            raise BadInput(
+                f"{data.name} gives {len(data)} images here, fewer than one batch of {batch_size}. Use a smaller "
+                "--batch-size, or more images."
+            )
+        self.data = data
+        self.batch_size = batch_size
+        self.seed = seed
+        self.steps_per_epoch = len(data) // batch_size
+        self._epoch = -1
+        self._order = torch.empty(0, dtype=torch.int64)
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """The batch of a step: images [B, 3, S, S] uint8 and labels [B] int64."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._order = torch.randperm(len(self.data), generator=generator(self.seed, epoch))
+        chosen = self._order[position * self.batch_size : (position + 1) * self.batch_size]
+        return self.data.fetch(chosen), self.data.labels[chosen]
+
+
+def stratified_halves(labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """Splits images in two halves in which every class has the same share, up to one image.
+
+    Args:
+        labels: [N] int64.
+        seed: Of the choice.
+
+    Returns:
+        Indices of the training and of the validation half, each sorted.
+    """
+    order = torch.randperm(len(labels), generator=generator(seed, 0))
+    first, second = [], []
+    for position, label in enumerate(labels.unique().tolist()):
+        members = order[labels[order] == label]
+        half = (len(members) + position % 2) // 2  # odd classes round up and down in turn
+        first.append(members[:half])
+        second.append(members[half:])
+    return torch.cat(first).sort().values, torch.cat(second).sort().values
+
+
+def channel_stats(data: ImageData) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Mean and standard deviation per channel, as shares of the full range, over at most 10,000 evenly chosen images."""
+    chosen = torch.linspace(0, len(data) - 1, min(len(data), _STATS_IMAGES)).round().long()
+    total, squares, count = torch.zeros(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64), 0
+    for part in chosen.split(512):
+        pixels = data.fetch(part).double() / 255.0
+        total += pixels.sum((0, 2, 3))
+        squares += pixels.square().sum((0, 2, 3))
+        count += pixels[:, 0].numel()
+    mean = total / count
+    std = (squares / count - mean.square()).clamp_min(1e-8).sqrt()
+    return (float(mean[0]), float(mean[1]), float(mean[2])), (float(std[0]), float(std[1]), float(std[2]))
+
+
+def crop_flip(images: Tensor, generator: torch.Generator, padding: int, hflip: float) -> Tensor:
+    """Random crop after zero padding, and horizontal flip, each image its own.
+
+    Args:
+        images: [B, 3, H, W] uint8.
+        generator: A CPU generator.
+        padding: Pixels added on each side before a crop of the original size; 0 for none.
+        hflip: Probability of a flip.
+
+    Returns:
+        [B, 3, H, W] uint8.
+    """
+    count, channels, height, width = images.shape
+    offset = torch.randint(2 * padding + 1, (2, count, 1), generator=generator)
+    flipped = torch.rand(count, 1, generator=generator) < hflip
+    if padding == 0 and hflip == 0:
+        return images
+    columns = torch.arange(width).expand(count, width)
+    x = offset[0] - padding + torch.where(flipped, width - 1 - columns, columns)
+    y = offset[1] - padding + torch.arange(height)
+    inside = ((y >= 0) & (y < height)).unsqueeze(2) & ((x >= 0) & (x < width)).unsqueeze(1)
+    index = y.clamp(0, height - 1).unsqueeze(2) * width + x.clamp(0, width - 1).unsqueeze(1)
+    index, inside = index.to(images.device), inside.to(images.device)
+    moved = images.flatten(2).gather(2, index.view(count, 1, -1).expand(-1, channels, -1)).view_as(images)
+    return torch.where(inside.unsqueeze(1), moved, torch.zeros((), dtype=images.dtype, device=images.device))
