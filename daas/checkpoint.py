@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from daas.errors import BadInput
 
@@ -68,3 +69,38 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             "start over in another folder."
         ) from error
     return tensors, meta
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer, module: nn.Module, prefix: str) -> Iterator[tuple[str, Tensor]]:
+    """The optimizer's state of every parameter that it has moved, as ``prefix.parameter.slot`` tensors.
+
+    Args:
+        optimizer: Its state per parameter is tensors and numbers.
+        module: Whose parameters it moves; gives them names.
+        prefix: Keeps several optimizers apart.
+    """
+    for name, parameter in module.named_parameters():
+        for slot, value in optimizer.state.get(parameter, {}).items():
+            if isinstance(value, Tensor):
+                yield f"{prefix}.{name}.{slot}", value
+            elif isinstance(value, (int, float)):
+                yield f"{prefix}.{name}.{slot}#number", torch.tensor(value)
+
+
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, module: nn.Module, prefix: str, tensors: dict[str, Tensor]
+) -> None:
+    """The inverse of ``optimizer_tensors``; takes what it reads out of ``tensors``."""
+    for name, parameter in module.named_parameters():
+        start = f"{prefix}.{name}."
+        state: dict[str, Any] = {}
+        for key in [key for key in tensors if key.startswith(start)]:
+            slot, value = key[len(start) :], tensors.pop(key)
+            if slot.endswith("#number"):
+                state[slot.removesuffix("#number")] = value.item()
+            elif value.shape == parameter.shape:
+                state[slot] = torch.empty_like(parameter).copy_(value)
+            else:
+                state[slot] = value
+        if state:
+            optimizer.state[parameter] = state

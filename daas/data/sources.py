@@ -19,6 +19,7 @@ from daas.data.images import DiskImages, ImageData, MemoryImages, fitted
 from daas.errors import BadInput
 
 _EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+_SPLIT_FOLDERS = frozenset({"train", "training", "val", "validation", "valid", "test"})
 _SPLITS = {
     "train": ("train", "training"),
     "val": ("val", "validation", "valid", "test"),
@@ -55,7 +56,8 @@ def load_images(
             ``data_dir`` alone.
         data_dir: A folder of class folders or a ``.tar`` of one, possibly below ``train`` and ``val`` (or ``test``)
             folders; for a named data set the place where it is stored.
-        split: ``train``, ``val`` or ``test``. Images without such folders are the same for every split.
+        split: ``train``, ``val`` or ``test``: the folder of that name where there are such folders, and only ``train``
+            where there are none.
         image_size: Side in pixels; by default 32 where the median image is at most 40 pixels wide, otherwise 64.
         skip_bad_images: Leave out and count images that cannot be read.
         workers: Threads that decode; 0 for one.
@@ -101,8 +103,8 @@ def _decoded(source: _Source, image_size: int | None, skip: bool, threads: int) 
         except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             if not skip:
                 raise BadInput(
-                    f"{source.describe(index)} cannot be read as an image ({error}). Remove or repair it, or leave such "
-                    "images out with --skip-bad-images."
+                    f"{source.describe(index)} cannot be read as an image ({error}). Remove or repair it, or leave "
+                    "such images out with --skip-bad-images."
                 ) from error
             good[index] = False
 
@@ -161,8 +163,9 @@ def _timm_source(dataset: str, data_dir: Path | str | None, split: str) -> _Sour
         labels = [int(label) for label in _labels_of(found)]
     except (AssertionError, AttributeError, ImportError, KeyError, OSError, RuntimeError, ValueError) as error:
         raise BadInput(
-            f"--dataset {dataset} (split {split}, stored in {root}) could not be opened: {error or type(error).__name__}. "
-            "Known forms are digits, torch/cifar10, torch/cifar100, hfds/..., wds/...; for a folder use --data-dir alone."
+            f"--dataset {dataset} (split {split}, stored in {root}) could not be opened: "
+            f"{error or type(error).__name__}. Known forms are digits, torch/cifar10, torch/cifar100, hfds/..., wds/...; "
+            "for a folder use --data-dir alone."
         ) from error
     names = getattr(found, "classes", None) or [str(label) for label in range(max(labels) + 1)]
 
@@ -186,10 +189,8 @@ def _labels_of(found: Any) -> Sequence[int]:
 def _folder_source(root: Path, split: str) -> _Source:
     if not root.is_dir():
         raise BadInput(f"{root}: there is no such folder. It must hold one folder per class, with the images inside.")
-    for name in _SPLITS[split]:
-        if (root / name).is_dir() and any((root / other).is_dir() for other in ("train", "training", "val", "test")):
-            root = root / name
-            break
+    folder = _split_folder(str(root), {path.name for path in root.iterdir() if path.is_dir()}, split)
+    root = root / folder
     files = sorted(
         path for path in root.rglob("*") if path.suffix.lower() in _EXTENSIONS and len(path.relative_to(root).parts) > 1
     )
@@ -215,11 +216,9 @@ def _tar_source(path: Path, split: str) -> _Source:
         raise BadInput(f"{path} is no whole .tar archive ({error}).") from error
     spans = [(PurePosixPath(m.name), m.offset_data, m.size) for m in members]
     spans = [span for span in spans if span[0].suffix.lower() in _EXTENSIONS]
-    roots = {span[0].parts[0] for span in spans}
-    for name in _SPLITS[split]:
-        if name in roots and roots & {"train", "training", "val", "test"}:
-            spans = [(PurePosixPath(*p.parts[1:]), o, s) for p, o, s in spans if p.parts[0] == name]
-            break
+    folder = _split_folder(str(path), {span[0].parts[0] for span in spans}, split)
+    if folder:
+        spans = [(PurePosixPath(*p.parts[1:]), o, s) for p, o, s in spans if p.parts[0] == folder]
     spans = sorted((span for span in spans if len(span[0].parts) > 1), key=lambda span: str(span[0]))
     names = _class_names(str(path), [span[0].parts[0] for span in spans])
     number = {name: index for index, name in enumerate(names)}
@@ -234,6 +233,21 @@ def _tar_source(path: Path, split: str) -> _Source:
 
     labels = [number[span[0].parts[0]] for span in spans]
     return _Source(path.name, read, labels, names, lambda index: f"{spans[index][0]} in {path}")
+
+
+def _split_folder(where: str, folders: set[str], split: str) -> str:
+    """The folder of a split, or an empty name where the images are not divided into splits."""
+    if not folders or not folders <= _SPLIT_FOLDERS:
+        if split != "train":
+            raise BadInput(
+                f"{where} has no folder for the {split} split. Put the images into train/CLASS/ and val/CLASS/, or name "
+                "validation images with --val-dir."
+            )
+        return ""
+    for name in _SPLITS[split]:
+        if name in folders:
+            return name
+    raise BadInput(f"{where} has the splits {', '.join(sorted(folders))}, and none of {', '.join(_SPLITS[split])}.")
 
 
 def _class_names(where: str, folders: Sequence[str]) -> tuple[str, ...]:

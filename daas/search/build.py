@@ -72,7 +72,6 @@ def build_data(config: SearchConfig) -> SearchData:
         train = images
         val = load_images(
             data_dir=config.val_dir,
-            split="val",
             image_size=images.image_size,
             skip_bad_images=config.skip_bad_images,
             workers=config.workers,

@@ -53,14 +53,7 @@ def restore(path: Path, search: Search, options: dict[str, Any]) -> tuple[Tensor
             with torch.no_grad():
                 parameter.copy_(tensors.pop(key))
     for optimizer, module, prefix in _optimizers(search):
-        for name, parameter in module.named_parameters():
-            start = f"{prefix}.{name}."
-            slots = {key[len(start) :]: tensors.pop(key) for key in list(tensors) if key.startswith(start)}
-            if slots:
-                optimizer.state[parameter] = {
-                    slot: value if slot == "step" else torch.empty_like(parameter).copy_(value)
-                    for slot, value in slots.items()
-                }
+        checkpoint.restore_optimizer(optimizer, module, prefix, tensors)
     if tensors:
         raise BadInput(f"{path} holds values that this search does not have, for example {next(iter(tensors))}.")
     return totals, meta["progress"]
@@ -98,7 +91,4 @@ def _tensors(search: Search) -> Iterator[tuple[str, Tensor]]:
         for name, parameter in module.named_parameters():
             yield f"{prefix}.{name}", parameter
     for optimizer, module, prefix in _optimizers(search):
-        for name, parameter in module.named_parameters():
-            for slot, value in optimizer.state.get(parameter, {}).items():
-                if value is not None:
-                    yield f"{prefix}.{name}.{slot}", value
+        yield from checkpoint.optimizer_tensors(optimizer, module, prefix)

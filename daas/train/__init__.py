@@ -1,0 +1,8 @@
+"""Training of any timm model under a searched policy: ``python -m daas.train`` and ``train`` for programs."""
+
+from __future__ import annotations
+
+from daas.train.options import TrainOptions, parse
+from daas.train.run import train
+
+__all__ = ["TrainOptions", "parse", "train"]

@@ -1,0 +1,40 @@
+"""``python -m daas.train``: exit code 0 when done, 1 when the loss diverged, 2 for bad input, 130 when interrupted."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from daas.errors import BadInput
+from daas.train.options import parse
+from daas.train.run import train
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Trains from the command line.
+
+    Args:
+        argv: Arguments; those of the process by default.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        options = parse(sys.argv[1:] if argv is None else argv)
+        result = train(options)
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except FloatingPointError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped. Go on from the last finished epoch with the same command and --resume auto.", file=sys.stderr)
+        return 130
+    if not options.validate:
+        print(f"Done: top-1 {result['top1']:.2f}% (best {result['best_top1']:.2f}%). Results in {result['output']}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
