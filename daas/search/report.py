@@ -1,2 +1,200 @@
-def write_report(out, images=None):
-    return out / "report.html"
+"""report.html: one self-contained page about a search, made from the files of its folder."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import torch
+from markupsafe import Markup
+from torch import Tensor
+
+from daas.augment import DAASPolicy, Policy
+from daas.augment.space import INDEX, OPERATION_NAMES, OPERATIONS
+from daas.errors import BadInput
+from daas.models.drawing import cell_svg
+from daas.models.genotype import Genotype
+from daas.search import plots
+from daas.search.architecture import cell_edges
+
+_ROWS = 5  # draws of the policy in the grid of images
+
+
+def write_report(out: Path, images: Tensor | None = None) -> Path:
+    """Writes report.html from genotype.json, policy.json, summary.json and metrics.jsonl.
+
+    Args:
+        out: The run folder; genotype or policy may be missing, when only the other was searched.
+        images: [B, 3, S, S] uint8, a few of the user's own images, shown with and without the policy.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        BadInput: The folder holds no finished search.
+    """
+    if not (out / "summary.json").is_file() or not (out / "metrics.jsonl").is_file():
+        raise BadInput(f"{out} holds no finished search: summary.json or metrics.jsonl is missing.")
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    lines = [json.loads(text) for text in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    genotype = Genotype.load(out / "genotype.json") if (out / "genotype.json").exists() else None
+    policy = Policy.load(out / "policy.json") if (out / "policy.json").exists() else None
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    template = environment.from_string(
+        files("daas.search").joinpath("templates", "report.html").read_text(encoding="utf-8")
+    )
+    page = template.render(
+        summary=summary,
+        figures=_figures(summary),
+        curves=Markup(plots.curves(lines)),
+        entropies=Markup(plots.entropies(lines)) if lines[-1]["entropy"] else "",
+        architecture=None if genotype is None else _architecture(genotype, lines, summary),
+        policy=None if policy is None else _policy(policy, lines, images),
+        commands=_commands(out, summary, genotype is not None, policy is not None),
+    )
+    path = out / "report.html"
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def _figures(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    minutes, seconds = divmod(round(summary["seconds"]), 60)
+    figures = [
+        ("iterations", f"{summary['steps']}"),
+        ("time", f"{minutes} min {seconds} s"),
+        ("validation accuracy", f"{summary['val_accuracy']:.1f}%"),
+        ("validation loss", f"{summary['val_loss']:.3f}"),
+    ]
+    if "skip_share" in summary:
+        figures.append(("skip connections", f"{summary['skip_share']:.0%}"))
+    return figures
+
+
+def _architecture(genotype: Genotype, lines: list[dict[str, Any]], summary: dict[str, Any]) -> dict[str, Any]:
+    """Drawings of both cells, and how sure the search was of each edge and operation."""
+    edges = [f"{source} to {node}" for source, node in cell_edges(len(genotype.normal))]
+    maps = {}
+    for cell in ("normal", "reduce"):
+        alpha, beta = lines[-1]["alpha"][cell], lines[-1]["beta"][cell]
+        over_time = [[line["beta"][cell][edge] for line in lines] for edge in range(len(edges))]
+        maps[cell] = (
+            Markup(plots.heat_map(alpha, edges, summary["primitives"], f"{cell}: operations (alpha)", (4.6, 3.8))),
+            Markup(
+                plots.heat_map(
+                    over_time,
+                    [f"{name} ({p:.2f})" for name, p in zip(edges, beta, strict=True)],
+                    _epochs(lines),
+                    f"{cell}: edges (beta) over the epochs",
+                    (4.6, 3.8),
+                )  # fmt: skip
+            ),
+        )
+    return {
+        "normal": Markup(cell_svg(genotype, "normal")), "reduce": Markup(cell_svg(genotype, "reduce")), "maps": maps,
+    }  # fmt: skip
+
+
+def _epochs(lines: list[dict[str, Any]]) -> list[str]:
+    every = max(1, len(lines) // 10)
+    return [str(line["epoch"]) if index % every == 0 else "" for index, line in enumerate(lines)]
+
+
+def _policy(policy: Policy, lines: list[dict[str, Any]], images: Tensor | None) -> dict[str, Any]:
+    """The policy as a map, as bars, in words, and on the user's own images."""
+    total = sum(sub.weight for sub in policy.sub_policies)
+    weights = torch.zeros(len(OPERATIONS), len(OPERATIONS), dtype=torch.float64)
+    for sub in policy.sub_policies:
+        if len(sub.ops) == 2:
+            weights[INDEX[sub.ops[0].op], INDEX[sub.ops[1].op]] += sub.weight / total
+    share = policy.operation_share()
+    best = sorted(policy.sub_policies, key=lambda sub: -sub.weight)[:10]
+    start = 2 * 0.5 / len(OPERATIONS)
+    return {
+        "map": Markup(
+            plots.heat_map(weights, OPERATION_NAMES, OPERATION_NAMES, "weight of (first, second)", (5.6, 4.6))
+        ),
+        "shares": Markup(plots.shares(lines)) if "operation_share" in lines[-1] else "",
+        "bars": [(name, share[name], 100 * share[name] / max(*share.values(), start)) for name in _by_value(share)],
+        "start": start,
+        "best": [
+            (f"{100 * sub.weight / total:.2f}%", [_words(op.op, op.prob, op.value) for op in sub.ops]) for sub in best
+        ],
+        "grid": [] if images is None else _grid(policy, images),
+    }
+
+
+def _by_value(values: dict[str, float]) -> list[str]:
+    return sorted(values, key=lambda name: -values[name])
+
+
+def _words(op: str, prob: float, value: float | None) -> str:
+    operation = OPERATIONS[INDEX[op]]
+    strength = "" if value is None else f" {value:.3g} {operation.unit}"
+    sign = ", either direction" if operation.signed else ""
+    return f"{op}{strength}{sign} with probability {prob:.2f}"
+
+
+def _grid(policy: Policy, images: Tensor) -> list[list[tuple[str, str]]]:
+    """Rows of (picture, caption): the images as they are, then under draws of the policy."""
+    transform = DAASPolicy(policy)
+    random = torch.Generator().manual_seed(0)
+    rows = [[(plots.picture(image), "original") for image in images]]
+    for _ in range(_ROWS):
+        draw = transform.sample(len(images), random)
+        changed = transform.apply(images, draw)
+        rows.append(
+            [(plots.picture(changed[i]), ", ".join(draw.describe(i)) or "unchanged") for i in range(len(images))]
+        )
+    return rows
+
+
+def _commands(out: Path, summary: dict[str, Any], genotype: bool, policy: bool) -> dict[str, str]:
+    """What to type to train the result, and what to write to use it."""
+    options, data = summary["options"], summary["data"]
+    words = ["python", "-m", "daas.train"]
+    for option in ("dataset", "data_dir", "val_dir"):
+        if options.get(option):
+            words += ["--" + option.replace("_", "-"), str(options[option])]
+    if genotype:
+        words += ["--model", "daas_cell_cifar", "--model-kwargs", f"genotype={out / 'genotype.json'}"]
+    elif options.get("model"):
+        words += ["--model", str(options["model"])]
+    if policy:
+        words += ["--aa", f"daas:{out / 'policy.json'}"]
+    words += ["--img-size", str(data["image_size"])]
+    for name in ("mean", "std"):
+        words += [f"--{name}", *(f"{value:.4f}" for value in data[name])]
+    if options.get("dataset") == "digits":
+        words += ["--val-split", "test", "--hflip", "0"]
+    python = ["import daas, timm"]
+    if genotype:
+        python.append(
+            f'model = timm.create_model("daas_cell_cifar", genotype={str(out / "genotype.json")!r}, '
+            f"num_classes={len(data['class_names'])})"
+        )
+    if policy:
+        python.append(f"policy = daas.DAASPolicy.load({str(out / 'policy.json')!r})")
+        python.append("images = policy(images)  # [B, 3, H, W], uint8 or float in [0, 1]")
+    return {"train": shlex.join(words), "python": "\n".join(python)}
+
+
+def main() -> int:
+    """``python -m daas.search.report RUN``: writes the page again (without the pictures of the images)."""
+    if len(sys.argv) != 2:
+        print("usage: python -m daas.search.report RUN", file=sys.stderr)
+        return 2
+    try:
+        print(write_report(Path(sys.argv[1])))
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
