@@ -152,8 +152,8 @@ def _checkpoint_to_resume(config: SearchConfig) -> Path | None:
         return config.out / CHECKPOINT
     if present:
         raise BadInput(
-            f"--out {config.out} holds another run ({', '.join(present)}), and nothing is written over. Go on with it by "
-            "--resume auto, or choose another folder."
+            f"--out {config.out} holds another run ({', '.join(present)}), and nothing is written over. Go on with it "
+            "by --resume auto, or choose another folder."
         )
     return None
 
@@ -212,18 +212,28 @@ def _advance(run: Run) -> None:
     eta = run.plan.eta(run.step)
     for group in run.search.weights.param_groups:
         group["lr"] = eta
-    result = iteration(
-        run.search,
-        run.data.train_batch(run.step, run.device),
-        run.data.val_batch(run.step, run.device),
-        run.step,
-        eta,
-        run.plan.temperature(run.step),
-        run.plan.joint(run.step),
-    )
+    try:
+        result = iteration(
+            run.search,
+            run.data.train_batch(run.step, run.device),
+            run.data.val_batch(run.step, run.device),
+            run.step,
+            eta,
+            run.plan.temperature(run.step),
+            run.plan.joint(run.step),
+        )
+    except FloatingPointError as error:
+        raise _diverged(run, str(error)) from error
     run.totals[:4] += result.means()
     run.totals[4] += 1
     run.step += 1
+
+
+def _diverged(run: Run, what: str) -> Diverged:
+    return Diverged(
+        f"Stopped at iteration {run.step + 1} of {run.plan.last_step}: {what}. The last checkpoint in {run.config.out} is "
+        f"from before; try a smaller --lr (it is {run.config.lr}) in a new --out."
+    )
 
 
 def _show(run: Run, bar: tqdm[Any]) -> None:
@@ -239,10 +249,7 @@ def _end_epoch(run: Run) -> None:
     train_loss, train_correct, val_loss, val_correct = (run.totals[:4] / run.totals[4]).tolist()
     last = run.step - 1
     if not all(math.isfinite(value) for value in (train_loss, val_loss)):
-        raise Diverged(
-            f"The loss is no longer a number (iteration {run.step}, epoch {run.plan.epoch(last) + 1}). The last checkpoint "
-            f"in {run.config.out} is from before; try a smaller --lr (it is {run.config.lr}) in a new --out."
-        )
+        raise _diverged(run, "the loss is no longer a number")
     line = {
         "epoch": run.plan.epoch(last) + 1,
         "phase": "joint" if run.plan.joint(last) or run.plan.epoch(last) >= run.config.warmup_epochs else "warm-up",

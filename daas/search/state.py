@@ -114,7 +114,13 @@ class Gradients:
             into[parameter] = into[parameter] + part if parameter in into else part
 
     def descend(self) -> None:
-        """Step 2 and 3 of Algorithm 1: one step of each optimiser along its gradient."""
+        """Step 2 and 3 of Algorithm 1: one step of each optimiser along its gradient.
+
+        Raises:
+            FloatingPointError: A gradient of alpha, beta or gamma is infinite or not a number; nothing has moved.
+        """
+        if not all(bool(gradient.isfinite().all()) for gradient in (*self.architecture.values(), *self.gamma.values())):
+            raise FloatingPointError("a gradient of the search parameters is infinite or not a number")
         if self.search.clip_grad and self.theta:
             norm = torch.stack(torch._foreach_norm(list(self.theta.values()))).norm()
             scale = (self.search.clip_grad / (norm + 1e-6)).clamp(max=1.0)

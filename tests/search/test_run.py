@@ -1,0 +1,173 @@
+"""A whole search: its outputs, its exit codes, and that a killed and resumed run equals an uninterrupted one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from daas.augment import Policy
+from daas.models import Genotype
+from daas.search.__main__ import main
+from tests.conftest import SHORT_SEARCH
+
+Run = Callable[..., tuple[int, Path]]
+FILES = {"genotype.json", "policy.json", "summary.json", "metrics.jsonl", "report.html", "checkpoint.safetensors"}
+
+
+def artefacts(folder: Path) -> tuple[bytes, bytes]:
+    return (folder / "genotype.json").read_bytes(), (folder / "policy.json").read_bytes()
+
+
+def test_a_search_writes_everything(run_search: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out = run_search()
+    assert code == 0
+    assert {path.name for path in out.iterdir()} == FILES
+    assert len(Genotype.load(out / "genotype.json").normal) == 2
+    assert len(Policy.load(out / "policy.json").sub_policies) == 225
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [line["phase"] for line in lines] == ["warm-up", "joint", "joint"]
+    assert [line["step"] for line in lines] == [3, 6, 9]
+    assert lines[0]["operation_share"]["Rotate"] == pytest.approx(2 * 0.5 / 15)
+    assert lines[2]["operation_share"]["Rotate"] != pytest.approx(2 * 0.5 / 15, rel=1e-6)
+    summary = json.loads((out / "summary.json").read_text())
+    for key in ("seed", "options", "steps", "seconds", "skip_share", "entropy", "operation_share", "val_accuracy"):
+        assert key in summary
+    assert summary["steps"] == 9
+    assert len(summary["operation_share"]) == 15
+    assert summary["data"]["train_images"] + summary["data"]["val_images"] == 1297
+    assert "Done" in capsys.readouterr().out
+
+
+def test_the_seed_decides_the_result(run_search: Run) -> None:
+    results = [artefacts(run_search("--seed", seed, out=f"{k}")[1]) for k, seed in enumerate(("3", "3", "4"))]
+    assert results[0] == results[1]
+    assert results[0] != results[2]
+
+
+def test_stopped_and_resumed_equals_uninterrupted(run_search: Run) -> None:
+    """--max-steps ends a run in the middle of an epoch; what follows must not depend on that."""
+    from daas.search import run as module
+
+    _, whole = run_search(out="whole")
+    original = module._end_epoch
+    original_advance = module._advance
+
+    def stop_once(run: module.Run) -> None:
+        original_advance(run)
+        if run.step == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    module._advance = stop_once
+    try:
+        code, part = run_search(out="part")
+    finally:
+        module._advance = original_advance
+    assert code == 130
+    assert not (part / "genotype.json").exists()
+    code, part = run_search("--resume", "auto", out="part")
+    assert code == 0
+    assert module._end_epoch is original
+    assert artefacts(part) == artefacts(whole)
+    numbers = [
+        [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in text.splitlines()]
+        for text in ((whole / "metrics.jsonl").read_text(), (part / "metrics.jsonl").read_text())
+    ]
+    assert numbers[0] == numbers[1]
+
+
+def test_killed_and_resumed_equals_uninterrupted(run_search: Run, tmp_path: Path) -> None:
+    _, whole = run_search(out="whole")
+    killed = tmp_path / "killed"
+    command = [sys.executable, "-m", "daas.search", *SHORT_SEARCH, "--out", str(killed)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (killed / "checkpoint.safetensors").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
+    assert main([*SHORT_SEARCH, "--out", str(killed), "--resume"]) == 0
+    assert artefacts(killed) == artefacts(whole)
+
+
+def test_another_runs_folder_is_left_alone(run_search: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out = run_search()
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert run_search("--seed", "1")[0] == 2
+    assert "holds another run" in capsys.readouterr().err
+    assert run_search("--seed", "1", "--resume", "auto")[0] == 2
+    assert "--seed was 0 and is 1" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_a_checkpoint_that_was_cut_off_is_refused(run_search: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out = run_search("--max-steps", "3")
+    checkpoint = out / "checkpoint.safetensors"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-1000])
+    assert run_search("--max-steps", "3", "--resume", "auto")[0] == 2
+    assert "no whole checkpoint" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data-dir", "no/such/folder"], "no such folder"),
+        (["--epochs", "0"], "--epochs is 0"),
+        (["--hflip", "1.5"], "probability lies between"),
+        (["--mode", "aug"], "name a timm model"),
+        (["--model", "resnet18"], "goes with --mode aug"),
+        (["--mode", "aug", "--model", "no_such_model"], "no_such_model"),
+        (["--batch-size", "100000"], "fewer than one batch"),
+        (["--resume", "nowhere.safetensors"], "no such checkpoint"),
+    ],
+)
+def test_bad_options(run_search: Run, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out = run_search(*arguments)
+    assert code == 2
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_folder_with_one_class_is_refused(
+    run_search: Run, two_classes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (two_classes / "dark").iterdir():
+        path.unlink()
+    assert run_search("--data-dir", str(two_classes))[0] == 2
+    assert "1 class (bright)" in capsys.readouterr().err
+
+
+def test_an_unreadable_image_is_named_or_skipped_and_counted(
+    run_search: Run, two_classes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = sorted((two_classes / "dark").iterdir())[0]
+    bad.write_bytes(b"no image")
+    common = ["--data-dir", str(two_classes), "--batch-size", "16", "--max-steps", "2"]
+    code, out = run_search(*common)
+    assert code == 2
+    assert bad.name in capsys.readouterr().err
+    code, out = run_search(*common, "--skip-bad-images")
+    assert code == 0
+    assert json.loads((out / "summary.json").read_text())["data"]["skipped"] == 1
+
+
+def test_one_search_per_mode(run_search: Run, small_convnet: str) -> None:
+    _, out = run_search("--mode", "arch", out="arch")
+    assert (out / "genotype.json").exists()
+    assert not (out / "policy.json").exists()
+    _, out = run_search("--mode", "aug", "--model", small_convnet, out="aug")
+    assert (out / "policy.json").exists()
+    assert not (out / "genotype.json").exists()
+
+
+def test_a_loss_that_is_no_number_stops_the_run(run_search: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_search("--lr", "1e30", "--clip-grad", "0")[0] == 1
+    assert "not a number" in capsys.readouterr().err
