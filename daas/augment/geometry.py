@@ -1,7 +1,8 @@
 """Shear, translate and rotate as one warp, in the fixed-point arithmetic of Pillow's nearest-neighbour transform.
 
-A target pixel (x, y) shows the source pixel ((a x + b y + c) >> 16, (d x + e y + f) >> 16), with coefficients in units of
-1 / 65536 pixel. Own code instead of ``kornia.geometry.warp_affine``, which rounds differently where Pillow truncates.
+A target pixel (x, y) shows the source pixel ((a x + b y + c) >> 16, (d x + e y + f) >> 16), the coefficients in units
+of 1 / 65536 pixel. Own code instead of ``kornia.geometry.warp_affine``, which rounds differently where Pillow
+truncates.
 """
 
 from __future__ import annotations

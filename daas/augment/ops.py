@@ -1,6 +1,6 @@
 """The 15 operations on a batch, one value per image, grouped by family: any device.
 
-Reference semantics are Pillow's on uint8: on uint8 (and on quantised float) batches the result is Pillow's, bit for bit.
+Reference semantics are Pillow's on uint8: on uint8 (and on quantised float) batches the result is Pillow's to the bit.
 Everything is computed on the scale 0 to 255; with ``exact`` each operation truncates where Pillow truncates. Where
 Kornia's functional operations differ from Pillow or cost more than a few tensor expressions, the code is our own: its
 equalize and posterize gather in int64, its sharpness is a grouped convolution, its geometric warp rounds differently,

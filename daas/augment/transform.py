@@ -125,13 +125,13 @@ def find_policy(name: str | Path) -> Policy:
     if text.startswith("hf-hub:"):
         return _from_hub(text.removeprefix("hf-hub:"))
     if text in list_policies():
-        with_path = files("daas.augment").joinpath("policies", f"{text}.json")
+        with_path = files("daas.augment").joinpath("policies").joinpath(f"{text}.json")
         return Policy.load(Path(str(with_path)))
     if Path(text).is_file():
         return Policy.load(text)
     raise BadInput(
-        f"policy {text!r} is neither shipped nor a file. Shipped are {', '.join(list_policies())}; a search writes its own "
-        "to policy.json in its output folder; hf-hub:user/repository loads one from the Hub."
+        f"policy {text!r} is neither shipped nor a file. Shipped are {', '.join(list_policies())}; a search writes its "
+        "own to policy.json in its output folder; hf-hub:user/repository loads one from the Hub."
     )
 
 

@@ -70,7 +70,7 @@ def stratified_halves(labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def channel_stats(data: ImageData) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """Mean and standard deviation per channel, as shares of the full range, over at most 10,000 evenly chosen images."""
+    """Mean and standard deviation per channel, as shares of the full range, over at most 10,000 images."""
     chosen = torch.linspace(0, len(data) - 1, min(len(data), _STATS_IMAGES)).round().long()
     total, squares, count = torch.zeros(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64), 0
     for part in chosen.split(512):

@@ -80,8 +80,8 @@ def load_images(
         source = _folder_source(Path(data_dir), split)
     if len(source.class_names) < 2:
         raise BadInput(
-            f"{source.name} has {len(source.class_names)} class ({', '.join(source.class_names)}); at least 2 are needed: "
-            "one folder per class, with its images inside."
+            f"{source.name} has {len(source.class_names)} class ({', '.join(source.class_names)}); at least 2 are "
+            "needed, one folder per class, with its images inside."
         )
     return _decoded(source, image_size, skip_bad_images, max(1, workers))
 
@@ -164,8 +164,8 @@ def _timm_source(dataset: str, data_dir: Path | str | None, split: str) -> _Sour
     except (AssertionError, AttributeError, ImportError, KeyError, OSError, RuntimeError, ValueError) as error:
         raise BadInput(
             f"--dataset {dataset} (split {split}, stored in {root}) could not be opened: "
-            f"{error or type(error).__name__}. Known forms are digits, torch/cifar10, torch/cifar100, hfds/..., wds/...; "
-            "for a folder use --data-dir alone."
+            f"{error or type(error).__name__}. Known forms are digits, torch/cifar10, torch/cifar100, hfds/..., "
+            "wds/...; for a folder use --data-dir alone."
         ) from error
     names = getattr(found, "classes", None) or [str(label) for label in range(max(labels) + 1)]
 
@@ -240,8 +240,8 @@ def _split_folder(where: str, folders: set[str], split: str) -> str:
     if not folders or not folders <= _SPLIT_FOLDERS:
         if split != "train":
             raise BadInput(
-                f"{where} has no folder for the {split} split. Put the images into train/CLASS/ and val/CLASS/, or name "
-                "validation images with --val-dir."
+                f"{where} has no folder for the {split} split. Put the images into train/CLASS/ and val/CLASS/, or "
+                "name validation images with --val-dir."
             )
         return ""
     for name in _SPLITS[split]:

@@ -158,7 +158,7 @@ class CellNet(nn.Module):
         """[B, in_chans, H, W] -> [B, num_features, H', W'], the output of the last cell."""
         s0, s1 = self.stem(x)
         for cell in self.cells:
-            if self.grad_checkpointing and not torch.jit.is_scripting():
+            if self.grad_checkpointing and not torch.jit.is_scripting():  # type: ignore[attr-defined]  # not re-exported
                 s0, s1 = s1, checkpoint(cell, s0, s1)
             else:
                 s0, s1 = s1, cell(s0, s1)

@@ -1,4 +1,4 @@
-"""Draws a cell as a self-contained SVG: states as circles, each with its operations in front of it, flow from left to right."""
+"""Draws a cell as a self-contained SVG: states are circles, each with its operations in front of it, left to right."""
 
 from __future__ import annotations
 
@@ -63,8 +63,9 @@ def cell_svg(genotype: Genotype, cell: Literal["normal", "reduce"] = "normal") -
     title = escape(f"{genotype.name}, {cell} cell")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {total:.0f} {height:.0f}" width="{total:.0f}" '
-        f'height="{height:.0f}" role="img" aria-label="{title}" font-family="Helvetica, Arial, sans-serif" font-size="12" '
-        f'fill="#222"><title>{title}</title><rect width="100%" height="100%" fill="#ffffff"/>{"".join(parts)}</svg>'
+        f'height="{height:.0f}" role="img" aria-label="{title}" font-family="Helvetica, Arial, sans-serif" '
+        f'font-size="12" fill="#222">'
+        f'<title>{title}</title><rect width="100%" height="100%" fill="#ffffff"/>{"".join(parts)}</svg>'
     )
 
 
@@ -99,8 +100,8 @@ def _curve(x0: float, y0: float, x1: float, y1: float, dashed: bool = False) -> 
     bend = max(30.0, (x1 - x0) / 2)
     style = ' stroke-dasharray="4 3"' if dashed else ""
     return (
-        f'<path d="M{x0:.1f} {y0:.1f} C{x0 + bend:.1f} {y0:.1f} {x1 - bend:.1f} {y1:.1f} {x1:.1f} {y1:.1f}" fill="none" '
-        f'stroke="#888" stroke-width="1.4"{style}/>'
+        f'<path d="M{x0:.1f} {y0:.1f} C{x0 + bend:.1f} {y0:.1f} {x1 - bend:.1f} {y1:.1f} {x1:.1f} {y1:.1f}" '
+        f'fill="none" stroke="#888" stroke-width="1.4"{style}/>'
     )
 
 
@@ -108,8 +109,9 @@ def _chip(primitive: str, x: float, y: float, box: _Box) -> str:
     colour = _COLOURS[primitive.split("_")[0]]
     middle = y + _CHIP_HEIGHT / 2
     return (
-        f'<path d="M{x + _CHIP_WIDTH} {middle:.1f} L{box.x - _RADIUS:.1f} {box.y:.1f}" stroke="#888" stroke-width="1.4"/>'
-        f'<rect x="{x}" y="{y:.1f}" width="{_CHIP_WIDTH}" height="{_CHIP_HEIGHT}" rx="4" fill="{colour}" stroke="#999"/>'
+        f'<path d="M{x + _CHIP_WIDTH} {middle:.1f} L{box.x - _RADIUS:.1f} {box.y:.1f}" stroke="#888" '
+        f'stroke-width="1.4"/><rect x="{x}" y="{y:.1f}" width="{_CHIP_WIDTH}" height="{_CHIP_HEIGHT}" rx="4" '
+        f'fill="{colour}" stroke="#999"/>'
         f'<text x="{x + _CHIP_WIDTH / 2}" y="{middle + 4:.1f}" text-anchor="middle">{escape(primitive)}</text>'
     )
 

@@ -32,7 +32,7 @@ class Genotype:
         reduce_concat: The same; may not name the cell's inputs, which have another resolution.
 
     Raises:
-        BadInput: Anything that does not describe a network, with the cell, node and edge, what is allowed and what to do.
+        BadInput: Anything that describes no network, with the cell, node and edge, what is allowed and what to do.
     """
 
     name: str

@@ -1,7 +1,8 @@
 """The operations that an edge can carry, by name. A supernet's edge and a derived network's edge are built alike.
 
-Every primitive that ends in a batch norm is an ``nn.Sequential`` whose last child is that batch norm, so that the search
-can fold a gate into its scale. Layer order and padding follow the evaluation network of DARTS (Liu et al., ICLR 2019).
+Every primitive that ends in a batch norm is an ``nn.Sequential`` whose last child is that batch norm, so that the
+search can fold a gate into its scale. Layer order and padding follow the evaluation network of DARTS (Liu et al.,
+ICLR 2019).
 """
 
 from __future__ import annotations

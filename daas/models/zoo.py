@@ -88,15 +88,27 @@ def _create(variant: str, stem: _Stem, pretrained: bool, genotype: GenotypeLike,
     return model
 
 
-@register_model
+@register_model  # type: ignore[untyped-decorator]  # timm is untyped
 def daas_cell_cifar(pretrained: bool = False, *, genotype: GenotypeLike = "darts_v2", **kwargs: Any) -> nn.Module:
-    """A cell network for small images: ``genotype`` (path, dict, Genotype or name), ``channels``, ``layers``, ``aux_head``."""
+    """A cell network for small images.
+
+    Args:
+        pretrained: Load the weights that ``pretrained_cfg`` names.
+        genotype: Path, dict, Genotype or the name of a registered one.
+        **kwargs: ``channels``, ``layers``, ``aux_head`` and the arguments of ``CellNet``.
+    """
     return _create("daas_cell_cifar", "cifar", pretrained, genotype, kwargs)
 
 
-@register_model
+@register_model  # type: ignore[untyped-decorator]  # timm is untyped
 def daas_cell_imagenet(pretrained: bool = False, *, genotype: GenotypeLike = "darts_v2", **kwargs: Any) -> nn.Module:
-    """A cell network for large images: ``genotype`` (path, dict, Genotype or name), ``channels``, ``layers``, ``aux_head``."""
+    """A cell network for large images.
+
+    Args:
+        pretrained: Load the weights that ``pretrained_cfg`` names.
+        genotype: Path, dict, Genotype or the name of a registered one.
+        **kwargs: ``channels``, ``layers``, ``aux_head`` and the arguments of ``CellNet``.
+    """
     return _create("daas_cell_imagenet", "imagenet", pretrained, genotype, kwargs)
 
 

@@ -142,7 +142,7 @@ def _relabel(index_of: dict[str, int], classes: tuple[str, ...]) -> Tensor:
 
 def build_search(config: SearchConfig, data: SearchData, device: torch.device) -> Search:
     """Networks, distributions and optimisers at their start; everything random comes from the seed."""
-    network = _network(config, len(data.class_names)).to(device=device, memory_format=torch.channels_last)
+    network = _network(config, len(data.class_names)).to(device).to(memory_format=torch.channels_last)
     network.train()
     architecture = augmentation = None
     architecture_optimizer = augmentation_optimizer = None

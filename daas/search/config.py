@@ -122,8 +122,8 @@ class SearchConfig:
             raise BadInput(f"--model {self.model} is a fixed network; it goes with --mode aug, not --mode {self.mode}.")
         if not self.dataset and self.data_dir is None:
             raise BadInput(
-                "No images: name a data set with --dataset (digits is embedded, torch/cifar10 downloads) or a folder of "
-                "class folders with --data-dir."
+                "No images: name a data set with --dataset (digits is embedded, torch/cifar10 downloads) or a folder "
+                "of class folders with --data-dir."
             )
         if self.dataset == "digits" and self.data_dir is not None:
             raise BadInput(f"--dataset digits is embedded; leave it out to search on --data-dir {self.data_dir}.")

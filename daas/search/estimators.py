@@ -57,8 +57,8 @@ def directional_derivative(
 
     with torch.no_grad():
         primal = tuple(weight.detach() for weight in theta.values())
-        _, rewards = torch.func.jvp(losses, primal, tuple(v))
-    return rewards
+        outputs: tuple[Tensor, Tensor] = torch.func.jvp(losses, primal, tuple(v))
+    return outputs[1]
 
 
 def leave_one_out(rewards: Tensor) -> Tensor:

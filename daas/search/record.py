@@ -53,8 +53,8 @@ def plain_warnings(search: Search, facts: dict[str, Any], warmed_up_only: bool) 
             if share >= 0.5:
                 found.append(
                     f"{share:.0%} of the {cell} cell's edges are skip connections. This is the known collapse of "
-                    "differentiable search: the network is shallow and usually weak. Try another --seed, fewer --epochs, "
-                    "or a smaller --arch-lr."
+                    "differentiable search: the network is shallow and usually weak. Try another --seed, fewer "
+                    "--epochs, or a smaller --arch-lr."
                 )
     if search.augmentation is not None:
         entropy = search.augmentation.entropy()

@@ -46,7 +46,7 @@ def write_report(out: Path, images: Tensor | None = None) -> Path:
     policy = Policy.load(out / "policy.json") if (out / "policy.json").exists() else None
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     template = environment.from_string(
-        files("daas.search").joinpath("templates", "report.html").read_text(encoding="utf-8")
+        files("daas.search").joinpath("templates").joinpath("report.html").read_text(encoding="utf-8")
     )
     page = template.render(
         summary=summary,
@@ -91,7 +91,7 @@ def _architecture(genotype: Genotype, lines: list[dict[str, Any]], summary: dict
                     _epochs(lines),
                     f"{cell}: edges (beta) over the epochs",
                     (4.6, 3.8),
-                )  # fmt: skip
+                )
             ),
         )
     return {

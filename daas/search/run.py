@@ -231,8 +231,8 @@ def _advance(run: Run) -> None:
 
 def _diverged(run: Run, what: str) -> Diverged:
     return Diverged(
-        f"Stopped at iteration {run.step + 1} of {run.plan.last_step}: {what}. The last checkpoint in {run.config.out} is "
-        f"from before; try a smaller --lr (it is {run.config.lr}) in a new --out."
+        f"Stopped at iteration {run.step + 1} of {run.plan.last_step}: {what}. The last checkpoint in {run.config.out} "
+        f"is from before; try a smaller --lr (it is {run.config.lr}) in a new --out."
     )
 
 

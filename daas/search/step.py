@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -145,11 +146,11 @@ def _add_policy_gradient(
 
     if search.per_image:
 
-        def losses(weights: dict[str, Tensor], images: Tensor) -> Tensor:
+        def losses(images: Tensor, weights: dict[str, Tensor]) -> Tensor:
             logits = functional_call(search.network, weights, (images, z))
             return cross_entropy(logits, y_train, reduction="none")
 
-        rewards = torch.cat([directional_derivative(lambda w, x=p.images: losses(w, x), theta, v) for p in passes])
+        rewards = torch.cat([directional_derivative(partial(losses, p.images), theta, v) for p in passes])
         credit = leave_one_out(rewards)
     else:
         rewards = credit = torch.stack([inner_product(v, p.gradient) for p in passes])

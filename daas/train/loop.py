@@ -147,8 +147,8 @@ def train_epoch(
         value = float(loss.detach())
         if not math.isfinite(value):
             raise FloatingPointError(
-                f"the loss is {value} at step {step} (epoch {start // stream.steps_per_epoch + 1}); the last checkpoint is "
-                f"from before. Try a smaller --lr (it is {options.lr}) or --clip-grad."
+                f"the loss is {value} at step {step} (epoch {start // stream.steps_per_epoch + 1}); the last "
+                f"checkpoint is from before. Try a smaller --lr (it is {options.lr}) or --clip-grad."
             )
         meter.update(value, len(labels))
     return {"loss": float(meter.avg)}

@@ -1,4 +1,4 @@
-"""One training run: model, images, epochs, outputs; every batch is a function of (seed, step), so that it resumes exactly."""
+"""One training run: model, images, epochs, outputs; a batch depends on (seed, step) alone, so runs resume exactly."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from timm.scheduler import create_scheduler_v2
 from timm.utils import ModelEmaV3, update_summary
 from torch import Tensor, nn
 
-import daas  # noqa: F401  # registers the models
+import daas  # registers the models
 from daas import checkpoint
 from daas.augment import DAASPolicy
 from daas.data import BatchStream, ImageData, load_images
 from daas.errors import BadInput
+from daas.models import CellNet
 from daas.train.loop import Recipe, train_epoch, validate
 from daas.train.options import TrainOptions
 
@@ -91,14 +92,14 @@ def train(options: TrainOptions) -> dict[str, Any]:
 
 
 def _validated(run: Training) -> nn.Module:
-    return run.model if run.ema is None else run.ema.module  # type: ignore[no-any-return]  # timm is untyped
+    return run.model if run.ema is None else run.ema.module
 
 
 def _epoch(run: Training) -> None:
     """Trains one epoch, validates, writes summary.csv, the weights and the checkpoint."""
     options, folder = run.options, run.folder
     run.scheduler.step(run.epoch)
-    if options.drop_path and hasattr(run.model, "set_drop_path"):
+    if options.drop_path and isinstance(run.model, CellNet):
         run.model.set_drop_path(options.drop_path * run.epoch / options.epochs)
     start = run.epoch * run.stream.steps_per_epoch
     train_metrics = train_epoch(run.model, run.stream, run.recipe, run.optimizer, run.ema, start, options, run.device)
@@ -144,7 +145,7 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
 def _build(options: TrainOptions, folder: Path) -> Training:
     device = _device(options)
     data, val = _images(options)
-    model = _model(options, len(data.class_names)).to(device, memory_format=torch.channels_last)
+    model = _model(options, len(data.class_names)).to(device).to(memory_format=torch.channels_last)
     if options.initial_checkpoint:
         load_weights(model, options.initial_checkpoint)
     optimizer = create_optimizer_v2(
@@ -299,7 +300,7 @@ def _validate_only(options: TrainOptions) -> dict[str, Any]:
         "" if options.val_dir else options.dataset, source, split=split, image_size=size,
         skip_bad_images=options.skip_bad_images, workers=options.workers,
     )  # fmt: skip
-    model = _model(options, len(val.class_names)).to(device, memory_format=torch.channels_last)
+    model = _model(options, len(val.class_names)).to(device).to(memory_format=torch.channels_last)
     load_weights(model, options.validate)
     metrics = validate(model, val, _recipe(options, model, len(val.class_names), device), options, device)
     print(f"{options.validate}: top-1 {metrics['top1']:.2f}%, loss {metrics['loss']:.4f}, {len(val)} images")

@@ -182,7 +182,7 @@ def test_layouts(layout: str) -> None:
     ],
 )
 def test_wrong_input_is_refused(images: Tensor, rows: int) -> None:
-    with pytest.raises(ValueError, match="found|batch has"):
+    with pytest.raises(ValueError, match=r"found|batch has"):
         apply(images, draw_of(torch.zeros(rows, 2, dtype=torch.int64), seed=0))
 
 
