@@ -162,7 +162,7 @@ class CellNet(nn.Module):
                 s0, s1 = s1, checkpoint(cell, s0, s1)
             else:
                 s0, s1 = s1, cell(s0, s1)
-        return s1
+        return s1  # type: ignore[no-any-return]  # modules return Any
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """[B, num_features, H', W'] -> [B, num_classes], or pooled features with ``pre_logits``."""

@@ -140,8 +140,8 @@ _NOT_NEGATIVE = (
 
 PRESETS: dict[str, dict[str, Any]] = {
     "demo": {
-        "dataset": "digits", "warmup_epochs": 4, "epochs": 8, "architectures": 2, "policies": 1, "channels": 6,
-        "layers": 4, "arch_lr": 3e-3, "aug_estimator": "per-image", "aug_lr": 0.02,
+        "dataset": "digits", "warmup_epochs": 6, "epochs": 8, "batch_size": 32, "architectures": 4, "policies": 1,
+        "channels": 8, "layers": 4, "lr": 0.1, "arch_lr": 3e-3, "aug_estimator": "per-image", "aug_lr": 0.03,
     },
     "cpu": {
         "warmup_epochs": 4, "epochs": 6, "max_images": 10_000, "architectures": 2, "policies": 1, "channels": 8,

@@ -57,8 +57,9 @@ def directional_derivative(
 
     with torch.no_grad():
         primal = tuple(weight.detach() for weight in theta.values())
-        outputs: tuple[Tensor, Tensor] = torch.func.jvp(losses, primal, tuple(v))
-    return outputs[1]
+        outputs = torch.func.jvp(losses, primal, tuple(v))
+    rewards: Tensor = outputs[1]
+    return rewards
 
 
 def leave_one_out(rewards: Tensor) -> Tensor:
