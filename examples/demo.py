@@ -1,8 +1,8 @@
 """The main job on embedded data: a joint search on scanned digits, then what the found pair is worth.
 
-Searches a network and a policy together, then trains three things from scratch with three seeds each: the found network
+Searches a network and a policy together, then trains three things from scratch, three seeds each: the found network
 under the found policy, the found network without a policy, and a random network under a random policy of the same
-spaces (another one for each seed). Everything is written to a folder, and a second call goes on where the first stopped.
+spaces (another one for each seed). A second call goes on where the first one stopped.
 """
 
 from __future__ import annotations
@@ -58,7 +58,11 @@ def main() -> int:
     if code:
         return code
     print(f"\nSearch: {time.monotonic() - start:.0f} s. Training three pairs with {len(SEEDS)} seeds each.\n")
-    rows: dict[str, list[float]] = {"found network, found policy": [], "found network, no policy": [], "random pair": []}
+    rows: dict[str, list[float]] = {
+        "found network, found policy": [],
+        "found network, no policy": [],
+        "random pair": [],
+    }
     for seed in SEEDS:
         genotype, policy = options.out / f"random-{seed}.genotype.json", options.out / f"random-{seed}.policy.json"
         Genotype.random(generator(seed, 1)).save(genotype)
@@ -67,7 +71,9 @@ def main() -> int:
         for row, (network, augmentation) in zip(rows, pairs, strict=True):
             print(f"{row}, seed {seed}")
             rows[row].append(
-                retrain(row.replace(", ", "-").replace(" ", "_"), seed, network, augmentation, options.out, options.epochs)
+                retrain(
+                    row.replace(", ", "-").replace(" ", "_"), seed, network, augmentation, options.out, options.epochs
+                )
             )
     print(f"\nTop-1 accuracy on the 500 test digits after {options.epochs} epochs, percent")
     for row, values in rows.items():

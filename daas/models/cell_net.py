@@ -12,6 +12,7 @@ from timm.layers import ClassifierHead, DropPath
 from timm.models import checkpoint
 from timm.models._features import feature_take_indices
 from torch import Tensor, nn
+from torch._jit_internal import is_scripting
 
 from daas.models.cell import Cell
 from daas.models.genotype import Genotype
@@ -158,15 +159,17 @@ class CellNet(nn.Module):
         """[B, in_chans, H, W] -> [B, num_features, H', W'], the output of the last cell."""
         s0, s1 = self.stem(x)
         for cell in self.cells:
-            if self.grad_checkpointing and not torch.jit.is_scripting():  # type: ignore[attr-defined]  # not re-exported
+            if self.grad_checkpointing and not is_scripting():
                 s0, s1 = s1, checkpoint(cell, s0, s1)
             else:
                 s0, s1 = s1, cell(s0, s1)
-        return s1  # type: ignore[no-any-return]  # modules return Any
+        features: Tensor = s1
+        return features
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """[B, num_features, H', W'] -> [B, num_classes], or pooled features with ``pre_logits``."""
-        return self.head(x, pre_logits=pre_logits)  # type: ignore[no-any-return]  # timm is untyped
+        logits: Tensor = self.head(x, pre_logits=pre_logits)
+        return logits
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, in_chans, H, W] -> [B, num_classes]."""

@@ -82,7 +82,7 @@ def _create(variant: str, stem: _Stem, pretrained: bool, genotype: GenotypeLike,
         CellNetWithAux if aux_head else CellNet,
         variant,
         pretrained,
-        feature_cfg={"feature_cls": "hook", "no_rewrite": True},
+        feature_cfg={"feature_cls": "hook", "no_rewrite": True, "out_indices": (0, 1, 2)},
         **arguments,
     )
     return model

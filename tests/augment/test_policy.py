@@ -1,0 +1,95 @@
+"""Policies: JSON both ways, exact shares, and a clear refusal of values that cannot be."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from daas.augment import Policy, PolicyOp, SubPolicy
+from daas.augment.space import OPERATION_NAMES
+from daas.errors import BadInput
+
+POLICY = Policy(
+    "mine",
+    "a test",
+    (
+        SubPolicy(3.0, (PolicyOp("Rotate", 0.5, 20.0), PolicyOp("Invert", 0.1, None))),
+        SubPolicy(1.0, (PolicyOp("Rotate", 1.0, 10.0),)),
+    ),
+    (1, 2, 3),
+)
+
+
+def test_json_both_ways(tmp_path: Path) -> None:
+    for policy in (POLICY, Policy.random(torch.Generator().manual_seed(0))):
+        policy.save(tmp_path / "p.json")
+        assert Policy.load(tmp_path / "p.json") == policy
+
+
+def test_operation_share_is_the_expected_number_of_applications() -> None:
+    share = POLICY.operation_share()
+    assert list(share) == list(OPERATION_NAMES)
+    assert share["Rotate"] == pytest.approx(0.75 * 0.5 + 0.25 * 1.0)
+    assert share["Invert"] == pytest.approx(0.75 * 0.1)
+    assert sum(share.values()) == pytest.approx(0.625 + 0.075)
+
+
+def test_random_policies_differ_and_cover_every_pair() -> None:
+    a, b = (Policy.random(torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    assert a != b
+    assert len({tuple(op.op for op in sub.ops) for sub in a.sub_policies}) == 225
+
+
+def _set(path: tuple[Any, ...], value: Any) -> Callable[[dict[str, Any]], None]:
+    def change(values: dict[str, Any]) -> None:
+        target: Any = values
+        for key in path[:-1]:
+            target = target[key]
+        target[path[-1]] = value
+
+    return change
+
+
+FIRST = ("sub_policies", 0, "ops", 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_set((*FIRST, "prob"), 1.3), r"sub-policy 0, operation 0 \(Rotate\): prob is 1.3; a probability lies between"),
+        (_set((*FIRST, "prob"), float("nan")), "prob is nan"),
+        (_set((*FIRST, "op"), "Swirl"), "unknown operation 'Swirl'; known are ShearX"),
+        (_set((*FIRST, "value"), 300.0), r"value is 300.0; allowed are 0 to 180 \(degrees; the sign is drawn"),
+        (_set((*FIRST, "value"), None), "value is None"),
+        (_set(("sub_policies", 0, "ops", 1, "value"), 3), "has no magnitude: write null"),
+        (_set(("sub_policies", 1, "weight"), -1), "sub-policy 1: weight is -1"),
+        (_set(("sub_policies", 1, "ops"), []), "sub-policy 1: there are no operations"),
+        (_set(("sub_policies",), []), "at least one"),
+        (_set(("fill",), [0, 0]), "three whole numbers"),
+        (_set(("format",), "x"), "format is 'x'"),
+        (_set((*FIRST, "strength"), 1), r"unknown keys \['strength'\]"),
+    ],
+)
+def test_what_cannot_be_is_refused(change: Callable[[dict[str, Any]], None], message: str) -> None:
+    values = copy.deepcopy(POLICY.to_dict())
+    change(values)
+    with pytest.raises(BadInput, match=message):
+        Policy.from_dict(values)
+
+
+def test_all_weights_zero_is_refused() -> None:
+    with pytest.raises(BadInput, match="all weights are 0"):
+        Policy("zero", "a test", (SubPolicy(0.0, (PolicyOp("Invert", 0.5, None),)),))
+
+
+def test_bad_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no such policy file"):
+        Policy.load(tmp_path / "none.json")
+    (tmp_path / "bad.json").write_text("[]")
+    with pytest.raises(BadInput, match=r"bad\.json: a policy is a JSON object"):
+        Policy.load(tmp_path / "bad.json")

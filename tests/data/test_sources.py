@@ -1,0 +1,120 @@
+"""Where images come from: the digits, folders, archives, every mode of picture, and clear refusals."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from daas.data import DiskImages, load_images
+from daas.data import sources as module
+from daas.errors import BadInput
+
+
+def tar_of(folder: Path, path: Path) -> Path:
+    with tarfile.open(path, "w") as archive:
+        for file in sorted(folder.rglob("*.png")):
+            archive.add(file, file.relative_to(folder))
+    return path
+
+
+def test_digits_never_change() -> None:
+    train, test = load_images("digits"), load_images("digits", split="test")
+    assert (len(train), len(test), train.image_size) == (1297, 500, 16)
+    assert train.class_names == tuple("0123456789")
+    both = torch.cat([train.fetch(torch.arange(1297)), test.fetch(torch.arange(500))])
+    assert both.shape == (1797, 3, 16, 16)
+    assert int(both.long().sum()) == int(load_both_ways().long().sum())
+    assert load_images("digits", image_size=8).image_size == 8
+
+
+def load_both_ways() -> torch.Tensor:
+    """All digits in scikit-learn's order, enlarged in the same way: the split loses and doubles none."""
+    from sklearn.datasets import load_digits
+
+    small = torch.from_numpy(load_digits().images).float().mul(255 / 16).unsqueeze(1)
+    large = torch.nn.functional.interpolate(small, (16, 16), mode="bilinear").round().clamp(0, 255)
+    return large.to(torch.uint8).expand(-1, 3, -1, -1)
+
+
+def test_a_folder_and_its_archive_give_the_same(two_classes: Path, tmp_path: Path) -> None:
+    folder = load_images(data_dir=two_classes, workers=2)
+    archive = load_images(data_dir=tar_of(two_classes, tmp_path / "two.tar"))
+    assert folder.class_names == archive.class_names == ("bright", "dark")
+    everything = torch.arange(80)
+    assert torch.equal(folder.fetch(everything), archive.fetch(everything))
+    assert torch.equal(folder.labels, archive.labels)
+    assert folder.image_size == 32
+    first = sorted((two_classes / "bright").iterdir())[0]
+    exact = load_images(data_dir=two_classes, image_size=16).fetch(torch.tensor([0]))[0]
+    assert torch.equal(exact, torch.from_numpy(np.array(Image.open(first))).permute(2, 0, 1))
+
+
+def test_split_folders_are_found(two_classes: Path, tmp_path: Path) -> None:
+    root = tmp_path / "splits"
+    root.mkdir()
+    two_classes.rename(root / "train")
+    for name in ("dark", "bright"):
+        (root / "val" / name).mkdir(parents=True)
+        Image.new("RGB", (16, 16), (9, 9, 9)).save(root / "val" / name / "a.png")
+    assert len(load_images(data_dir=root)) == 80
+    assert len(load_images(data_dir=root, split="val")) == 2
+    assert len(load_images(data_dir=tar_of(root, tmp_path / "s.tar"), split="val")) == 2
+
+
+def test_without_split_folders_there_is_no_validation_split(two_classes: Path) -> None:
+    with pytest.raises(BadInput, match="no folder for the val split"):
+        load_images(data_dir=two_classes, split="val")
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1", "LA", "I;16"])
+def test_pictures_of_every_mode_and_shape(mode: str, tmp_path: Path) -> None:
+    for index, name in enumerate(("a", "b")):
+        (tmp_path / name).mkdir()
+        image = Image.effect_noise((50, 30 + 20 * index), 60)
+        if mode == "I;16":
+            image = Image.fromarray(np.asarray(image).astype(np.uint16) * 257)
+        else:
+            image = image.convert("RGB").convert(mode)
+        image.save(tmp_path / name / ("x.jpg" if mode == "CMYK" else "x.png"))
+    data = load_images(data_dir=tmp_path, image_size=24)
+    images = data.fetch(torch.arange(2))
+    assert images.shape == (2, 3, 24, 24)
+    assert images.float().std() > 5
+
+
+def test_large_sets_are_decoded_when_asked_for(two_classes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_memory = load_images(data_dir=two_classes, image_size=16)
+    monkeypatch.setattr(module, "_MEMORY_LIMIT", 1000)
+    lazy = load_images(data_dir=two_classes, image_size=16, workers=3)
+    assert isinstance(lazy, DiskImages)
+    chosen = torch.tensor([5, 70, 3])
+    assert torch.equal(lazy.fetch(chosen), in_memory.fetch(chosen))
+    part = lazy.subset(torch.tensor([70, 5]))
+    assert torch.equal(part.fetch(torch.tensor([1])), in_memory.fetch(torch.tensor([5])))
+
+
+@pytest.mark.parametrize(
+    ("prepare", "message"),
+    [
+        (lambda root: root / "missing", "no such folder"),
+        (lambda root: root / "missing.tar", "no such archive"),
+        (lambda root: root, "holds no images in class folders"),
+    ],
+)
+def test_missing_images(prepare: object, message: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=message):
+        load_images(data_dir=prepare(tmp_path))  # type: ignore[operator]  # a function of the folder
+
+
+def test_a_broken_archive_and_an_unknown_data_set(tmp_path: Path) -> None:
+    (tmp_path / "x.tar").write_bytes(io.BytesIO(b"nonsense" * 200).getvalue())
+    with pytest.raises(BadInput, match=r"no whole \.tar"):
+        load_images(data_dir=tmp_path / "x.tar")
+    with pytest.raises(BadInput, match="could not be opened"):
+        load_images("torch/no_such_set", tmp_path)

@@ -1,0 +1,153 @@
+"""Cell networks: published sizes to the last digit, timm's interface, genotypes of every shape."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from torch import Tensor, nn
+
+from daas.errors import BadInput
+from daas.models import CellNet, Genotype, find_genotype, register_genotype
+
+
+def multiply_adds(model: nn.Module, size: int) -> int:
+    """Of convolutions and linear layers, for one image."""
+    total = 0
+
+    def count(module: nn.Module, _: object, output: Tensor) -> None:
+        nonlocal total
+        per_output = module.weight[0].numel() if isinstance(module, nn.Conv2d) else module.in_features
+        total += output.numel() * per_output
+
+    for module in model.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            module.register_forward_hook(count)
+    model.eval()(torch.zeros(1, 3, size, size, device="meta"))
+    return total
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "parameters", "with_auxiliary", "macs"),
+    [
+        ("darts_v2_cifar", 32, 3_349_342, 3_825_768, 528_359_040),
+        ("darts_v2_imagenet", 224, 4_718_752, 5_979_528, 529_911_552),
+    ],
+)
+def test_published_sizes(name: str, size: int, parameters: int, with_auxiliary: int, macs: int) -> None:
+    with torch.device("meta"):
+        model, auxiliary = timm.create_model(name), timm.create_model(name, aux_head=True)
+    assert sum(p.numel() for p in model.parameters()) == parameters
+    assert sum(p.numel() for p in auxiliary.parameters()) == with_auxiliary
+    assert multiply_adds(model, size) == macs
+
+
+def small(genotype: Genotype | str = "darts_v2", model: str = "daas_cell_cifar", **kwargs: object) -> CellNet:
+    made = timm.create_model(model, genotype=genotype, channels=4, layers=3, num_classes=5, **kwargs)
+    assert isinstance(made, CellNet)
+    return made
+
+
+@pytest.mark.parametrize(("model", "size"), [("daas_cell_cifar", 16), ("daas_cell_imagenet", 64)])
+def test_forward_backward_script_and_intermediates(model: str, size: int) -> None:
+    torch.manual_seed(0)
+    net = small(model=model)
+    x = torch.randn(2, 3, size, size)
+    net(x).sum().backward()
+    assert all(p.grad is not None for p in net.parameters())
+    net.eval()
+    y = net(x)
+    assert y.shape == (2, 5)
+    torch.testing.assert_close(torch.jit.script(net)(x), y)
+    last, outputs = net.forward_intermediates(x)
+    torch.testing.assert_close(net.forward_head(last), y)
+    assert len(outputs) == 3
+    net.set_grad_checkpointing()
+    torch.testing.assert_close(net(x), y)
+
+
+def test_features_are_those_before_each_reduction() -> None:
+    net = timm.create_model("daas_cell_cifar", channels=4, layers=6, features_only=True)
+    outputs = net(torch.randn(2, 3, 16, 16))
+    assert [o.shape[1] for o in outputs] == net.feature_info.channels()
+    assert [16 // o.shape[-1] for o in outputs] == net.feature_info.reduction() == [1, 2, 4]
+
+
+def test_pooling_and_classifier_can_change() -> None:
+    net = small()
+    x = torch.randn(2, 3, 16, 16)
+    net.reset_classifier(7)
+    assert net(x).shape == (2, 7)
+    net.reset_classifier(0)
+    assert net(x).shape == (2, net.num_features)
+    net.reset_classifier(0, "")
+    assert net(x).shape == (2, net.num_features, 4, 4)
+    with pytest.raises(TypeError):
+        small(no_such_argument=1)
+
+
+def test_the_auxiliary_head_answers_only_in_training_and_its_weights_fit_without_it(tmp_path: Path) -> None:
+    from daas.train.run import load_weights, save_weights
+
+    net = timm.create_model("daas_cell_cifar", channels=4, layers=3, num_classes=5, aux_head=True)
+    x = torch.randn(2, 3, 32, 32)
+    logits, auxiliary = net(x)
+    assert logits.shape == auxiliary.shape == (2, 5)
+    assert net.eval()(x).shape == (2, 5)
+    save_weights(net, tmp_path / "w.safetensors")
+    plain = small().eval()
+    load_weights(plain, tmp_path / "w.safetensors")
+    torch.testing.assert_close(plain(x), net(x))
+
+
+def test_drop_path_drops_edges_of_images_and_follows_a_schedule() -> None:
+    torch.manual_seed(0)
+    net = small(drop_path_rate=0.9)
+    x = torch.randn(2, 3, 16, 16)
+    assert not torch.allclose(net(x), net(x))
+    net.set_drop_path(0.0)
+    torch.testing.assert_close(net(x), net(x))
+
+
+def test_genotypes_of_every_shape_build() -> None:
+    """Five nodes, one input, the same input twice, an output that includes a cell input, rare primitives."""
+    odd = Genotype(
+        "odd",
+        "test",
+        normal=(
+            (("sep_conv_7x7", 0),),
+            (("skip_connect", 1), ("skip_connect", 1)),
+            (("conv_7x1_1x7", 0), ("max_pool_3x3", 2), ("avg_pool_3x3", 3)),
+            (("dil_conv_5x5", 4),),
+            (("dil_conv_3x3", 0), ("sep_conv_5x5", 5)),
+        ),
+        normal_concat=(0, 3, 6),
+        reduce=((("skip_connect", 0), ("conv_7x1_1x7", 1)), (("sep_conv_7x7", 1), ("avg_pool_3x3", 2))),
+        reduce_concat=(2, 3),
+    )
+    net = small(odd)
+    assert net(torch.randn(2, 3, 15, 15)).shape == (2, 5)
+
+
+def test_register_genotype_makes_two_models_once() -> None:
+    genotype = Genotype.random(torch.Generator().manual_seed(0))
+    register_genotype(genotype, "registered_in_a_test")
+    assert timm.is_model("registered_in_a_test_cifar")
+    assert timm.is_model("registered_in_a_test_imagenet")
+    assert find_genotype("registered_in_a_test") is genotype
+    net = timm.create_model("registered_in_a_test_cifar", channels=4, layers=3)
+    assert net.genotype == genotype
+    for taken in ("registered_in_a_test", "darts_v2", "not a name"):
+        with pytest.raises(BadInput, match=r"registered already|letters, digits"):
+            register_genotype(genotype, taken)
+
+
+def test_a_genotype_may_be_a_path_a_dict_or_a_name(tmp_path: Path) -> None:
+    genotype = find_genotype("darts_v2")
+    genotype.save(tmp_path / "g.json")
+    for form in (str(tmp_path / "g.json"), genotype.to_dict(), "darts_v2", genotype):
+        assert small(form).genotype == genotype
+    with pytest.raises(BadInput, match="neither a file nor registered"):
+        small("nothing")

@@ -1,0 +1,90 @@
+"""Genotypes: JSON both ways, random ones, and a clear refusal of everything that describes no network."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from daas.errors import BadInput
+from daas.models import Genotype, find_genotype
+
+GOOD = find_genotype("darts_v2").to_dict()
+
+
+@given(seed=st.integers(0, 2**32), nodes=st.integers(1, 6))
+@settings(max_examples=30, deadline=None)
+def test_random_genotypes_survive_json_both_ways(seed: int, nodes: int) -> None:
+    genotype = Genotype.random(torch.Generator().manual_seed(seed), nodes)
+    assert Genotype.from_dict(json.loads(json.dumps(genotype.to_dict()))) == genotype
+    for cell in (genotype.normal, genotype.reduce):
+        assert len(cell) == nodes
+        assert all(len({source for _, source in node}) == 2 for node in cell)
+
+
+def test_files(tmp_path: Path) -> None:
+    genotype = find_genotype("darts_v2")
+    genotype.save(tmp_path / "g.json")
+    assert Genotype.load(tmp_path / "g.json") == genotype
+    assert find_genotype(tmp_path / "g.json") == genotype
+    assert find_genotype(genotype.to_dict()) == genotype
+
+
+def edited(change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    values = copy.deepcopy(GOOD)
+    change(values)
+    return values
+
+
+def _set(cell: str, node: int, edge: int, position: int, value: Any) -> Callable[[dict[str, Any]], None]:
+    def change(values: dict[str, Any]) -> None:
+        values[cell][node][edge][position] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_set("normal", 1, 0, 0, "conv_9x9"), r"normal cell, node 3, edge 0: unknown primitive 'conv_9x9'; known are"),
+        (_set("reduce", 0, 1, 1, 7), r"reduce cell, node 2, edge 1: input 7 .* loop"),
+        (_set("normal", 2, 1, 1, 4), r"normal cell, node 4, edge 1: input 4 is the node itself"),
+        (_set("normal", 2, 1, 1, -1), r"node 4, edge 1: input -1; an input is a whole number from 0 to 3"),
+        (_set("normal", 0, 0, 1, "0"), r"node 2, edge 0: input '0'"),
+        (lambda v: v["normal"].__setitem__(0, []), r"normal cell, node 2: .*at least one"),
+        (lambda v: v.__setitem__("reduce", []), r"reduce cell: expected a list of nodes"),
+        (lambda v: v.__setitem__("normal_concat", [2, 9]), r"normal_concat.*from 0 to 5"),
+        (lambda v: v.__setitem__("reduce_concat", [0, 2]), r"reduce_concat.*from 2 to 5"),
+        (lambda v: v.__setitem__("format", "other/3"), r"format is 'other/3'"),
+        (lambda v: v.pop("source"), r"missing keys \['source'\]"),
+        (lambda v: v.__setitem__("extra", 1), r"unknown keys \['extra'\]"),
+        (lambda v: v.__setitem__("name", 3), r"name is 3"),
+    ],
+)
+def test_what_describes_no_network_is_refused(change: Callable[[dict[str, Any]], None], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        Genotype.from_dict(edited(change))
+
+
+def test_bad_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no such genotype file"):
+        Genotype.load(tmp_path / "none.json")
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(BadInput, match=r"bad\.json: no JSON"):
+        Genotype.load(tmp_path / "bad.json")
+    with pytest.raises(BadInput, match="neither a file nor registered"):
+        find_genotype("no_such_cell")
+
+
+def test_diff_names_every_change() -> None:
+    genotype = find_genotype("darts_v2")
+    other = Genotype.from_dict(edited(_set("normal", 0, 0, 0, "sep_conv_5x5")))
+    assert genotype.diff(genotype) == []
+    assert genotype.diff(other) == ["normal node 2: - sep_conv_3x3 from 0", "normal node 2: + sep_conv_5x5 from 0"]
