@@ -101,6 +101,6 @@ def restore_optimizer(
             elif value.shape == parameter.shape:
                 state[slot] = torch.empty_like(parameter).copy_(value)
             else:
-                state[slot] = value
+                state[slot] = value.clone()
         if state:
             optimizer.state[parameter] = state

@@ -1,0 +1,85 @@
+"""Checkpoints: exact both ways, whole or refused, and an older one survives a failed write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from daas import checkpoint
+from daas.errors import BadInput
+
+
+def test_tensors_and_values_come_back_exactly(tmp_path: Path) -> None:
+    tensors = {"a": torch.randn(3, 4).T, "b": torch.arange(5), "empty": torch.zeros(0, 2)}
+    meta = {"x": [1, 2.5, None, "text"], "y": {"z": True}}
+    checkpoint.save(tmp_path / "c", tensors, meta)
+    again, values = checkpoint.load(tmp_path / "c")
+    assert values == meta
+    assert set(again) == set(tensors)
+    for name, tensor in tensors.items():
+        assert torch.equal(again[name], tensor)
+        assert again[name].dtype == tensor.dtype
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+
+
+@pytest.mark.parametrize("keep", [0, 4, 100, -1])
+def test_a_file_that_was_cut_off_is_refused(tmp_path: Path, keep: int) -> None:
+    path = tmp_path / "c"
+    checkpoint.save(path, {"a": torch.randn(100)}, {})
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(BadInput, match="no whole checkpoint"):
+        checkpoint.load(path)
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(1)}, tmp_path / "plain.safetensors")
+    with pytest.raises(BadInput, match="no checkpoint of daas"):
+        checkpoint.load(tmp_path / "plain.safetensors")
+    with pytest.raises(BadInput, match="no such checkpoint"):
+        checkpoint.load(tmp_path / "none")
+
+
+def test_an_older_checkpoint_survives_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "c"
+    checkpoint.save(path, {"a": torch.ones(2)}, {"n": 1})
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    with pytest.raises(BadInput, match=r"No space left.*previous checkpoint is untouched"):
+        checkpoint.save(path, {"a": torch.zeros(2)}, {"n": 2})
+    assert checkpoint.load(path)[1] == {"n": 1}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["c"]
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam", "radam"])
+def test_a_restored_optimizer_takes_the_same_steps(kind: str) -> None:
+    make = {
+        "sgd": lambda p: torch.optim.SGD(p, 0.1, momentum=0.9),
+        "adam": lambda p: torch.optim.Adam(p, 0.1),
+        "radam": lambda p: torch.optim.RAdam(p, 0.1),
+    }[kind]
+    torch.manual_seed(0)
+    first, second = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    optimizer = make(first.parameters())
+    x = torch.randn(5, 3)
+
+    def step(model: torch.nn.Module, by: torch.optim.Optimizer) -> None:
+        by.zero_grad()
+        model(x).square().sum().backward()
+        by.step()
+
+    step(first, optimizer)
+    second.load_state_dict(first.state_dict())
+    other = make(second.parameters())
+    tensors = dict(checkpoint.optimizer_tensors(optimizer, first, "o"))
+    checkpoint.restore_optimizer(other, second, "o", tensors)
+    assert not tensors
+    for _ in range(3):
+        step(first, optimizer)
+        step(second, other)
+    assert torch.equal(first.weight, second.weight)
