@@ -33,13 +33,22 @@ def save(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> 
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     try:
         save_file(plain, aside, {_META: json.dumps(meta, sort_keys=True)})
-        with aside.open("rb") as file:
-            os.fsync(file.fileno())
+        _flush(aside)
         os.replace(aside, path)
+        _flush(path.parent)
     except (OSError, SafetensorError) as error:
         aside.unlink(missing_ok=True)
         kept = "the previous checkpoint is untouched" if path.exists() else "there is no earlier one"
         raise BadInput(f"{path} could not be written ({error}); {kept}. Free some space and resume.") from error
+
+
+def _flush(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are on the disk."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

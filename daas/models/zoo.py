@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +25,19 @@ _SIZES: dict[_Stem, dict[str, int]] = {
     "imagenet": {"channels": 48, "layers": 14, "num_classes": 1000},
 }
 _genotypes: dict[str, Genotype] = {}
+
+
+@lru_cache
+def published() -> dict[str, Any]:
+    """What papers print about the shipped genotypes.
+
+    Returns:
+        Per genotype a ``note``, and per stem ``channels`` and ``layers`` of the paper's table and, where printed,
+        ``params_m``, ``macs_m`` (millions), ``error`` (CIFAR-10, percent) or ``top1`` (ImageNet, percent).
+    """
+    text = files("daas.models").joinpath("published.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
 def _cfg(stem: _Stem) -> dict[str, Any]:
@@ -135,8 +149,11 @@ def register_genotype(genotype: Genotype, name: str | None = None) -> None:
 
 
 def _register(model_name: str, stem: _Stem, genotype_name: str) -> None:
+    printed = published().get(genotype_name, {}).get(stem, {})
+    size = {key: printed[key] for key in ("channels", "layers") if key in printed}
+
     def entry(pretrained: bool = False, **kwargs: Any) -> nn.Module:
-        return _create(model_name, stem, pretrained, genotype_name, kwargs)
+        return _create(model_name, stem, pretrained, genotype_name, {**size, **kwargs})
 
     entry.__name__ = entry.__qualname__ = model_name
     genotype = _genotypes[genotype_name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import signal
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -267,6 +268,7 @@ def _end_epoch(run: Run) -> None:
         f"epoch {line['epoch']:>3} ({line['phase']})  train loss {train_loss:.3f} accuracy {100 * train_correct:.1f}%  "
         f"validation loss {val_loss:.3f} accuracy {100 * val_correct:.1f}%  {run.seconds:.0f} s"
     )
+    sys.stdout.flush()  # a log file shows the epoch when it ends
     run.totals.zero_()
 
 

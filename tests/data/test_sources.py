@@ -99,6 +99,59 @@ def test_large_sets_are_decoded_when_asked_for(two_classes: Path, monkeypatch: p
     assert torch.equal(part.fetch(torch.tensor([1])), in_memory.fetch(torch.tensor([5])))
 
 
+def test_what_lies_around_the_class_folders_is_looked_through_or_left_alone(two_classes: Path, tmp_path: Path) -> None:
+    plain = load_images(data_dir=two_classes, image_size=16)
+    (two_classes / "contact_sheet.png").write_bytes(b"no class")
+    (two_classes / "dark" / "._00000.png").write_bytes(b"a resource fork")
+    (two_classes / "__MACOSX" / "dark").mkdir(parents=True)
+    (two_classes / "__MACOSX" / "dark" / "x.png").write_bytes(b"another")
+    assert load_images(data_dir=two_classes, image_size=16).class_names == ("bright", "dark")
+    wrapped = tmp_path / "wrapped" / "photos"
+    wrapped.parent.mkdir()
+    two_classes.rename(wrapped)
+    (wrapped / "contact_sheet.png").unlink()
+    for source in (wrapped.parent, tar_of(wrapped.parent, tmp_path / "w.tar")):
+        data = load_images(data_dir=source, image_size=16)
+        assert torch.equal(data.fetch(torch.arange(80)), plain.fetch(torch.arange(80)))
+
+
+def test_a_class_may_be_called_train(two_classes: Path) -> None:
+    (two_classes / "dark").rename(two_classes / "train")
+    assert load_images(data_dir=two_classes).class_names == ("bright", "train")
+
+
+def test_unreadable_images_are_named_or_counted(two_classes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = (two_classes / "dark" / "00000.png").read_bytes()
+    (two_classes / "dark" / "00000.png").write_bytes(whole[: len(whole) // 2])
+    (two_classes / "bright" / "zz.jpg").write_text("no picture")
+    with pytest.raises(BadInput, match=r"(00000\.png|zz\.jpg) cannot be read as an image"):
+        load_images(data_dir=two_classes)
+    data = load_images(data_dir=two_classes, skip_bad_images=True, workers=3)
+    assert (len(data), data.skipped) == (79, 2)
+    monkeypatch.setattr(module, "_MEMORY_LIMIT", 1000)
+    lazy = load_images(data_dir=two_classes, skip_bad_images=True, workers=3)
+    assert isinstance(lazy, DiskImages)
+    assert (len(lazy), lazy.skipped) == (79, 2)
+    assert torch.equal(lazy.fetch(torch.arange(79)), data.fetch(torch.arange(79)))
+    with pytest.raises(BadInput, match=r"zz\.jpg cannot be read"):
+        load_images(data_dir=two_classes).fetch(torch.arange(81))
+
+
+def test_one_class_is_not_enough(two_classes: Path) -> None:
+    for file in (two_classes / "dark").iterdir():
+        file.unlink()
+    with pytest.raises(BadInput, match=r"has 1 class \(bright\)"):
+        load_images(data_dir=two_classes)
+
+
+def test_images_without_a_range_are_refused(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.random.default_rng(0).random((20, 20), dtype=np.float32)).save(tmp_path / name / "x.tif")
+    with pytest.raises(BadInput, match="floating-point pixels"):
+        load_images(data_dir=tmp_path)
+
+
 @pytest.mark.parametrize(
     ("prepare", "message"),
     [

@@ -1,0 +1,113 @@
+"""Class folders: on disk or in a ``.tar``, divided into splits or not."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from PIL import Image
+
+from daas.data.images import Source
+from daas.errors import BadInput
+
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+_TRAIN = ("train", "training")
+_VAL = ("val", "valid", "validation", "eval", "evaluation")
+_SPLITS = {**dict.fromkeys(_TRAIN, _TRAIN), **dict.fromkeys(_VAL, (*_VAL, "test")), "test": ("test", *_VAL)}
+
+
+def folder_source(root: Path, split: str) -> Source:
+    """Images below a folder.
+
+    Args:
+        root: Holds CLASS/IMAGE, or SPLIT/CLASS/IMAGE; a single folder around them is looked through.
+        split: Which split, where there are any.
+
+    Raises:
+        BadInput: No such folder, no images in class folders, no such split.
+    """
+    if not root.is_dir():
+        hint = " (of archives, plain .tar files are read)" if root.is_file() else ""
+        raise BadInput(f"{root}: there is no such folder{hint}. It must hold one folder per class, with images inside.")
+    files = [path for path in root.rglob("*") if path.suffix.lower() in EXTENSIONS]
+    found, labels, names = _arranged(str(root), [PurePosixPath(path.relative_to(root)) for path in files], split)
+
+    def read(index: int) -> Image.Image:
+        with files[found[index]].open("rb") as file:
+            image = Image.open(file)
+            image.load()
+        return image
+
+    return Source(root.name, read, labels, names, lambda index: str(files[found[index]]))
+
+
+def tar_source(path: Path, split: str) -> Source:
+    """Images in an archive, read where they lie; arranged as ``folder_source`` wants them.
+
+    Raises:
+        BadInput: No such file, no whole ``.tar``, no images in class folders, no such split.
+    """
+    if not path.is_file():
+        raise BadInput(f"{path}: there is no such archive.")
+    try:
+        with tarfile.open(path, "r:") as archive:
+            members = [(PurePosixPath(m.name), m.offset_data, m.size) for m in archive if m.isfile()]
+    except tarfile.TarError as error:
+        raise BadInput(f"{path} is no whole .tar archive ({error}).") from error
+    found, labels, names = _arranged(str(path), [name for name, _, _ in members], split)
+
+    def read(index: int) -> Image.Image:
+        _, offset, size = members[found[index]]
+        with path.open("rb") as file:
+            file.seek(offset)
+            image = Image.open(io.BytesIO(file.read(size)))
+        image.load()
+        return image
+
+    return Source(path.name, read, labels, names, lambda index: f"{members[found[index]][0]} in {path}")
+
+
+def _arranged(where: str, paths: Sequence[PurePosixPath], split: str) -> tuple[list[int], list[int], tuple[str, ...]]:
+    """Chooses the images of a split: their indices sorted by path, their labels, the names of the classes."""
+    parts = {
+        index: path.parts
+        for index, path in enumerate(paths)
+        if path.suffix.lower() in EXTENSIONS and not any(p.startswith(".") or p == "__MACOSX" for p in path.parts)
+    }
+    while parts and len({p[0] for p in parts.values()}) == 1 and min(map(len, parts.values())) > 2:
+        if next(iter(parts.values()))[0] in _SPLITS:
+            break
+        parts = {index: p[1:] for index, p in parts.items()}
+    parts = {index: p for index, p in parts.items() if len(p) > 1}
+    folder = _split_folder(where, {p[0] for p in parts.values()}, split)
+    if folder:
+        parts = {index: p[1:] for index, p in parts.items() if p[0] == folder and len(p) > 2}
+    if not parts:
+        raise BadInput(
+            f"{where} holds no images in class folders. Expected CLASS/IMAGE with one folder per class; images are "
+            f"{', '.join(EXTENSIONS)}."
+        )
+    found = sorted(parts, key=lambda index: parts[index])
+    names = sorted({p[0] for p in parts.values()})
+    number = {name: label for label, name in enumerate(names)}
+    return found, [number[parts[index][0]] for index in found], tuple(names)
+
+
+def _split_folder(where: str, folders: set[str], split: str) -> str:
+    """The folder of a split, or an empty name where the images are not divided into splits."""
+    if split not in _SPLITS:
+        raise BadInput(f"split {split!r} of {where} is unknown; it is one of {', '.join(_SPLITS)}.")
+    divided = folders and (folders <= set(_SPLITS) or (folders & set(_TRAIN) and folders & {*_VAL, "test"}))
+    if not divided:
+        if split in _TRAIN or not folders:
+            return ""
+        raise BadInput(
+            f"{where} has no folder for the {split} split. Put the images into train/CLASS/ and val/CLASS/, or name "
+            "validation images with --val-dir."
+        )
+    for name in _SPLITS[split]:
+        if name in folders:
+            return name
+    raise BadInput(f"{where} has the splits {', '.join(sorted(folders))}, and none of {', '.join(_SPLITS[split])}.")

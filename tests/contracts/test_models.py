@@ -1,0 +1,90 @@
+"""One contract over every model that the package registers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from torch import Tensor, nn
+
+import daas
+from daas.models import list_genotypes
+from daas.models.zoo import published
+
+ROWS: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "models" / "sizes.json").read_text())
+SHIPPED = sorted(published())
+STEMS = ("cifar", "imagenet")
+MODELS = [f"{name}_{stem}" for name in ("daas_cell", *SHIPPED) for stem in STEMS]
+
+
+def multiply_adds(model: nn.Module, size: int) -> int:
+    """Of convolutions and linear layers, for one image, counted on the meta device."""
+    total = 0
+
+    def count(module: nn.Module, _: object, output: Tensor) -> None:
+        nonlocal total
+        total += output.numel() * (module.weight[0].numel() if isinstance(module, nn.Conv2d) else module.in_features)
+
+    for module in model.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            module.register_forward_hook(count)
+    model.eval()(torch.zeros(1, 3, size, size, device="meta"))
+    return total
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda r: f"{r['genotype']}-{r['stem']}-{r['channels']}-{r['layers']}")
+def test_sizes_are_the_published_networks_to_the_last_digit(row: dict[str, Any]) -> None:
+    arguments = {key: row[key] for key in ("channels", "layers", "num_classes")}
+    with torch.device("meta"):
+        model = timm.create_model(f"{row['genotype']}_{row['stem']}", **arguments)
+        with_auxiliary = timm.create_model(f"{row['genotype']}_{row['stem']}", aux_head=True, **arguments)
+    assert sum(p.numel() for p in model.parameters()) == row["params"]
+    assert sum(p.numel() for p in with_auxiliary.parameters()) == row["params_with_aux"]
+    assert multiply_adds(model, 32 if row["stem"] == "cifar" else 224) == row["macs"]
+
+
+def test_every_shipped_genotype_is_covered_and_registered() -> None:
+    assert {row["genotype"] for row in ROWS} == set(SHIPPED) <= set(list_genotypes())
+    assert all(timm.is_model(model) for model in MODELS)
+    assert all(daas.Genotype.from_dict(daas.models.find_genotype(name).to_dict()).source for name in SHIPPED)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_narrow_version_runs_like_a_timm_model(name: str) -> None:
+    size = 16 if name.endswith("cifar") else 64
+    torch.manual_seed(0)
+    model = timm.create_model(name, channels=4, layers=3, num_classes=6, in_chans=2)
+    x = torch.randn(2, 2, size, size)
+    model(x).sum().backward()
+    assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in model.parameters())
+    model.eval()
+    features = model.forward_features(x)
+    assert features.shape[1] == model.num_features == model.head_hidden_size
+    torch.testing.assert_close(model.forward_head(features), model(x))
+    assert model.get_classifier().out_features == 6
+    groups = timm.models.group_parameters(model, model.group_matcher())
+    assert sum(len(group) for group in groups.values()) == len(list(model.parameters()))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_configuration_is_complete(name: str) -> None:
+    cfg = timm.get_pretrained_cfg(name)
+    with torch.device("meta"):
+        model = timm.create_model(name)
+    assert cfg.num_classes == model.num_classes
+    assert cfg.license == "apache-2.0"
+    assert dict(model.named_modules())[cfg.classifier] is model.get_classifier()
+    assert isinstance(dict(model.named_modules())[cfg.first_conv], nn.Conv2d)
+    with torch.device("meta"):
+        shape = model.eval().forward_features(torch.zeros(1, *cfg.input_size)).shape
+    assert tuple(shape[2:]) == tuple(cfg.pool_size)
+
+
+@pytest.mark.parametrize("name", ["daas_cell_cifar", "darts_v2_imagenet"])
+def test_pretrained_without_weights_is_a_clear_error(name: str) -> None:
+    with pytest.raises(RuntimeError, match=r"[Nn]o pretrained weights"):
+        timm.create_model(name, pretrained=True)
