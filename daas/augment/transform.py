@@ -111,7 +111,8 @@ class DAASPolicy(nn.Module):
 
 def list_policies() -> list[str]:
     """Names of the policies that the package ships."""
-    found = files("daas.augment").joinpath("policies").iterdir()
+    folder = files("daas.augment").joinpath("policies")
+    found = folder.iterdir() if folder.is_dir() else ()
     return sorted(entry.name.removesuffix(".json") for entry in found if entry.name.endswith(".json"))
 
 

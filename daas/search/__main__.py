@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 
 from daas.errors import BadInput
@@ -19,6 +20,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    # PyTorch compiles its forward-mode rules with its own deprecated compiler; nothing a user could act on
+    warnings.filterwarnings("ignore", message=".*torch.jit.script", category=FutureWarning)
     try:
         config = parse(sys.argv[1:] if argv is None else argv)
         report = search(config)
