@@ -7,20 +7,21 @@ from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import timm
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models import generate_default_cfgs
 from torch import nn
 
 from daas.errors import BadInput
-from daas.models.cell_net import CellNet, CellNetWithAux
+from daas.models.auxiliary import CellNetWithAux
+from daas.models.cell_net import CellNet, Stem
 from daas.models.genotype import Genotype
+from daas.models.interface import CIFAR_CFG, create, register
 
 GenotypeLike = Genotype | Mapping[str, Any] | str | Path
-_Stem = Literal["cifar", "imagenet"]
-_SIZES: dict[_Stem, dict[str, int]] = {
+_SIZES: dict[Stem, dict[str, int]] = {
     "cifar": {"channels": 36, "layers": 20, "num_classes": 10},
     "imagenet": {"channels": 48, "layers": 14, "num_classes": 1000},
 }
@@ -40,24 +41,21 @@ def published() -> dict[str, Any]:
     return found
 
 
-def _cfg(stem: _Stem) -> dict[str, Any]:
-    cifar = stem == "cifar"
-    return {
-        "num_classes": _SIZES[stem]["num_classes"],
-        "input_size": (3, 32, 32) if cifar else (3, 224, 224),
-        "pool_size": (8, 8) if cifar else (7, 7),
-        "crop_pct": 1.0 if cifar else 0.875,
-        "interpolation": "bicubic",
-        "mean": (0.4914, 0.4822, 0.4465) if cifar else IMAGENET_DEFAULT_MEAN,
-        "std": (0.2470, 0.2435, 0.2616) if cifar else IMAGENET_DEFAULT_STD,
-        "first_conv": "stem.conv" if cifar else "stem.stem0.0",
-        "classifier": "head.fc",
-        "license": "apache-2.0",
-    }
-
-
+_CFGS: dict[Stem, dict[str, Any]] = {
+    "cifar": {**CIFAR_CFG, "first_conv": "stem.conv0.0"},
+    "imagenet": {
+        **CIFAR_CFG,
+        "num_classes": 1000,
+        "input_size": (3, 224, 224),
+        "pool_size": (7, 7),
+        "crop_pct": 0.875,
+        "mean": IMAGENET_DEFAULT_MEAN,
+        "std": IMAGENET_DEFAULT_STD,
+        "first_conv": "stem.conv0.0",
+    },
+}
 default_cfgs: dict[str, Any] = generate_default_cfgs(
-    {"daas_cell_cifar.untrained": _cfg("cifar"), "daas_cell_imagenet.untrained": _cfg("imagenet")}
+    {"daas_cell_cifar.untrained": _CFGS["cifar"], "daas_cell_imagenet.untrained": _CFGS["imagenet"]}
 )
 
 
@@ -89,20 +87,14 @@ def list_genotypes() -> list[str]:
     return sorted(_genotypes)
 
 
-def _create(variant: str, stem: _Stem, pretrained: bool, genotype: GenotypeLike, kwargs: dict[str, Any]) -> nn.Module:
+def _create(variant: str, stem: Stem, pretrained: bool, genotype: GenotypeLike, kwargs: dict[str, Any]) -> nn.Module:
     aux_head = bool(kwargs.pop("aux_head", False))
     arguments = {**_SIZES[stem], "stem": stem, "genotype": find_genotype(genotype), **kwargs}
-    model: nn.Module = build_model_with_cfg(
-        CellNetWithAux if aux_head else CellNet,
-        variant,
-        pretrained,
-        feature_cfg={"feature_cls": "hook", "no_rewrite": True, "out_indices": (0, 1, 2)},
-        **arguments,
-    )
-    return model
+    levels = 3 if stem == "cifar" else 5
+    return create(CellNetWithAux if aux_head else CellNet, variant, pretrained, levels, **arguments)
 
 
-@register_model  # type: ignore[untyped-decorator]  # timm is untyped
+@register
 def daas_cell_cifar(pretrained: bool = False, *, genotype: GenotypeLike = "darts_v2", **kwargs: Any) -> nn.Module:
     """A cell network for small images.
 
@@ -114,7 +106,7 @@ def daas_cell_cifar(pretrained: bool = False, *, genotype: GenotypeLike = "darts
     return _create("daas_cell_cifar", "cifar", pretrained, genotype, kwargs)
 
 
-@register_model  # type: ignore[untyped-decorator]  # timm is untyped
+@register
 def daas_cell_imagenet(pretrained: bool = False, *, genotype: GenotypeLike = "darts_v2", **kwargs: Any) -> nn.Module:
     """A cell network for large images.
 
@@ -139,7 +131,7 @@ def register_genotype(genotype: Genotype, name: str | None = None) -> None:
     name = genotype.name if name is None else name
     if not name.isidentifier() or not name.isascii():
         raise BadInput(f"genotype name {name!r}: use letters, digits and underscores, and no digit first.")
-    stems: tuple[_Stem, ...] = ("cifar", "imagenet")
+    stems: tuple[Stem, ...] = ("cifar", "imagenet")
     for taken in (name, *(f"{name}_{stem}" for stem in stems)):
         if taken in _genotypes or timm.is_model(taken):
             raise BadInput(f"genotype name {name!r}: {taken!r} is registered already; choose another name.")
@@ -148,7 +140,7 @@ def register_genotype(genotype: Genotype, name: str | None = None) -> None:
         _register(f"{name}_{stem}", stem, name)
 
 
-def _register(model_name: str, stem: _Stem, genotype_name: str) -> None:
+def _register(model_name: str, stem: Stem, genotype_name: str) -> None:
     printed = published().get(genotype_name, {}).get(stem, {})
     size = {key: printed[key] for key in ("channels", "layers") if key in printed}
 
@@ -158,9 +150,9 @@ def _register(model_name: str, stem: _Stem, genotype_name: str) -> None:
     entry.__name__ = entry.__qualname__ = model_name
     genotype = _genotypes[genotype_name]
     entry.__doc__ = f"The {stem} network of the genotype {genotype_name} ({genotype.source})."
-    default_cfgs.update(generate_default_cfgs({f"{model_name}.untrained": _cfg(stem)}))
+    default_cfgs.update(generate_default_cfgs({f"{model_name}.untrained": _CFGS[stem]}))
     globals()[model_name] = entry  # timm lists the name in this module's __all__
-    register_model(entry)
+    register(entry)
 
 
 for _file in sorted(files("daas.models").joinpath("genotypes").iterdir(), key=lambda entry: entry.name):
