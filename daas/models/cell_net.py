@@ -67,6 +67,7 @@ class CellNet(TimmNetwork):
                 "which halve the resolution. Choose larger numbers."
             )
         self.genotype = genotype
+        self.channels = channels
         with placement(device):
             self.stem = CifarStem(in_chans, channels) if stem == "cifar" else ImageNetStem(in_chans, channels)
             self.cells = nn.ModuleList(self._stack(channels, layers, drop_path_rate))

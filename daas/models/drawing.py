@@ -69,6 +69,32 @@ def cell_svg(genotype: Genotype, cell: Literal["normal", "reduce"] = "normal") -
     )
 
 
+def genotype_svg(genotype: Genotype) -> str:
+    """Draws both cells, the normal one above the reduction cell, each under its name.
+
+    Args:
+        genotype: The cells.
+
+    Returns:
+        A whole SVG file.
+    """
+    parts, width, height = [], 0.0, 0.0
+    cells: tuple[Literal["normal", "reduce"], ...] = ("normal", "reduce")
+    for cell in cells:
+        nodes = genotype.normal if cell == "normal" else genotype.reduce
+        _, inner_width, inner_height = _layout(nodes)
+        label = escape(f"{genotype.name}: {'normal' if cell == 'normal' else 'reduction'} cell")
+        parts.append(f'<text x="{_MARGIN}" y="{height + 20}">{label}</text>')
+        parts.append(f'<svg x="0" y="{height + 28}"{cell_svg(genotype, cell).removeprefix("<svg")}')
+        width = max(width, inner_width + _COLUMN_GAP + 62 + _MARGIN)
+        height += inner_height + 28
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} '
+        f'{height:.0f}" font-family="Helvetica, Arial, sans-serif" font-size="14" font-weight="bold">'
+        f'<rect width="100%" height="100%" fill="#ffffff"/>{"".join(parts)}</svg>\n'
+    )
+
+
 def _layout(nodes: tuple[Node, ...]) -> tuple[list[_Box], float, float]:
     """Columns by depth (longest way from an input), rows from top to bottom: boxes, width, height."""
     depth = [0, 0]

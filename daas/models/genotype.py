@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,10 +140,11 @@ class Genotype:
         for cell in ("normal", "reduce"):
             mine, theirs = getattr(self, cell), getattr(other, cell)
             for index in range(max(len(mine), len(theirs))):
-                a = set(mine[index]) if index < len(mine) else set()
-                b = set(theirs[index]) if index < len(theirs) else set()
-                lines += [f"{cell} node {index + 2}: - {op} from {source}" for op, source in sorted(a - b)]
-                lines += [f"{cell} node {index + 2}: + {op} from {source}" for op, source in sorted(b - a)]
+                a = Counter(mine[index] if index < len(mine) else ())
+                b = Counter(theirs[index] if index < len(theirs) else ())
+                for sign, edges in (("-", a - b), ("+", b - a)):
+                    found = sorted(edges.elements())
+                    lines += [f"{cell} node {index + 2}: {sign} {op} from {source}" for op, source in found]
             concat = (getattr(self, f"{cell}_concat"), getattr(other, f"{cell}_concat"))
             if concat[0] != concat[1]:
                 lines.append(f"{cell} output: {list(concat[0])} -> {list(concat[1])}")

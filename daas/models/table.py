@@ -1,0 +1,137 @@
+"""What each registered model costs, counted, beside what its paper prints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from daas.models.zoo import list_genotypes, published
+
+_STEMS = ("cifar", "imagenet")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model.
+
+    Attributes:
+        model: The timm name.
+        source: Where the network comes from.
+        channels: Of a state in the first cells; None for networks without cells.
+        layers: Number of cells; None for networks without cells.
+        params: Parameters without an auxiliary head.
+        macs: Multiply-adds of convolutions and linear layers, for one image of the model's own size.
+        printed: From the paper's table, where it has them: ``params_m`` and ``macs_m`` (millions), ``error`` (CIFAR-10,
+            percent) or ``top1`` (ImageNet, percent).
+        note: What does not reproduce, and other remarks.
+    """
+
+    model: str
+    source: str
+    channels: int | None
+    layers: int | None
+    params: int
+    macs: int
+    printed: Mapping[str, float]
+    note: str
+
+
+@lru_cache
+def backbones() -> dict[str, Any]:
+    """The networks without cells: per model a ``source``, a ``note`` and the ``printed`` figures."""
+    text = files("daas.models").joinpath("backbones.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def rows() -> list[Row]:
+    """Every model that a genotype or a module of this package registers, built on the meta device and counted."""
+    found = []
+    for genotype in list_genotypes():
+        facts = published().get(genotype, {})
+        for stem in _STEMS:
+            printed = dict(facts.get(stem, {}))
+            note = facts.get("note", "") if any(key.endswith("_m") for key in printed) else ""
+            found.append(_row(f"{genotype}_{stem}", printed, note))
+    return found + [_row(name, facts["printed"], facts["note"], facts["source"]) for name, facts in backbones().items()]
+
+
+def _row(name: str, printed: dict[str, Any], note: str, source: str = "") -> Row:
+    with torch.device("meta"):
+        model = timm.create_model(name)
+    cells = hasattr(model, "genotype")
+    return Row(
+        model=name,
+        source=model.genotype.source if cells else source,
+        channels=model.channels if cells else None,
+        layers=len(model.cells) if cells else None,
+        params=sum(parameter.numel() for parameter in model.parameters()),
+        macs=multiply_adds(model, model.pretrained_cfg["input_size"]),
+        printed={key: value for key, value in printed.items() if key not in ("channels", "layers")},
+        note=note,
+    )
+
+
+def multiply_adds(model: nn.Module, input_size: Sequence[int]) -> int:
+    """Multiply-adds of all convolutions and linear layers for one image, in evaluation mode.
+
+    Args:
+        model: On any device; on the meta device nothing is computed.
+        input_size: C, H, W.
+    """
+    total = 0
+
+    def count(module: nn.Module, _: object, output: Tensor) -> None:
+        nonlocal total
+        assert isinstance(module, (nn.Conv2d, nn.Linear))
+        total += output.numel() * module.weight[0].numel()
+
+    hooks = [m.register_forward_hook(count) for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+    training, like = model.training, next(model.parameters())
+    try:
+        with torch.no_grad():
+            model.eval()(torch.zeros(1, *input_size, device=like.device, dtype=like.dtype))
+    finally:
+        model.train(training)
+        for hook in hooks:
+            hook.remove()
+    return total
+
+
+def markdown(found: Sequence[Row]) -> str:
+    """The rows as a Markdown table with aligned columns."""
+    head = ("model", "C", "cells", "params M", "printed", "MACs M", "printed", "printed result", "note")
+    lines = [head, *(_texts(row) for row in found)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    numeric = [1 <= column <= 6 for column in range(len(head))]
+    rule = ["-" * (width - 1) + (":" if right else "-") for width, right in zip(widths, numeric, strict=True)]
+    out = []
+    for line in (lines[0], tuple(rule), *lines[1:]):
+        cells = (t.rjust(w) if n else t.ljust(w) for t, w, n in zip(line, widths, numeric, strict=True))
+        out.append(f"| {' | '.join(cells)} |")
+    return "\n".join(out)
+
+
+def _texts(row: Row) -> tuple[str, ...]:
+    printed = row.printed
+    result = f"{printed['error']:.2f}% error" if "error" in printed else ""
+    result = f"{printed['top1']:.1f}% top-1" if "top1" in printed else result
+    return (
+        row.model,
+        "" if row.channels is None else str(row.channels),
+        "" if row.layers is None else str(row.layers),
+        f"{row.params / 1e6:.2f}",
+        f"{printed['params_m']:.1f}" if "params_m" in printed else "",
+        f"{row.macs / 1e6:.0f}",
+        f"{printed['macs_m']:.0f}" if "macs_m" in printed else "",
+        result,
+        row.note,
+    )
