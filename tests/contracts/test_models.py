@@ -9,31 +9,24 @@ from typing import Any
 import pytest
 import timm
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import daas
 from daas.models import list_genotypes
+from daas.models.table import backbones, multiply_adds
 from daas.models.zoo import published
 
 ROWS: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "models" / "sizes.json").read_text())
 SHIPPED = sorted(published())
 STEMS = ("cifar", "imagenet")
-MODELS = [f"{name}_{stem}" for name in ("daas_cell", *SHIPPED) for stem in STEMS]
-
-
-def multiply_adds(model: nn.Module, size: int) -> int:
-    """Of convolutions and linear layers, for one image, counted on the meta device."""
-    total = 0
-
-    def count(module: nn.Module, _: object, output: Tensor) -> None:
-        nonlocal total
-        total += output.numel() * (module.weight[0].numel() if isinstance(module, nn.Conv2d) else module.in_features)
-
-    for module in model.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            module.register_forward_hook(count)
-    model.eval()(torch.zeros(1, 3, size, size, device="meta"))
-    return total
+CELLS = [f"{name}_{stem}" for name in ("daas_cell", *SHIPPED) for stem in STEMS]
+MODELS = [*CELLS, *backbones()]
+NARROW: dict[str, dict[str, int]] = {
+    "wide": {"depth": 10, "widen": 1},
+    "shake": {"base_width": 4, "blocks": 1},
+    "pyramid": {"depth": 11, "widening": 12},
+}
+"""Arguments that make a network small, by the first word of its name; cells have their own."""
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda r: f"{r['genotype']}-{r['stem']}-{r['channels']}-{r['layers']}")
@@ -44,7 +37,7 @@ def test_sizes_are_the_published_networks_to_the_last_digit(row: dict[str, Any])
         with_auxiliary = timm.create_model(f"{row['genotype']}_{row['stem']}", aux_head=True, **arguments)
     assert sum(p.numel() for p in model.parameters()) == row["params"]
     assert sum(p.numel() for p in with_auxiliary.parameters()) == row["params_with_aux"]
-    assert multiply_adds(model, 32 if row["stem"] == "cifar" else 224) == row["macs"]
+    assert multiply_adds(model, (3, 32, 32) if row["stem"] == "cifar" else (3, 224, 224)) == row["macs"]
 
 
 def test_every_shipped_genotype_is_covered_and_registered() -> None:
@@ -57,7 +50,8 @@ def test_every_shipped_genotype_is_covered_and_registered() -> None:
 def test_a_narrow_version_runs_like_a_timm_model(name: str) -> None:
     size = 16 if name.endswith("cifar") else 64
     torch.manual_seed(0)
-    model = timm.create_model(name, channels=4, layers=3, num_classes=6, in_chans=2)
+    narrow = NARROW.get(name.split("_")[0], {"channels": 4, "layers": 3})
+    model = timm.create_model(name, num_classes=6, in_chans=2, **narrow)
     x = torch.randn(2, 2, size, size)
     model(x).sum().backward()
     assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in model.parameters())

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daas.errors import BadInput
 from daas.models import Genotype, find_genotype
+from daas.models.primitives import PRIMITIVE_NAMES
 
 GOOD = find_genotype("darts_v2").to_dict()
 
@@ -87,4 +89,43 @@ def test_diff_names_every_change() -> None:
     genotype = find_genotype("darts_v2")
     other = Genotype.from_dict(edited(_set("normal", 0, 0, 0, "sep_conv_5x5")))
     assert genotype.diff(genotype) == []
+    twice = Genotype("twice", "test", ((("skip_connect", 0),) * 2,), (2,), genotype.reduce, genotype.reduce_concat)
+    once = Genotype("once", "test", ((("skip_connect", 0),),), (2,), genotype.reduce, genotype.reduce_concat)
+    assert twice.diff(once) == ["normal node 2: - skip_connect from 0"]
     assert genotype.diff(other) == ["normal node 2: - sep_conv_3x3 from 0", "normal node 2: + sep_conv_5x5 from 0"]
+
+
+@st.composite
+def cells(draw: st.DrawFn, first: int) -> tuple[list[list[list[Any]]], list[int]]:
+    """Nodes with one to three edges from anywhere before them, and an output of one state or more."""
+    nodes = draw(st.integers(1, 5))
+    edge = lambda state: st.tuples(st.sampled_from(PRIMITIVE_NAMES), st.integers(0, state - 1)).map(list)  # noqa: E731
+    found = [draw(st.lists(edge(state), min_size=1, max_size=3)) for state in range(2, nodes + 2)]
+    return found, draw(st.lists(st.integers(first, nodes + 1), min_size=1, unique=True))
+
+
+@given(normal=cells(0), reduce=cells(2), data=st.data())
+@settings(max_examples=12, deadline=None)
+def test_any_genotype_builds_runs_scripts_and_travels(normal: Any, reduce: Any, data: st.DataObject) -> None:
+    values = {
+        "format": "daas-genotype/1", "name": "any", "source": "test", "normal": normal[0], "normal_concat": normal[1],
+        "reduce": reduce[0], "reduce_concat": reduce[1],
+    }  # fmt: skip
+    genotype = Genotype.from_dict(json.loads(json.dumps(values)))
+    assert Genotype.from_dict(json.loads(json.dumps(genotype.to_dict()))) == genotype
+    torch.manual_seed(0)
+    model = timm.create_model("daas_cell_cifar", genotype=genotype, channels=2, layers=3, num_classes=3)
+    x = torch.randn(2, 3, 8, 8)
+    model(x).sum().backward()
+    model.eval()
+    torch.testing.assert_close(torch.jit.script(model)(x), model(x))
+
+    cell = data.draw(st.sampled_from(["normal", "reduce"]))
+    node = data.draw(st.integers(0, len(values[cell]) - 1))
+    edge = data.draw(st.integers(0, len(values[cell][node]) - 1))
+    broken = data.draw(
+        st.sampled_from([["no_such_op", 0], ["skip_connect", node + 2], ["skip_connect", -1], ["skip_connect"]])
+    )
+    values[cell][node][edge] = broken
+    with pytest.raises(BadInput, match=f"{cell} cell, node {node + 2}, edge {edge}"):
+        Genotype.from_dict(values)
