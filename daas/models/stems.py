@@ -13,12 +13,12 @@ def _conv_bn(c_in: int, c_out: int, stride: int, relu_first: bool = False) -> nn
     return nn.Sequential(*layers)
 
 
-def _for_depthwise(x: Tensor) -> Tensor:
+def for_depthwise(x: Tensor) -> Tensor:
     """On CPUs, depthwise convolutions and pools are several times faster with the channels last: set out that way."""
     return x.contiguous(memory_format=torch.channels_last) if x.is_cpu else x
 
 
-torch.fx.wrap("_for_depthwise")  # one node of a traced graph: it looks at the device
+torch.fx.wrap("for_depthwise")  # one node of a traced graph: it looks at the device
 
 
 class CifarStem(nn.Module):
@@ -39,7 +39,7 @@ class CifarStem(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """[B, in_chans, H, W] -> twice [B, multiplier * channels, H, W]."""
-        x = self.conv0(_for_depthwise(x))
+        x = self.conv0(for_depthwise(x))
         return [x, x]
 
     def prune(self, level: int) -> None:
@@ -65,7 +65,7 @@ class ImageNetStem(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """[B, in_chans, H, W] -> maps at 1/2, 1/4 and 1/8; the last two are the cell inputs."""
-        x = self.conv0(_for_depthwise(x))
+        x = self.conv0(for_depthwise(x))
         s0 = self.conv1(x)
         return [x, s0, self.conv2(s0)]
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from daas.models.primitives import DARTS_PRIMITIVES, build_primitive, factorized_reduce, relu_conv_bn
+from daas.models.stems import for_depthwise
 from daas.search.architecture import Architecture, cell_edges
 
 
@@ -158,7 +159,7 @@ class SuperNet(nn.Module):
         """[B, 3, H, W] normalised images -> [B, num_classes] logits along the path z."""
         if z is None:
             raise ValueError("a supernet runs one sampled path: pass an Architecture")
-        s0 = s1 = self.stem(images)
+        s0 = s1 = self.stem(for_depthwise(images))
         for cell in self.cells:
             s0, s1 = s1, cell(s0, s1, z, gated)
         return self.classifier(s1.mean((2, 3)))  # type: ignore[no-any-return]  # modules return Any
