@@ -225,7 +225,7 @@ def _advance(run: Run) -> None:
         )
     except FloatingPointError as error:
         raise _diverged(run, str(error)) from error
-    run.totals[:4] += result.means()
+    run.totals[:4] += result.means(run.device)
     run.totals[4] += 1
     run.step += 1
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from daas.augment.draw import Draw
 from daas.augment.ops import apply
 from daas.data import crop_flip
+from daas.search import distributed
 from daas.search.architecture import ArchitectureDistribution
 from daas.search.augmentation import AugmentationDistribution
 from daas.search.supernet import FixedNetwork, SuperNet
@@ -84,15 +85,23 @@ class StepResult:
         train: Rows of (mean loss, share of correct images), one per training pass.
         val: The same for the validation passes.
         rewards: Rewards of the sampled policies.
+        policy_gradient: The gradient of gamma that was descended, by name; empty where gamma did not learn.
     """
 
     train: list[Tensor] = field(default_factory=list)
     val: list[Tensor] = field(default_factory=list)
     rewards: list[Tensor] = field(default_factory=list)
+    policy_gradient: dict[str, Tensor] = field(default_factory=dict)
 
-    def means(self) -> Tensor:
-        """(train loss, train correct, validation loss, validation correct), [4]."""
-        return torch.cat([torch.stack(self.train).mean(0), torch.stack(self.val).mean(0)])
+    def means(self, device: torch.device) -> Tensor:
+        """(train loss, train correct, validation loss, validation correct), [4], over the passes of all processes."""
+        sums = torch.zeros(2, 3, device=device)
+        for row, passes in enumerate((self.train, self.val)):
+            if passes:  # a process without samples has none
+                sums[row, :2] = torch.stack(passes).sum(0)
+                sums[row, 2] = len(passes)
+        sums = distributed.total(sums)
+        return (sums[:, :2] / sums[:, 2:]).flatten()
 
 
 class Gradients:
@@ -114,11 +123,18 @@ class Gradients:
             into[parameter] = into[parameter] + part if parameter in into else part
 
     def descend(self) -> None:
-        """Step 2 and 3 of Algorithm 1: one step of each optimiser along its gradient.
+        """Step 2 and 3 of Algorithm 1: one step of each optimiser along its gradient, summed over all processes.
 
         Raises:
             FloatingPointError: A gradient of alpha, beta or gamma is infinite or not a number; nothing has moved.
         """
+        for gradients, module in (
+            (self.theta, self.search.network),
+            (self.architecture, self.search.architecture),
+            (self.gamma, self.search.augmentation),
+        ):
+            if module is not None:
+                distributed.sum_gradients(gradients, module.parameters())
         if not all(bool(gradient.isfinite().all()) for gradient in (*self.architecture.values(), *self.gamma.values())):
             raise FloatingPointError("a gradient of the search parameters is infinite or not a number")
         if self.search.clip_grad and self.theta:
@@ -136,3 +152,10 @@ class Gradients:
                     parameter.grad = gradient
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
+
+    def of_policy(self) -> dict[str, Tensor]:
+        """The gradient of gamma, by name."""
+        if self.search.augmentation is None:
+            return {}
+        named = self.search.augmentation.named_parameters()
+        return {name: self.gamma[parameter] for name, parameter in named if parameter in self.gamma}

@@ -11,6 +11,7 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from daas.augment.draw import Draw
+from daas.search import distributed
 from daas.search.architecture import Architecture
 from daas.search.estimators import (
     directional_derivative,
@@ -41,11 +42,12 @@ def iteration(
         learn_policy: Whether policies are sampled and gamma learns.
 
     Returns:
-        Losses, accuracies and rewards of the passes.
+        Losses, accuracies and rewards of the passes that this process ran (its share of the N samples), and the
+        gradient of gamma.
     """
     result, gradients = StepResult(), Gradients(search)
     x_val = search.preparation.normalize(val[0])
-    for i in range(search.architectures):
+    for i in distributed.share(search.architectures):
         z = _sample_architecture(search, step, i, temperature)
         theta = search.network.active(z)
         passes = [
@@ -60,10 +62,11 @@ def iteration(
             _add_policy_gradient(search, gradients, passes, train[1], z, theta, v, eta, result)
         if search.architecture is not None:
             _add_architecture_gradient(search, gradients, x_val, val[1], z, result)
-    if not result.val:
+    if search.architecture is None and not learn_policy:
         with torch.no_grad():
             _record(result.val, search.network(x_val, None), val[1])
     gradients.descend()
+    result.policy_gradient = gradients.of_policy()
     return result
 
 
