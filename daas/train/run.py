@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,6 @@ from typing import Any
 import timm
 import torch
 import yaml
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from timm.optim import create_optimizer_v2
 from timm.scheduler import create_scheduler_v2
 from timm.utils import ModelEmaV3, update_summary
@@ -26,6 +25,7 @@ from daas.errors import BadInput
 from daas.models import CellNet
 from daas.train.loop import Recipe, train_epoch, validate
 from daas.train.options import TrainOptions
+from daas.train.output import BEST, LAST, describe, load_weights, save_weights, write_result
 
 FORMAT = "daas-train-checkpoint/1"
 _FREE = ("output", "experiment", "resume", "device", "workers", "validate")  # what a resumed run may change
@@ -55,6 +55,7 @@ class Training:
     epoch: int = 0
     best: tuple[float, int] = (-math.inf, -1)
     history: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
 
 
 def train(options: TrainOptions) -> dict[str, Any]:
@@ -98,6 +99,7 @@ def _validated(run: Training) -> nn.Module:
 def _epoch(run: Training) -> None:
     """Trains one epoch, validates, writes summary.csv, the weights and the checkpoint."""
     options, folder = run.options, run.folder
+    began = time.monotonic()
     run.scheduler.step(run.epoch)
     if options.drop_path and isinstance(run.model, CellNet):
         run.model.set_drop_path(options.drop_path * run.epoch / options.epochs)
@@ -116,30 +118,28 @@ def _epoch(run: Training) -> None:
     )
     if metrics["top1"] > run.best[0]:
         run.best = (metrics["top1"], run.epoch)
-        save_weights(_validated(run), folder / "best.safetensors")
+        save_weights(_validated(run), folder / BEST)
     run.epoch += 1
+    run.seconds += time.monotonic() - began
     _save(run)
-    save_weights(_validated(run), folder / "last.safetensors")
+    save_weights(_validated(run), folder / LAST)
+    _write_result(run)
 
 
-def save_weights(model: nn.Module, path: Path) -> None:
-    """Writes a state dict as safetensors."""
-    save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}, path)
-
-
-def load_weights(model: nn.Module, path: str | Path) -> None:
-    """Reads a safetensors state dict; auxiliary heads that the model does not have are left out.
-
-    Raises:
-        BadInput: No such file, not safetensors, or weights of another network.
-    """
-    try:
-        state = load_file(path)
-        own = model.state_dict()
-        state = {name: tensor for name, tensor in state.items() if name in own or not name.startswith("aux_head.")}
-        model.load_state_dict(state)
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise BadInput(f"{path} holds no weights of this model ({str(error)[:400]}).") from error
+def _write_result(run: Training) -> None:
+    data, policy = run.stream.data, run.recipe.policy
+    cfg: Any = getattr(run.model, "pretrained_cfg", {})
+    transform = {
+        "input_size": [3, data.image_size, data.image_size],
+        "mean": [float(v) / 255 for v in run.recipe.shift.flatten()],
+        "std": [float(v) / 255 for v in run.recipe.scale.flatten()],
+        "interpolation": "bicubic", "crop_pct": 1.0, "crop_mode": cfg.get("crop_mode", "center"),
+    }  # fmt: skip
+    numbers = {"name": data.name, "train_images": len(data), "val_images": len(run.val)}
+    description = describe(run.options, run.model, data.class_names, numbers, transform, policy)
+    best = {"epoch": run.best[1], **run.history[run.best[1]]}
+    last = {"epoch": run.epoch - 1, **run.history[-1]}
+    write_result(run.folder, description, best, last, {"seconds": run.seconds})
 
 
 def _build(options: TrainOptions, folder: Path) -> Training:
@@ -263,7 +263,7 @@ def _save(run: Training) -> None:
     tensors |= dict(checkpoint.optimizer_tensors(run.optimizer, run.model, "optimizer"))
     meta = {
         "format": FORMAT, "epoch": run.epoch, "best": list(run.best), "options": _plain(run.options),
-        "history": run.history,
+        "history": run.history, "seconds": run.seconds,
     }  # fmt: skip
     checkpoint.save(run.folder / "checkpoint.safetensors", tensors, meta)
 
@@ -285,6 +285,7 @@ def _restore(run: Training, path: Path) -> None:
         run.ema.module.load_state_dict(_part(tensors, "ema."))
     checkpoint.restore_optimizer(run.optimizer, run.model, "optimizer", tensors)
     run.epoch, run.best, run.history = int(meta["epoch"]), tuple(meta["best"]), list(meta["history"])
+    run.seconds = float(meta["seconds"])
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -39,7 +39,8 @@ def test_a_training_writes_everything_and_learns(run_train: Train) -> None:
     code, out = run_train("--epochs", "6", "--lr", "0.2", "--batch-size", "64")
     assert code == 0
     assert {path.name for path in out.iterdir()} == {
-        "args.yaml", "summary.csv", "best.safetensors", "last.safetensors", "checkpoint.safetensors",
+        "args.yaml", "summary.csv", "model_best.safetensors", "last.safetensors", "result.json",
+        "checkpoint.safetensors",
     }  # fmt: skip
     rows = list(csv.DictReader((out / "summary.csv").open()))
     assert [row["epoch"] for row in rows] == ["0", "1", "2", "3", "4", "5"]
