@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from daas.augment.draw import Draw
 from daas.augment.policy import Policy, PolicyOp, SubPolicy
+from daas.augment.schedule import PolicySchedule, Segment
 from daas.augment.transform import DAASPolicy, find_policy, list_policies
 
-__all__ = ["DAASPolicy", "Draw", "Policy", "PolicyOp", "SubPolicy", "find_policy", "list_policies"]
+__all__ = [
+    "DAASPolicy",
+    "Draw",
+    "Policy",
+    "PolicyOp",
+    "PolicySchedule",
+    "Segment",
+    "SubPolicy",
+    "find_policy",
+    "list_policies",
+]

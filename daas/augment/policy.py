@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,10 +11,10 @@ from typing import Any
 
 import torch
 
+from daas.augment.files import POLICY_FORMAT, SCHEDULE_FORMAT, check_keys, read_json, write_json
 from daas.augment.space import INDEX, OPERATION_NAMES, OPERATIONS, magnitude_table
 from daas.errors import BadInput
 
-FORMAT = "daas-policy/1"
 _KEYS = ("format", "name", "source", "fill", "sub_policies")
 
 
@@ -86,7 +85,7 @@ class Policy:
     def to_dict(self) -> dict[str, Any]:
         """The JSON form, with ``format``."""
         return {
-            "format": FORMAT,
+            "format": POLICY_FORMAT,
             "name": self.name,
             "source": self.source,
             "fill": list(self.fill),
@@ -105,12 +104,17 @@ class Policy:
         """
         if not isinstance(values, Mapping):
             raise BadInput(f"a policy is a JSON object with the keys {', '.join(_KEYS)}; found {str(values)[:80]}.")
-        if values.get("format") != FORMAT:
+        if values.get("format") == SCHEDULE_FORMAT:
             raise BadInput(
-                f"policy: format is {values.get('format')!r}; this version reads {FORMAT!r}. Write the file with "
-                "Policy.save, or add the format if you wrote it by hand."
+                "this is a schedule, a policy for every epoch: PolicySchedule.load(path).at(epoch) gives one of its "
+                "policies, and python -m daas.augment convert FILE --epoch N OUT writes it to a policy file."
             )
-        _same_keys("policy", values, _KEYS, optional=("fill",))
+        if values.get("format") != POLICY_FORMAT:
+            raise BadInput(
+                f"policy: format is {values.get('format')!r}; this version reads {POLICY_FORMAT!r}. Write the file "
+                "with Policy.save, or add the format if you wrote it by hand."
+            )
+        check_keys("policy", values, _KEYS, optional=("fill",))
         if not isinstance(values["sub_policies"], (list, tuple)):
             raise BadInput("policy: sub_policies must be a list.")
         subs = tuple(_sub_policy_from(index, sub) for index, sub in enumerate(values["sub_policies"]))
@@ -123,12 +127,7 @@ class Policy:
         Raises:
             BadInput: No such file, no JSON, or no policy; the message names the file.
         """
-        try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise BadInput(f"{path}: no such policy file ({error.strerror}).") from error
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise BadInput(f"{path}: no JSON ({error}). A policy file is written by Policy.save.") from error
+        values = read_json(path)
         try:
             return cls.from_dict(values)
         except BadInput as error:
@@ -136,12 +135,7 @@ class Policy:
 
     def save(self, path: str | Path) -> None:
         """Writes the policy file, one sub-policy per line."""
-        values = self.to_dict()
-        subs = ",\n".join(f"    {json.dumps(sub)}" for sub in values.pop("sub_policies"))
-        head = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in values.items())
-        aside = Path(path).with_name(Path(path).name + ".part")
-        aside.write_text(f'{{\n{head},\n  "sub_policies": [\n{subs}\n  ]\n}}\n', encoding="utf-8")
-        aside.replace(path)
+        write_json(path, self.to_dict())
 
     @classmethod
     def random(cls, generator: torch.Generator, name: str = "random") -> Policy:
@@ -183,23 +177,16 @@ def _sub_policy_from(index: int, values: Any) -> SubPolicy:
     where = f"policy, sub-policy {index}"
     if not isinstance(values, Mapping):
         raise BadInput(f'{where}: expected {{"weight": ..., "ops": [...]}}; found {str(values)[:80]}.')
-    _same_keys(where, values, ("weight", "ops"))
+    check_keys(where, values, ("weight", "ops"))
     if not isinstance(values["ops"], (list, tuple)):
         raise BadInput(f"{where}: ops must be a list.")
     ops = []
     for slot, op in enumerate(values["ops"]):
         if not isinstance(op, Mapping):
             raise BadInput(f'{where}, operation {slot}: expected {{"op", "prob", "value"}}; found {str(op)[:80]}.')
-        _same_keys(f"{where}, operation {slot}", op, ("op", "prob", "value"))
+        check_keys(f"{where}, operation {slot}", op, ("op", "prob", "value"))
         ops.append(PolicyOp(op["op"], op["prob"], op["value"]))
     return SubPolicy(values["weight"], tuple(ops))
-
-
-def _same_keys(where: str, values: Mapping[str, Any], keys: tuple[str, ...], optional: tuple[str, ...] = ()) -> None:
-    missing = [key for key in keys if key not in values and key not in optional]
-    unknown = [key for key in values if key not in keys]
-    if missing or unknown:
-        raise BadInput(f"{where}: missing keys {missing}, unknown keys {unknown}; it has the keys {', '.join(keys)}.")
 
 
 def _check_sub_policy(index: int, sub: SubPolicy) -> None:

@@ -1,0 +1,56 @@
+"""Policy and schedule files: JSON that people can read, one sub-policy per line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from daas.errors import BadInput
+
+POLICY_FORMAT = "daas-policy/1"
+SCHEDULE_FORMAT = "daas-policy-schedule/1"
+
+
+def read_json(path: str | Path) -> Any:
+    """The values of a file.
+
+    Raises:
+        BadInput: No such file, or no JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"{path}: no such policy file ({error.strerror}).") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: no JSON ({error}). A policy file is written by Policy.save.") from error
+
+
+def write_json(path: str | Path, values: Mapping[str, Any]) -> None:
+    """Writes a file whole, or leaves what was there."""
+    aside = Path(path).with_name(Path(path).name + ".part")
+    aside.write_text(_layout(values, "") + "\n", encoding="utf-8")
+    aside.replace(path)
+
+
+def _layout(value: Any, indent: str) -> str:
+    inner = indent + "  "
+    if isinstance(value, Mapping) and value.keys() & {"sub_policies", "segments", "policy"}:
+        rows = [f"{inner}{json.dumps(key)}: {_layout(entry, inner)}" for key, entry in value.items()]
+        return "{\n" + ",\n".join(rows) + f"\n{indent}}}"
+    if isinstance(value, list) and value and isinstance(value[0], Mapping):
+        return "[\n" + ",\n".join(f"{inner}{_layout(entry, inner)}" for entry in value) + f"\n{indent}]"
+    return json.dumps(value)
+
+
+def check_keys(where: str, values: Mapping[str, Any], keys: tuple[str, ...], optional: tuple[str, ...] = ()) -> None:
+    """Refuses missing and unknown keys.
+
+    Raises:
+        BadInput: Which, and the keys that there are.
+    """
+    missing = [key for key in keys if key not in values and key not in optional]
+    unknown = [key for key in values if key not in keys]
+    if missing or unknown:
+        raise BadInput(f"{where}: missing keys {missing}, unknown keys {unknown}; it has the keys {', '.join(keys)}.")
