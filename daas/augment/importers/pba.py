@@ -13,8 +13,10 @@ from daas.augment.policy import Policy, PolicyOp
 from daas.augment.schedule import PolicySchedule, Segment
 from daas.errors import BadInput
 
-_OPERATIONS = ("AutoContrast", "Equalize", "Invert", "Rotate", "Posterize", "Solarize", "Color", "Contrast",
-               "Brightness", "Sharpness", "ShearX", "ShearY", "TranslateX", "TranslateY", "Cutout")  # fmt: skip
+_OPERATIONS = ("Rotate", "TranslateX", "TranslateY", "Brightness", "Color", "Invert", "Sharpness", "Posterize",
+               "ShearX", "Solarize", "ShearY", "Equalize", "AutoContrast", "Cutout", "Contrast")  # fmt: skip
+"""The order of PBA's logs. (Its first code listed another one, and then ordered it by the hashes of Python 2.)"""
+
 _COUNTS = (0.2, 0.3, 0.5)
 """Probabilities that none, one and two operations are applied."""
 

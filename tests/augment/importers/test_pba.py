@@ -46,8 +46,8 @@ def test_sixty_numbers_are_a_distribution() -> None:
 
 
 def embedding_of(**ops: tuple[int, int]) -> list[int]:
-    names = ["AutoContrast", "Equalize", "Invert", "Rotate", "Posterize", "Solarize", "Color", "Contrast", "Brightness",
-             "Sharpness", "ShearX", "ShearY", "TranslateX", "TranslateY", "Cutout"]  # fmt: skip
+    names = ["Rotate", "TranslateX", "TranslateY", "Brightness", "Color", "Invert", "Sharpness", "Posterize", "ShearX",
+             "Solarize", "ShearY", "Equalize", "AutoContrast", "Cutout", "Contrast"]  # fmt: skip
     return [number for name in names for number in ops.get(name, (0, 0))]
 
 
