@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from daas.augment.adapter import SingleImage
 from daas.augment.draw import Draw
 from daas.augment.policy import Policy, PolicyOp, SubPolicy
 from daas.augment.schedule import PolicySchedule, Segment
@@ -14,6 +15,7 @@ __all__ = [
     "PolicyOp",
     "PolicySchedule",
     "Segment",
+    "SingleImage",
     "SubPolicy",
     "find_policy",
     "list_policies",
