@@ -117,14 +117,17 @@ def list_policies() -> list[str]:
 
 
 def find_policy(name: str | Path) -> Policy:
-    """The policy of a shipped name, a path, or ``hf-hub:user/repository`` (its policy.json).
+    """The policy of a shipped name, a path, or ``hf-hub:user/repository[@revision]`` (its policy.json).
 
     Raises:
         BadInput: Nothing of that name.
+        daas.hub.HubFailure: The Hub cannot be reached.
     """
     text = str(name)
     if text.startswith("hf-hub:"):
-        return _from_hub(text.removeprefix("hf-hub:"))
+        from daas.hub.remote import fetch_policy  # at need: the Hub's client is no part of augmenting
+
+        return fetch_policy(text)
     if text in list_policies():
         with_path = files("daas.augment").joinpath("policies").joinpath(f"{text}.json")
         return Policy.load(Path(str(with_path)))
@@ -134,14 +137,3 @@ def find_policy(name: str | Path) -> Policy:
         f"policy {text!r} is neither shipped nor a file. Shipped are {', '.join(list_policies())}; a search writes its "
         "own to policy.json in its output folder; hf-hub:user/repository loads one from the Hub."
     )
-
-
-def _from_hub(repository: str) -> Policy:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    name, _, revision = repository.partition("@")
-    try:
-        return Policy.load(hf_hub_download(name, "policy.json", revision=revision or None))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise BadInput(f"hf-hub:{repository}: its policy.json could not be read ({error}).") from error

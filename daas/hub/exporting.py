@@ -1,0 +1,116 @@
+"""A run folder -> a repository folder, ready to push and loadable as it stands."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from timm.models import save_for_hf
+
+from daas.errors import BadInput
+from daas.hub.card import Network, card
+from daas.hub.contents import (
+    CARD,
+    CELLS_PICTURE,
+    CONFIG,
+    CURVES,
+    GENOTYPE,
+    LICENCE,
+    POLICY,
+    POLICY_PICTURE,
+    RECIPE,
+    WEIGHTS,
+    new_folder,
+    sha256,
+)
+from daas.hub.pictures import policy_picture
+from daas.hub.run_folder import Run, Which
+from daas.hub.verification import Verification, checksums, reference_input, reference_logits
+from daas.hub.verifying import build, verify_folder
+from daas.models import CellNet
+from daas.models.drawing import genotype_svg
+from daas.models.table import multiply_adds
+
+APACHE = "apache-2.0"
+
+
+def export(
+    run: str | Path,
+    folder: str | Path,
+    weights: Which = "best",
+    license_id: str = APACHE,
+    license_file: str | Path | None = None,
+) -> Path:
+    """Makes a repository folder of a run. It appears whole or not at all.
+
+    Args:
+        run: Output folder of ``python -m daas.train``.
+        folder: Where to; must not exist, or be empty. Its name is the model's name on the card.
+        weights: Of the ``best`` or of the ``last`` epoch.
+        license_id: As the Hub names licences.
+        license_file: Its text; needed for any other than apache-2.0.
+
+    Returns:
+        The folder.
+
+    Raises:
+        BadInput: No usable run, a folder that holds something, no licence text.
+    """
+    chosen, target = Run.load(Path(run), weights), Path(folder)
+    licence = _licence_text(license_id, license_file)
+    with new_folder(target) as inside:
+        _write(chosen, inside, target.resolve().name, license_id, licence)
+        report = verify_folder(inside)
+        if report.faults:
+            raise BadInput(f"{run} cannot be exported: {'; '.join(report.faults)}")
+    return target
+
+
+def _licence_text(license_id: str, license_file: str | Path | None) -> str:
+    if license_file is not None:
+        try:
+            return Path(license_file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(f"--license-file {license_file} cannot be read ({error}).") from error
+    if license_id != APACHE:
+        raise BadInput(f"--license {license_id} needs its text: --license-file FILE. Without both it is {APACHE}.")
+    return files("daas.hub").joinpath(f"templates/{APACHE}.txt").read_text(encoding="utf-8")
+
+
+def _write(run: Run, folder: Path, name: str, license_id: str, licence: str) -> None:
+    """Writes all files of the repository, verification.json last."""
+    result = run.result
+    model: Any
+    model, arguments = run.model()
+    images = {key: tuple(result[key]) for key in ("input_size", "mean", "std")}
+    cfg = {**images, **{key: result[key] for key in ("interpolation", "crop_pct", "crop_mode")}}
+    model.pretrained_cfg = {**model.pretrained_cfg, **cfg, "pool_size": None, "license": license_id, "tag": None}
+    labels = {"label_names": [str(label) for label in result["class_names"]]}
+    save_for_hf(model, str(folder), model_config=labels, model_args=arguments, safe_serialization=True)
+    shutil.copymode(folder / CONFIG, folder / WEIGHTS)  # safetensors makes files that only their owner can read
+    genotype = model.genotype if isinstance(model, CellNet) else None
+    if genotype is not None:
+        genotype.save(folder / GENOTYPE)
+        (folder / CELLS_PICTURE).write_text(genotype_svg(genotype), encoding="utf-8")
+    if run.policy is not None:
+        run.policy.save(folder / POLICY)
+        policy_picture(run.policy, folder / POLICY_PICTURE)
+    recipe = yaml.safe_dump(run.options, sort_keys=False, allow_unicode=True)
+    (folder / RECIPE).write_text(recipe, encoding="utf-8")
+    (folder / LICENCE).write_text(licence, encoding="utf-8")
+    shutil.copyfile(run.folder / CURVES, folder / CURVES)
+    network = Network(
+        architecture=model.pretrained_cfg["architecture"],
+        cells=f"{len(model.cells)} cells ({model.channels} channels at first)" if genotype is not None else "",
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        macs=multiply_adds(model, result["input_size"]),
+        genotype=genotype,
+        weights_sha256=sha256(folder / WEIGHTS),
+    )
+    (folder / CARD).write_text(str(card(run, network, name, license_id)), encoding="utf-8")
+    logits = reference_logits(build(folder, pretrained=True), reference_input(**images))
+    Verification(result["written"], torch.__version__, checksums(folder), logits.tolist()).save(folder)

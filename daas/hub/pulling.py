@@ -1,0 +1,37 @@
+"""A repository on the Hub -> a checked folder."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from daas.hub.contents import check_new, files_of, new_folder
+from daas.hub.remote import Repository, fetch
+from daas.hub.verifying import Report, verify_folder
+
+
+def pull(repository: str, folder: str | Path) -> Report:
+    """Downloads a repository, checks it, and writes it as a folder: whole, or not at all.
+
+    Args:
+        repository: ``user/name``, or ``user/name@revision``.
+        folder: Where to; must not exist, or be empty.
+
+    Returns:
+        What the check found; with faults, nothing was written.
+
+    Raises:
+        BadInput: No such repository; a path that leaves the folder, or a pickle; a folder that holds something.
+        HubFailure: No connection.
+    """
+    target, folder = Repository.parse(repository), Path(folder)
+    check_new(folder)
+    snapshot, commit = fetch(target)
+    report = verify_folder(snapshot, f"{target.id}@{commit}")
+    if report.faults:
+        return report
+    with new_folder(folder) as inside:
+        for name in files_of(snapshot):
+            (inside / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(snapshot / name, inside / name)
+    return report

@@ -1,0 +1,151 @@
+"""Reads what a training leaves in its folder: result.json, the options, the weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import timm
+import yaml
+from torch import nn
+
+from daas.augment.policy import Policy
+from daas.errors import BadInput
+from daas.hub.contents import CURVES, GENOTYPE, POLICY
+from daas.models import CellNet
+from daas.models.stems import CifarStem
+from daas.train.output import RESULT, RESULT_FORMAT, load_weights
+
+Which = Literal["best", "last"]
+_KEYS: dict[str, Any] = {
+    "model": str, "model_kwargs": dict, "num_classes": int, "class_names": list, "input_size": list, "mean": list,
+    "std": list, "interpolation": str, "crop_pct": float, "crop_mode": str, "data": dict, "epochs": int, "seed": int,
+    "best": dict, "last": dict, "time": dict, "versions": dict, "written": str,
+}  # fmt: skip
+_HERE = ("output", "experiment", "resume", "device", "workers", "validate", "config", "data_dir", "val_dir")
+"""Options that say where and on what a run was made, not what it was."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished, or at least once validated, training.
+
+    Attributes:
+        folder: Where it is.
+        which: Whose weights are meant: of the best or of the last epoch.
+        result: result.json.
+        options: args.yaml, without what belongs to the computer it ran on.
+        policy: What its images were augmented with; None without one.
+    """
+
+    folder: Path
+    which: Which
+    result: dict[str, Any]
+    options: dict[str, Any]
+    policy: Policy | None
+
+    @classmethod
+    def load(cls, folder: Path, which: Which = "best") -> Run:
+        """Reads a run folder.
+
+        Raises:
+            BadInput: No run folder, or a file of it that cannot be used.
+        """
+        path = folder / RESULT
+        try:
+            result = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise BadInput(
+                f"{folder} is no run folder of python -m daas.train: {RESULT} is missing ({error.strerror}). A "
+                "training writes it after its first epoch."
+            ) from error
+        except ValueError as error:
+            raise BadInput(f"{path} is no JSON ({error}).") from error
+        if not isinstance(result, dict) or result.get("format") != RESULT_FORMAT:
+            raise BadInput(f"{path}: this version reads the format {RESULT_FORMAT!r}.")
+        wrong = [key for key, kind in _KEYS.items() if not isinstance(result.get(key), kind)]
+        if wrong:
+            raise BadInput(
+                f"{path}: {wrong[0]!r} is {result.get(wrong[0])!r}; it must be a {_KEYS[wrong[0]].__name__}."
+            )
+        parts = {
+            "data": ("name", "train_images", "val_images"),
+            which: ("epoch", "loss", "top1", "weights"),
+            "time": ("seconds",),
+        }
+        absent = [f"{key}.{name}" for key, names in parts.items() for name in names if name not in result[key]]
+        if absent:
+            raise BadInput(f"{path}: {', '.join(absent)} is missing.")
+        if not (folder / CURVES).is_file():
+            raise BadInput(f"{folder / CURVES} is missing; a training writes it after its first epoch.")
+        policy = None if result.get("policy") is None else Policy.from_dict(result["policy"])
+        return cls(folder, which, result, _options(folder, policy is not None), policy)
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """``epoch`` (from 0), ``loss``, ``top1``, ``top5`` and ``weights`` of the chosen epoch."""
+        found: dict[str, Any] = self.result[self.which]
+        return found
+
+    def model(self) -> tuple[nn.Module, dict[str, Any]]:
+        """The trained network without an auxiliary head, on the CPU.
+
+        A cell network becomes ``daas_cell_cifar`` or ``daas_cell_imagenet`` with its genotype inline, so that it can be
+        built where its own name is not registered.
+
+        Returns:
+            The model, and the arguments that timm needs beyond its name.
+
+        Raises:
+            BadInput: It cannot be built, or the weights are of another network.
+        """
+        name, kwargs = self.result["model"], dict(self.result["model_kwargs"])
+        kwargs.pop("aux_head", None)
+        built: Any = self._build(name, kwargs)
+        if isinstance(built, CellNet):
+            stem = "cifar" if isinstance(built.stem, CifarStem) else "imagenet"
+            kwargs |= {
+                "genotype": built.genotype.to_dict(), "channels": built.channels, "layers": len(built.cells),
+            }  # fmt: skip
+            built = self._build(f"daas_cell_{stem}", kwargs)
+        load_weights(built, self.folder / str(self.metrics.get("weights")))
+        return built, kwargs
+
+    def _build(self, name: str, kwargs: dict[str, Any]) -> nn.Module:
+        if not timm.is_model(name):
+            raise BadInput(
+                f"{self.folder}: model {name!r} is registered neither with timm nor by daas. If it is a genotype of "
+                "your own, train daas_cell_cifar or daas_cell_imagenet with --model-kwargs genotype=FILE."
+            )
+        try:
+            model: nn.Module = timm.create_model(name, num_classes=self.result["num_classes"], **kwargs)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise BadInput(f"{self.folder}: {name} cannot be built ({error}).") from error
+        return model
+
+
+def _options(folder: Path, policy: bool) -> dict[str, Any]:
+    """args.yaml for a repository folder: policy and genotype are the files there, other paths lose their folders."""
+    path = folder / "args.yaml"
+    try:
+        options = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"{path} is missing ({error.strerror}).") from error
+    except yaml.YAMLError as error:
+        raise BadInput(f"{path} is no YAML ({error}).") from error
+    if not isinstance(options, dict):
+        raise BadInput(f"{path} holds no options; found {str(options)[:80]}.")
+    options = {key: _without_folders(value) for key, value in options.items() if key not in _HERE}
+    if policy:
+        options["aa"] = f"daas:{POLICY}"
+    if "genotype" in (options.get("model_kwargs") or {}):
+        options["model_kwargs"]["genotype"] = GENOTYPE
+    return options
+
+
+def _without_folders(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_folders(inner) for name, inner in value.items()}
+    return Path(value).name if isinstance(value, str) and Path(value).expanduser().is_absolute() else value
