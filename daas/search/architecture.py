@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from daas.models.genotype import Genotype
 from daas.models.primitives import DARTS_PRIMITIVES
+from daas.search.gumbel import gumbel
 
 CELL_TYPES = ("normal", "reduce")
 
@@ -79,11 +80,11 @@ class ArchitectureDistribution(nn.Module):
         Returns:
             z with differentiable gates.
         """
-        relaxed_a = ((self.alpha.log_softmax(-1) + _gumbel(self.alpha, generator)) / temperature).softmax(-1)
+        relaxed_a = ((self.alpha.log_softmax(-1) + gumbel(self.alpha, generator)) / temperature).softmax(-1)
         operation = relaxed_a.detach().argmax(-1)
         gate_a = straight_through(relaxed_a.gather(-1, operation.unsqueeze(-1)).squeeze(-1))
 
-        logits_b = (self._log_beta() + _gumbel(self.beta, generator)) / temperature
+        logits_b = (self._log_beta() + gumbel(self.beta, generator)) / temperature
         relaxed_b = self._per_node(logits_b).softmax(-1)  # [2, nodes, E], zero outside the node's own edges
         two = self._per_node(logits_b.detach()).topk(2, dim=-1).indices.sort(-1).values  # [2, nodes, 2]
         gate_b = straight_through(relaxed_b.sum(1))
@@ -138,11 +139,6 @@ class ArchitectureDistribution(nn.Module):
         """Log of eq. 11's normalised beta: log-softmax over the edges that enter the same node, [2, E]."""
         normaliser = self._per_node(self.beta).logsumexp(-1)  # [2, nodes]
         return self.beta - normaliser @ self.node_mask.exp()
-
-
-def _gumbel(like: Tensor, generator: torch.Generator) -> Tensor:
-    uniform = torch.rand(like.shape, generator=generator, dtype=torch.float64).clamp_(1e-12, 1 - 1e-12)
-    return -(-uniform.log()).log().to(like.dtype)
 
 
 def _tuples(pair: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:

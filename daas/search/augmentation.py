@@ -13,6 +13,7 @@ from torch.nn.functional import logsigmoid
 from daas.augment.draw import Draw
 from daas.augment.policy import Policy, PolicyOp, SubPolicy
 from daas.augment.space import OPERATION_NAMES, has_magnitude, magnitude_table
+from daas.search.gumbel import gumbel
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,16 @@ class PolicySample:
     applied: Tensor
     magnitude: Tensor
 
+    def all_applied(self) -> PolicySample:
+        """The same operations and magnitudes, none left out."""
+        return PolicySample(self.op, torch.ones_like(self.applied), self.magnitude)
+
 
 class AugmentationDistribution(nn.Module):
     """p(Gamma; gamma): ``sample``, ``log_prob``, ``derive``.
 
-    pi is [K, O]. Each of the O^K policies has its own application probabilities and magnitude weights per slot:
-    p is [O^K, K] (stored as logits), delta is [O^K, K, L].
+    pi is [K, O]. p (stored as logits) and delta are tables with a column per slot: [rows, K] and [rows, K, L]. Per
+    policy (the paper's) they have a row for each of the O^K policies, shared a row for each of the O operations.
 
     Args:
         slots: K, operations per policy.
@@ -42,6 +47,7 @@ class AugmentationDistribution(nn.Module):
         with_magnitude: [O] bool, False where an operation has none: its delta is never used.
         generator: Draws the start of delta, normal noise of 1e-3, so that the arg-max of a policy that was never
             sampled is one of its magnitudes at random and not the first. pi and p start exactly uniform and at 0.5.
+        shared: Whether policies with the same operation in a slot share its p and delta.
     """
 
     def __init__(
@@ -50,16 +56,18 @@ class AugmentationDistribution(nn.Module):
         table: Tensor | None = None,
         with_magnitude: Tensor | None = None,
         generator: torch.Generator | None = None,
+        shared: bool = False,
     ) -> None:
         super().__init__()
         table = magnitude_table() if table is None else table
         with_magnitude = has_magnitude() if with_magnitude is None else with_magnitude
         self.slots = slots
+        self.shared = shared
         self.operations, self.levels = table.shape
-        policies = self.operations**slots
+        rows = self.operations if shared else self.operations**slots
         self.pi = nn.Parameter(torch.zeros(slots, self.operations))
-        self.p_logit = nn.Parameter(torch.zeros(policies, slots))
-        self.delta = nn.Parameter(1e-3 * torch.randn(policies, slots, self.levels, generator=generator))
+        self.p_logit = nn.Parameter(torch.zeros(rows, slots))
+        self.delta = nn.Parameter(1e-3 * torch.randn(rows, slots, self.levels, generator=generator))
         self.register_buffer("table", table, persistent=False)
         self.register_buffer("with_magnitude", with_magnitude, persistent=False)
         radix = torch.tensor([self.operations ** (slots - 1 - k) for k in range(slots)])
@@ -80,16 +88,55 @@ class AugmentationDistribution(nn.Module):
             The sample, each field [n, K].
         """
         op = torch.multinomial(self.pi.softmax(-1), count, replacement=True, generator=generator).T.contiguous()
-        index = self.policy_index(op)
+        logit, delta = self._of(op)
         chance = torch.rand(count, self.slots, generator=generator, dtype=torch.float64)
-        applied = chance < self.p_logit[index].double().sigmoid()
-        levels = self.delta[index].softmax(-1).flatten(0, 1)
+        applied = chance < logit.double().sigmoid()
+        levels = delta.softmax(-1).flatten(0, 1)
         magnitude = torch.multinomial(levels, 1, generator=generator).view(count, self.slots)
         return PolicySample(op, applied, magnitude)
+
+    def sample_relaxed(self, generator: torch.Generator, temperature: float) -> tuple[PolicySample, Tensor]:
+        """One policy drawn as ``sample`` draws it, with gates that carry the gradient of its relaxation (DADA).
+
+        Operations and magnitudes are Gumbel-softmax samples, applications relaxed Bernoulli ones (Li et al., ECCV
+        2020, section 3); all are used hard, with the gradient of the soft sample (straight-through).
+
+        Args:
+            generator: Source of randomness.
+            temperature: Of the relaxations.
+
+        Returns:
+            The sample (n = 1), and its gates [K, 3]: 1 for the operation, 0 or 1 for the application, and the
+            magnitude as a share of its range, 0 where an operation has none.
+        """
+        slot = torch.arange(self.slots)
+        soft = ((self.pi.log_softmax(-1) + gumbel(self.pi, generator)) / temperature).softmax(-1)
+        op = soft.detach().argmax(-1)
+        logit, delta = (part[0] for part in self._of(op.unsqueeze(0)))
+        logistic = gumbel(logit, generator) - gumbel(logit, generator)
+        chance = ((logit + logistic) / temperature).sigmoid()
+        applied = (logit + logistic).detach() > 0
+        levels = ((delta.log_softmax(-1) + gumbel(delta, generator)) / temperature).softmax(-1)
+        level = levels.detach().argmax(-1)
+        share = levels @ torch.linspace(0, 1, self.levels).to(levels)
+        hard = torch.stack([torch.ones_like(chance), applied.to(chance), level / (self.levels - 1)], -1).to(chance)
+        relaxed = torch.stack([soft[slot, op], chance, torch.where(self.with_magnitude[op], share, 0.0)], -1)
+        sample = PolicySample(op.unsqueeze(0), applied.unsqueeze(0), level.unsqueeze(0))
+        return sample, hard.detach() + (relaxed - relaxed.detach())
 
     def policy_index(self, op: Tensor) -> Tensor:
         """[n, K] operations -> [n] index of the policy among the O^K."""
         return (op * self.radix).sum(-1)
+
+    def _of(self, op: Tensor) -> tuple[Tensor, Tensor]:
+        """[n, K] operations -> the logits of p, [n, K], and delta, [n, K, L], of the policies that they form."""
+        rows = op if self.shared else self.policy_index(op).unsqueeze(-1)
+        slot = torch.arange(self.slots, device=op.device)
+        return self.p_logit[rows, slot], self.delta[rows, slot]
+
+    def _all_policies(self) -> Tensor:
+        """[O^K, K] operations of every policy, in the order of ``policy_index``."""
+        return torch.cartesian_prod(*[torch.arange(self.operations)] * self.slots).view(-1, self.slots)
 
     def log_prob(self, sample: PolicySample) -> Tensor:
         """Log p(Gamma; gamma), eq. 3, [n], differentiable in pi, p and delta.
@@ -97,11 +144,10 @@ class AugmentationDistribution(nn.Module):
         The magnitude term is left out where an operation has no magnitude: the score of a choice without effect has
         mean zero and only adds variance.
         """
-        index = self.policy_index(sample.op)
         slot = torch.arange(self.slots, device=sample.op.device)
         choice = self.pi.log_softmax(-1)[slot, sample.op]
-        logit = self.p_logit[index]
-        magnitude = self.delta[index].log_softmax(-1).gather(-1, sample.magnitude.unsqueeze(-1)).squeeze(-1)
+        logit, delta = self._of(sample.op)
+        magnitude = delta.log_softmax(-1).gather(-1, sample.magnitude.unsqueeze(-1)).squeeze(-1)
         magnitude = torch.where(self.with_magnitude[sample.op], magnitude, torch.zeros_like(magnitude))
         application = torch.where(sample.applied, logsigmoid(logit) + magnitude, logsigmoid(-logit))
         return (choice + application).sum(-1)
@@ -133,16 +179,16 @@ class AugmentationDistribution(nn.Module):
 
         Selection times application probability, summed over the slots and over the policies.
         """
-        weighted = self.policy_weights().unsqueeze(-1) * self.p_logit.double().sigmoid()  # [O^K, K]
-        ops = torch.cartesian_prod(*[torch.arange(self.operations)] * self.slots).view(-1, self.slots)
+        ops = self._all_policies()
+        weighted = self.policy_weights().unsqueeze(-1) * self._of(ops)[0].double().sigmoid()  # [O^K, K]
         share = torch.zeros(self.operations, dtype=torch.float64)
         return share.index_add(0, ops.flatten(), weighted.cpu().flatten())
 
     def derive(self, name: str = "searched", source: str = "daas search") -> Policy:
         """Every policy with its product weight, its application probabilities and its arg-max magnitudes."""
         weights = self.policy_weights().tolist()
-        probabilities = self.p_logit.detach().double().sigmoid().tolist()
-        levels = self.delta.detach().argmax(-1).tolist()
+        logit, delta = self._of(self._all_policies())
+        probabilities, levels = logit.detach().double().sigmoid().tolist(), delta.detach().argmax(-1).tolist()
         sub_policies = []
         for index, ops in enumerate(itertools.product(range(self.operations), repeat=self.slots)):
             chosen = tuple(
@@ -164,9 +210,9 @@ class AugmentationDistribution(nn.Module):
         """
         weight = self.policy_weights().unsqueeze(-1)  # [O^K, 1]
         pi = self.pi.double().softmax(-1)
-        p = self.p_logit.double().sigmoid()
-        delta = self.delta.double().softmax(-1)
-        ops = torch.cartesian_prod(*[torch.arange(self.operations)] * self.slots).view(-1, self.slots)
+        ops = self._all_policies()
+        logit, delta = self._of(ops)
+        p, delta = logit.double().sigmoid(), delta.double().softmax(-1)
         used = weight * self.with_magnitude[ops]
         binary = -(p * p.log() + (1 - p) * (1 - p).log()) / math.log(2)
         levels = -(delta * delta.clamp_min(1e-30).log()).sum(-1) / math.log(max(2, self.levels))

@@ -14,7 +14,7 @@ from daas.errors import BadInput
 from daas.search.architecture import ArchitectureDistribution
 from daas.search.augmentation import AugmentationDistribution
 from daas.search.config import SearchConfig
-from daas.search.state import Preparation, Search
+from daas.search.state import AugmentationMethod, Preparation, Search
 from daas.search.supernet import FixedNetwork, SuperNet
 from daas.seeds import generator, seed_of
 
@@ -169,7 +169,7 @@ def build_search(config: SearchConfig, data: SearchData, device: torch.device) -
         augmentation_optimizer=augmentation_optimizer,
         architectures=config.architectures if architecture is not None else 1,
         policies=config.policies,
-        per_image=config.aug_estimator == "per-image",
+        method=AugmentationMethod(config.aug_estimator, config.aug_estimator == "per-image"),
         clip_grad=config.clip_grad,
         seed=config.seed,
     )

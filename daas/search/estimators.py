@@ -8,19 +8,25 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+FD_STEP = 1e-4
+"""Length of the step of a finite difference along v, in weight space."""
+
 
 @contextmanager
-def one_step_ahead(theta: Sequence[Tensor], gradient: Sequence[Tensor], eta: float) -> Iterator[None]:
+def one_step_ahead(theta: Sequence[Tensor], gradient: Sequence[Tensor], eta: float | Tensor) -> Iterator[None]:
     """Within the block the weights are theta' = theta - eta * gradient (eq. 6); afterwards theta again, bit for bit.
 
     Args:
         theta: The active weights, changed in place and restored from copies.
         gradient: Mean training gradient, one tensor per weight.
-        eta: Learning rate of the weights.
+        eta: Learning rate of the weights; a scalar tensor stays on its device.
     """
     saved = [weight.detach().clone() for weight in theta]
     with torch.no_grad():
-        torch._foreach_add_(list(theta), list(gradient), alpha=-eta)
+        if isinstance(eta, Tensor):
+            torch._foreach_sub_(list(theta), torch._foreach_mul(list(gradient), eta))
+        else:
+            torch._foreach_add_(list(theta), list(gradient), alpha=-eta)
     try:
         yield
     finally:
@@ -30,7 +36,7 @@ def one_step_ahead(theta: Sequence[Tensor], gradient: Sequence[Tensor], eta: flo
 
 def inner_product(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
     """<a, b> over lists of tensors of the same shapes, a scalar: eq. 9's reward of one policy."""
-    return torch.stack([(x * y).sum() for x, y in zip(a, b, strict=True)]).sum()
+    return torch.stack([part.sum() for part in torch._foreach_mul(list(a), list(b))]).sum()
 
 
 def directional_derivative(
@@ -62,16 +68,37 @@ def directional_derivative(
     return rewards
 
 
-def leave_one_out(rewards: Tensor) -> Tensor:
+def finite_difference(
+    values: Callable[[], Tensor], theta: Sequence[Tensor], v: Sequence[Tensor], at_theta: Tensor
+) -> Tensor:
+    """The derivative of some values along v by a one-sided difference: a forward pass instead of a forward-mode one.
+
+    Args:
+        values: Computes them from the weights as they stand.
+        theta: The weights, moved by ``FD_STEP`` along v / |v| meanwhile.
+        v: The direction, one tensor per weight.
+        at_theta: The values at theta.
+
+    Returns:
+        The derivative, of the shape of the values.
+    """
+    norm = torch.stack(torch._foreach_norm(list(v))).norm().clamp_min(1e-30)
+    with one_step_ahead(theta, v, -FD_STEP / norm):
+        ahead = values()
+    return (ahead - at_theta) * (norm / FD_STEP)
+
+
+def leave_one_out(rewards: Tensor, total: Tensor | None = None) -> Tensor:
     """Each reward minus the mean of all others: a baseline that leaves the estimator unbiased.
 
     Args:
         rewards: [n], of policies drawn independently; n >= 2 (a single reward is returned as it is).
+        total: (sum, number) of all rewards, where ``rewards`` are only this process's share of them.
     """
-    count = rewards.numel()
-    if count < 2:
-        return rewards
-    return (rewards - rewards.mean()) * (count / (count - 1))
+    total = torch.stack([rewards.sum(), rewards.new_tensor(rewards.numel())]) if total is None else total
+    count = total[1]
+    credit = (rewards - total[0] / count) * (count / (count - 1).clamp_min(1))
+    return torch.where(count > 1, credit, rewards)
 
 
 def eq9_policy_gradient(log_prob: Tensor, rewards: Tensor, eta: float) -> Tensor:
@@ -83,3 +110,66 @@ def eq9_policy_gradient(log_prob: Tensor, rewards: Tensor, eta: float) -> Tensor
         eta: Learning rate of the weights.
     """
     return -eta * (rewards.detach().to(log_prob) * log_prob).mean()
+
+
+def straight_through_gradient(gates: Tensor, sensitivity: Tensor, eta: float) -> Tensor:
+    """A scalar whose gradient in gamma is that of DADA (Li et al., ECCV 2020): the baseline that section 4.1 rejects.
+
+    The chain rule of eq. 7 is continued through the augmented images: -eta * <v, d/dx of the training gradient> *
+    dx/dgates * dgates/dgamma, where dx/dmagnitude is set to one. See ``gate_sensitivity`` for dx/dgates and
+    ``AugmentationDistribution.sample_relaxed`` for the gates.
+
+    Args:
+        gates: [n, K, 3] of n sampled policies, with their graph.
+        sensitivity: [n, K, 3], derivative of <v, training gradient> in each gate.
+        eta: Learning rate of the weights.
+    """
+    return -eta * (sensitivity.detach().to(gates) * gates).sum((-1, -2)).mean()
+
+
+def gate_sensitivity(pixel_gradient: Tensor, slots: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
+    """How <v, training gradient> changes with the gates of a relaxed policy, through the pixels.
+
+    Slot k of a policy is x_k = a (b O(x_{k-1}; m) + (1 - b) x_{k-1}), with the gates a = 1 (operation), b in {0, 1}
+    (application) and the magnitude m. None of the operations is differentiated: dO/dx is the identity and dO/dm is
+    one (DADA, the straight-through estimator of the magnitude).
+
+    Args:
+        pixel_gradient: [B, C, H, W], d<v, training gradient> / d(augmented image), images in [0, 1].
+        slots: Per slot: its input and the operation applied to it, both [B, C, H, W] in [0, 1], and b, a scalar.
+
+    Returns:
+        [K, 3]: the derivatives in a, b and m (as a share of its range).
+    """
+    rows = []
+    for before, operated, applied in slots:
+        after = torch.where(applied, operated, before)
+        rows.append(
+            torch.stack(
+                [
+                    (pixel_gradient * after).sum(),
+                    (pixel_gradient * (operated - before)).sum(),
+                    applied * pixel_gradient.sum(),
+                ]
+            )
+        )
+    return torch.stack(rows)
+
+
+def pixel_gradient(
+    loss: Callable[[Tensor], Tensor], images: Tensor, theta: Sequence[Tensor], v: Sequence[Tensor]
+) -> Tensor:
+    """d <v, gradient of the loss in theta> / d images, exactly, by differentiating twice.
+
+    Args:
+        loss: Maps images to the mean training loss.
+        images: [B, C, H, W].
+        theta: The weights.
+        v: The direction, one tensor per weight.
+
+    Returns:
+        [B, C, H, W].
+    """
+    images = images.detach().requires_grad_()
+    gradient = torch.autograd.grad(loss(images), list(theta), create_graph=True)
+    return torch.autograd.grad(inner_product(gradient, v), images)[0]

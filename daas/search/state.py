@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.func import functional_call
 
+from daas.augment import DAASPolicy
 from daas.augment.draw import Draw
 from daas.augment.ops import apply
 from daas.data import crop_flip
 from daas.search import distributed
-from daas.search.architecture import ArchitectureDistribution
+from daas.search.architecture import Architecture, ArchitectureDistribution
 from daas.search.augmentation import AugmentationDistribution
 from daas.search.supernet import FixedNetwork, SuperNet
+
+Batch = tuple[Tensor, Tensor]
+AugEstimator = Literal["per-image", "policy-gradient", "straight-through", "uniform"]
 
 
 @dataclass(frozen=True)
@@ -34,14 +41,45 @@ class Preparation:
 
     def augment(self, images: Tensor, draw: Draw | None, crops: torch.Generator) -> Tensor:
         """[B, 3, H, W] uint8 -> cropped, flipped, augmented, normalised float: the same order as in training."""
-        images = crop_flip(images, crops, self.crop_padding, self.hflip)
+        images = self.crop_flip(images, crops)
         return self.normalize(images if draw is None else apply(images, draw))
+
+    def crop_flip(self, images: Tensor, crops: torch.Generator) -> Tensor:
+        """[B, 3, H, W] uint8, randomly cropped and flipped."""
+        return crop_flip(images, crops, self.crop_padding, self.hflip)
 
     def normalize(self, images: Tensor) -> Tensor:
         """[B, 3, H, W] uint8 -> float in channels-last order, zero mean and unit variance over the training images."""
-        scale = torch.tensor(self.std, device=images.device).mul(255.0).view(3, 1, 1)
         shift = torch.tensor(self.mean, device=images.device).mul(255.0).view(3, 1, 1)
-        return ((images.float() - shift) / scale).contiguous(memory_format=torch.channels_last)
+        levels = images.float() - shift
+        return (levels / (255.0 * self.scale(levels))).contiguous(memory_format=torch.channels_last)
+
+    def scale(self, images: Tensor) -> Tensor:
+        """[3, 1, 1]: what images in [0, 1] are divided by, on the device and in the type of ``images``."""
+        return torch.tensor(self.std, device=images.device, dtype=images.dtype).view(3, 1, 1)
+
+
+@dataclass(frozen=True)
+class AugmentationMethod:
+    """How gamma learns.
+
+    Attributes:
+        estimator: Of its gradient; ``uniform`` learns nothing.
+        baseline: Whether the mean of the other rewards is subtracted from each (``leave_one_out``): over all N * M
+            policies (policy-gradient), or over the images of an architecture (per-image).
+        reward: Derivatives along v: exactly by forward-mode differentiation, or by a finite difference.
+        reward_batches: R, forward-only batches of policies per architecture besides the M training batches.
+    """
+
+    estimator: AugEstimator = "policy-gradient"
+    baseline: bool = False
+    reward: Literal["jvp", "fd"] = "jvp"
+    reward_batches: int = 0
+
+    @property
+    def learns(self) -> bool:
+        """Whether gamma has a gradient at all."""
+        return self.estimator != "uniform"
 
 
 @dataclass
@@ -58,9 +96,11 @@ class Search:
         augmentation_optimizer: Its own.
         architectures: N, sampled architectures per iteration.
         policies: M, sampled policies (or batches of one policy per image) per architecture.
-        per_image: One policy per image, rewarded by a directional derivative, instead of one per batch.
+        method: How gamma learns.
         clip_grad: Largest norm of the weights' gradient; 0 for no limit.
         seed: Of all random streams.
+        given_policy: Augments training images where no policy is sampled; None for crop and flip alone.
+        amp: Whether the network runs in bfloat16 where autocast says so.
     """
 
     network: SuperNet | FixedNetwork
@@ -72,9 +112,33 @@ class Search:
     augmentation_optimizer: torch.optim.Optimizer | None
     architectures: int
     policies: int
-    per_image: bool
+    method: AugmentationMethod
     clip_grad: float
     seed: int
+    given_policy: DAASPolicy | None = None
+    amp: bool = False
+
+    def logits(
+        self,
+        images: Tensor,
+        z: Architecture | None,
+        gated: bool = False,
+        weights: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
+        """Runs the network: [B, 3, H, W] -> [B, classes].
+
+        Args:
+            images: Normalised.
+            z: The path; None for a fixed network.
+            gated: Whether the path's gates are multiplied in.
+            weights: Stand in for the network's own, by name.
+        """
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.amp):
+            if weights is None:
+                logits: Tensor = self.network(images, z, gated)
+            else:
+                logits = functional_call(self.network, dict(weights), (images, z, gated))
+        return logits.float() if self.amp else logits
 
 
 @dataclass
@@ -135,7 +199,8 @@ class Gradients:
         ):
             if module is not None:
                 distributed.sum_gradients(gradients, module.parameters())
-        if not all(bool(gradient.isfinite().all()) for gradient in (*self.architecture.values(), *self.gamma.values())):
+        search_gradients = [*self.architecture.values(), *self.gamma.values()]
+        if search_gradients and not bool(torch.stack(torch._foreach_norm(search_gradients)).isfinite().all()):
             raise FloatingPointError("a gradient of the search parameters is infinite or not a number")
         if self.search.clip_grad and self.theta:
             norm = torch.stack(torch._foreach_norm(list(self.theta.values()))).norm()

@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from daas.search.architecture import ArchitectureDistribution
 from daas.search.augmentation import AugmentationDistribution
-from daas.search.state import Preparation, Search
+from daas.search.state import AugmentationMethod, Preparation, Search
 from daas.search.step import iteration
 from daas.search.supernet import SuperNet
 from daas.seeds import generator
@@ -32,7 +32,7 @@ def make(per_image: bool = False, architectures: int = 2, policies: int = 2, see
         augmentation_optimizer=torch.optim.SGD(augmentation.parameters(), 1.0),
         architectures=architectures,
         policies=policies,
-        per_image=per_image,
+        method=AugmentationMethod("per-image" if per_image else "policy-gradient", baseline=per_image),
         clip_grad=0.0,
         seed=5,
     )

@@ -1,0 +1,104 @@
+"""One training pass: a policy is sampled, the batch augmented, the weights' gradient taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from daas.augment.draw import Draw
+from daas.augment.ops import apply
+from daas.search.architecture import Architecture
+from daas.search.augmentation import AugmentationDistribution
+from daas.search.state import Batch, Search
+from daas.seeds import generator
+
+ARCHITECTURE, POLICY, SIGNS, CROPS = range(4)  # what a random stream is for
+RELAXATION_TEMPERATURE = 0.5  # of the straight-through estimator's relaxed policies; ours, the paper gives none
+Key = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Augmented:
+    """A training batch under freshly sampled policies.
+
+    Attributes:
+        images: [B, 3, H, W], what the network sees.
+        log_prob: [1] or [B], log p(Gamma; gamma) with its graph; None where gamma does not learn from it.
+        gates: [1, K, 3], of a relaxed policy, with their graph; only for the straight-through estimator.
+        slots: Per slot, its input, the operation applied to it, both in [0, 1], and whether it was applied; the same.
+    """
+
+    images: Tensor
+    log_prob: Tensor | None = None
+    gates: Tensor | None = None
+    slots: tuple[tuple[Tensor, Tensor, Tensor], ...] = ()
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A training pass.
+
+    Attributes:
+        batch: What it ran on.
+        losses: [B], of the images, without graph.
+        gradient: Mean training gradient, one tensor per active weight.
+    """
+
+    batch: Augmented
+    losses: Tensor
+    gradient: tuple[Tensor, ...]
+
+
+def augmented(search: Search, images: Tensor, key: Key, with_policy: bool) -> Augmented:
+    """Gamma(D_train) under freshly sampled policies: one per batch, or one per image, as the estimator has it.
+
+    Args:
+        search: The distribution, the estimator, and how images are prepared.
+        images: [B, 3, H, W] uint8.
+        key: Iteration, architecture and number of the pass: with the seed they address the random streams.
+        with_policy: Whether policies are sampled; otherwise crop and flip alone, or the given policy.
+    """
+    policy, signs, crops = (generator(search.seed, key[0], use, *key[1:]) for use in (POLICY, SIGNS, CROPS))
+    preparation, distribution, count = search.preparation, search.augmentation, len(images)
+    if not with_policy or distribution is None:
+        draw = None if search.given_policy is None else search.given_policy.sample(count, policy)
+        return Augmented(preparation.augment(images, draw, crops))
+    if search.method.estimator == "straight-through":
+        return _relaxed(search, distribution, images, (policy, signs, crops))
+    sample = distribution.sample(1 if search.method.estimator == "policy-gradient" else count, policy)
+    images = preparation.augment(images, distribution.to_draw(sample, count, signs), crops)
+    return Augmented(images, None if search.method.estimator == "uniform" else distribution.log_prob(sample))
+
+
+def _relaxed(
+    search: Search,
+    distribution: AugmentationDistribution,
+    images: Tensor,
+    streams: tuple[torch.Generator, torch.Generator, torch.Generator],
+) -> Augmented:
+    policy, signs, crops = streams
+    sample, gates = distribution.sample_relaxed(policy, RELAXATION_TEMPERATURE)
+    every = distribution.to_draw(sample.all_applied(), len(images), signs)
+    images, slots = search.preparation.crop_flip(images, crops), []
+    for slot, applied in enumerate(sample.applied[0]):
+        operated = apply(images, Draw(every.op[:, [slot]], every.value[:, [slot]], every.center[:, [slot]]))
+        slots.append((images.float() / 255.0, operated.float() / 255.0, applied.to(images.device)))
+        images = operated if applied else images
+    return Augmented(search.preparation.normalize(images), None, gates.unsqueeze(0), tuple(slots))
+
+
+def training_pass(
+    search: Search, batch: Augmented, labels: Tensor, z: Architecture | None, theta: dict[str, nn.Parameter]
+) -> tuple[Pass, Tensor]:
+    """Gradient of L_t(theta, z; Gamma(D_train)) in theta.
+
+    Returns:
+        The pass, and its logits [B, classes] without graph.
+    """
+    logits = search.logits(batch.images, z)
+    losses = cross_entropy(logits, labels, reduction="none")
+    gradient = torch.autograd.grad(losses.mean(), list(theta.values()))
+    return Pass(batch, losses.detach(), gradient), logits.detach()

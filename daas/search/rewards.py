@@ -1,0 +1,156 @@
+"""What the training passes of one architecture say about their policies, by each of the estimators."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from daas.search import distributed
+from daas.search.architecture import Architecture
+from daas.search.estimators import (
+    directional_derivative,
+    eq9_policy_gradient,
+    finite_difference,
+    gate_sensitivity,
+    inner_product,
+    leave_one_out,
+    pixel_gradient,
+    straight_through_gradient,
+)
+from daas.search.passes import Augmented, Pass
+from daas.search.state import Search
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Rewards of the policies that were sampled for one architecture.
+
+    Attributes:
+        graph: Log-probabilities [n], or the gates [n, K, 3] of relaxed policies, with their graph in gamma.
+        rewards: Rewards [n], or sensitivities [n, K, 3], on the network's device.
+    """
+
+    graph: Tensor
+    rewards: Tensor
+
+
+def observe(
+    search: Search,
+    passes: list[Pass],
+    extra: list[Augmented],
+    labels: Tensor,
+    z: Architecture | None,
+    theta: dict[str, nn.Parameter],
+    v: tuple[Tensor, ...],
+) -> Observed:
+    """The rewards of one architecture's policies.
+
+    Args:
+        search: The estimator.
+        passes: The M training passes.
+        extra: Batches that only serve for rewards (``--reward-batches``).
+        labels: [B].
+        z: The architecture.
+        theta: Its weights.
+        v: Gradient of the validation loss at theta', one tensor per weight.
+    """
+    if search.method.estimator == "policy-gradient":
+        rewards = torch.stack([inner_product(v, p.gradient) for p in passes])
+        return Observed(_cat([p.batch.log_prob for p in passes]), rewards)
+    if search.method.estimator == "straight-through":
+        rows = [_gate_sensitivity(search, p, labels, z, theta, v) for p in passes]
+        return Observed(_cat([p.batch.gates for p in passes]), torch.stack(rows))
+    along = _along_jvp if search.method.reward == "jvp" else _along_difference
+    rewards = torch.cat(
+        [along(search, p.batch, p.losses, labels, z, theta, v) for p in passes]
+        + [along(search, batch, None, labels, z, theta, v) for batch in extra]
+    )
+    return Observed(_cat([batch.log_prob for batch in [*(p.batch for p in passes), *extra]]), rewards)
+
+
+def gamma_objective(search: Search, observed: list[Observed], eta: float) -> Tensor | None:
+    """The scalar whose gradient in gamma is this process's share of the estimate; None where it has no share.
+
+    Args:
+        search: The estimator and its baseline.
+        observed: Of each architecture that this process ran.
+        eta: Learning rate of the weights.
+    """
+    method = search.method
+    rewards = [part.rewards for part in observed]
+    sizes = [len(part) for part in rewards]
+    flat = torch.cat(rewards).cpu() if rewards else torch.empty(0)  # the one time that the host waits for the device
+    if method.baseline and method.estimator == "policy-gradient":
+        total = distributed.total(torch.stack([flat.sum(), torch.tensor(float(len(flat)))]))
+        flat = leave_one_out(flat, total)  # over all N * M
+    parts = list(flat.split(sizes)) if rewards else []
+    if method.baseline and method.estimator == "per-image":
+        parts = [leave_one_out(part) for part in parts]  # over the images of an architecture
+    if not parts:
+        return None
+    rule = straight_through_gradient if method.estimator == "straight-through" else eq9_policy_gradient
+    terms = [rule(part.graph, reward, eta) for part, reward in zip(observed, parts, strict=True)]
+    return torch.stack(terms).sum() / search.architectures
+
+
+def _along_jvp(
+    search: Search,
+    batch: Augmented,
+    at_theta: Tensor | None,
+    labels: Tensor,
+    z: Architecture | None,
+    theta: dict[str, nn.Parameter],
+    v: tuple[Tensor, ...],
+) -> Tensor:
+    def losses(weights: dict[str, Tensor]) -> Tensor:
+        return cross_entropy(search.logits(batch.images, z, weights=weights), labels, reduction="none")
+
+    return directional_derivative(losses, theta, v)
+
+
+@torch.no_grad()
+def _along_difference(
+    search: Search,
+    batch: Augmented,
+    at_theta: Tensor | None,
+    labels: Tensor,
+    z: Architecture | None,
+    theta: dict[str, nn.Parameter],
+    v: tuple[Tensor, ...],
+) -> Tensor:
+    def losses() -> Tensor:
+        return cross_entropy(search.logits(batch.images, z), labels, reduction="none")
+
+    return finite_difference(losses, list(theta.values()), v, losses() if at_theta is None else at_theta)
+
+
+def _gate_sensitivity(
+    search: Search,
+    training: Pass,
+    labels: Tensor,
+    z: Architecture | None,
+    theta: dict[str, nn.Parameter],
+    v: tuple[Tensor, ...],
+) -> Tensor:
+    def loss(images: Tensor) -> Tensor:
+        return cross_entropy(search.logits(images, z), labels)
+
+    weights: list[Tensor] = list(theta.values())
+    pixels = training.batch.images
+    if search.method.reward == "jvp":
+        gradient = pixel_gradient(loss, pixels, weights, v)
+    else:
+
+        def in_pixels() -> Tensor:
+            leaf = pixels.detach().requires_grad_()
+            return torch.autograd.grad(loss(leaf), leaf)[0]
+
+        gradient = finite_difference(in_pixels, weights, v, in_pixels())
+    return gate_sensitivity(gradient / search.preparation.scale(pixels), training.batch.slots)
+
+
+def _cat(parts: list[Tensor | None]) -> Tensor:
+    return torch.cat([part for part in parts if part is not None])
