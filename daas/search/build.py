@@ -9,12 +9,14 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from daas.augment import DAASPolicy
 from daas.data import BatchStream, ImageData, channel_stats, load_images, stratified_halves
 from daas.errors import BadInput
 from daas.search.architecture import ArchitectureDistribution
 from daas.search.augmentation import AugmentationDistribution
 from daas.search.config import SearchConfig
-from daas.search.state import AugmentationMethod, Preparation, Search
+from daas.search.method import augmentation_method, candidates, model_arguments
+from daas.search.state import Preparation, Search
 from daas.search.supernet import FixedNetwork, SuperNet
 from daas.seeds import generator, seed_of
 
@@ -64,7 +66,10 @@ def build_data(config: SearchConfig) -> SearchData:
         workers=config.workers,
     )
     images, classes = _choose(images, config)
-    if config.val_dir is None:
+    if config.mode == "one-level":
+        train = val = images
+        val_classes = {name: index for index, name in enumerate(images.class_names)}
+    elif config.val_dir is None:
         first, second = stratified_halves(images.labels, config.seed)
         train, val = images.subset(first), images.subset(second)
         val_classes = {name: index for index, name in enumerate(images.class_names)}
@@ -91,7 +96,7 @@ def build_data(config: SearchConfig) -> SearchData:
     counts = torch.bincount(train_labels[train.labels], minlength=len(classes)).tolist()
     return SearchData(
         train=BatchStream(train, config.batch_size, seed_of(config.seed, 1)),
-        val=BatchStream(val, config.batch_size, seed_of(config.seed, 2)),
+        val=BatchStream(val, config.batch_size, seed_of(config.seed, 1 if config.mode == "one-level" else 2)),
         train_labels=train_labels,
         val_labels=_relabel(val_classes, classes),
         class_names=classes,
@@ -147,12 +152,16 @@ def build_search(config: SearchConfig, data: SearchData, device: torch.device) -
     architecture = augmentation = None
     architecture_optimizer = augmentation_optimizer = None
     if config.mode != "aug":
-        architecture = ArchitectureDistribution(config.nodes, generator=generator(config.seed, _ALPHA))
+        architecture = ArchitectureDistribution(
+            config.nodes, candidates(config.primitives), generator(config.seed, _ALPHA), config.arch_estimator
+        )
         architecture_optimizer = torch.optim.Adam(
             architecture.parameters(), config.arch_lr, betas=(0.5, 0.999), weight_decay=config.arch_weight_decay
         )
     if config.mode != "arch":
-        augmentation = AugmentationDistribution(generator=generator(config.seed, _GAMMA))
+        augmentation = AugmentationDistribution(
+            generator=generator(config.seed, _GAMMA), shared=config.policy_parameters == "shared"
+        )
         augmentation_optimizer = torch.optim.Adam(augmentation.parameters(), config.aug_lr, betas=(0.5, 0.999))
     size = int(data.facts["image_size"])
     padding = size // 8 if config.crop_padding is None else config.crop_padding
@@ -169,9 +178,11 @@ def build_search(config: SearchConfig, data: SearchData, device: torch.device) -
         augmentation_optimizer=augmentation_optimizer,
         architectures=config.architectures if architecture is not None else 1,
         policies=config.policies,
-        method=AugmentationMethod(config.aug_estimator, config.aug_estimator == "per-image"),
+        method=augmentation_method(config),
         clip_grad=config.clip_grad,
         seed=config.seed,
+        given_policy=DAASPolicy.load(config.policy) if config.policy else None,
+        amp=config.amp,
     )
 
 
@@ -179,9 +190,11 @@ def _network(config: SearchConfig, num_classes: int) -> SuperNet | FixedNetwork:
     with torch.random.fork_rng():
         torch.manual_seed(seed_of(config.seed, _INITIAL))
         if config.mode != "aug":
-            return SuperNet(num_classes, config.channels, config.layers, config.nodes)
+            return SuperNet(num_classes, config.channels, config.layers, config.nodes, candidates(config.primitives))
         try:
-            model: nn.Module = timm.create_model(config.model, num_classes=num_classes)
+            model: nn.Module = timm.create_model(
+                config.model, num_classes=num_classes, **model_arguments(config.model_kwargs)
+            )
         except (RuntimeError, ValueError, TypeError) as error:
             raise BadInput(f"--model {config.model}: {error}. timm.list_models() names what there is.") from error
         return FixedNetwork(model)

@@ -13,6 +13,9 @@ from typing import Any, Literal
 import tyro
 
 from daas.errors import BadInput
+from daas.search.architecture import ArchEstimator
+from daas.search.method import SINGLE_SAMPLE, check_method
+from daas.search.state import AugEstimator
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,37 @@ class SearchConfig:
     """Output folder: genotype.json, policy.json, summary.json, metrics.jsonl, report.html, checkpoint."""
     preset: Literal["demo", "cpu", "paper-cifar10", "paper-cifar100", "paper-imagenet"] = "cpu"
     """Defaults of all other options."""
-    mode: Literal["joint", "arch", "aug"] = "joint"
-    """Search both; the architecture alone; or the policy alone, for the network named by --model."""
-    aug_estimator: Literal["per-image", "policy-gradient"] = "policy-gradient"
+    mode: Literal["joint", "arch", "aug", "independent", "one-level"] = "joint"
+    """Search both together; the architecture alone; the policy alone, for the network named by --model; first the
+    architecture and then a policy for it (independent); or both on one set of images, without a validation half
+    (one-level)."""
+    aug_estimator: AugEstimator = "policy-gradient"
     """Gradient of the policy parameters: policy-gradient is the paper's (eq. 9), one policy per batch; per-image draws
-    one policy per image and rewards each by a directional derivative."""
+    one policy per image and rewards each by a directional derivative; straight-through is DADA's; uniform learns
+    nothing and augments uniformly."""
+    baseline: Literal["auto", "none", "leave-one-out"] = "auto"
+    """Subtract from each reward the mean of the others: over all N * M policies (policy-gradient) or over the images
+    of an architecture (per-image). auto: leave-one-out for per-image, none for policy-gradient (as printed)."""
+    reward: Literal["jvp", "fd"] = "jvp"
+    """Derivatives along the validation gradient (per-image, straight-through): exact, or a one-sided difference, which
+    costs less."""
+    reward_batches: int = 0
+    """R, further batches of policies per architecture that are run forward only, for their rewards (per-image)."""
+    policy_parameters: Literal["per-policy", "shared"] = "per-policy"
+    """Probabilities and magnitudes for each of the 225 policies (the paper), or shared by slot and operation."""
+    arch_estimator: ArchEstimator = "gumbel"
+    """gumbel: two edges per node, one operation on each, N samples (the paper); gdas: one sample, one operation on
+    every edge; darts: all operations on all edges, weighted, first order."""
+    primitives: str = "paper"
+    """Candidate operations of an edge: paper (DARTS's without none), darts (with none), or names joined by commas."""
+    policy: str = ""
+    """With --mode arch: augment training images with this policy, a shipped one or a file; crop and flip otherwise."""
     model: str = ""
     """With --mode aug: the timm model to search a policy for."""
+    model_kwargs: tuple[str, ...] = ()
+    """With --mode aug: constructor arguments of that model, NAME=VALUE ..."""
+    amp: bool = False
+    """Run the network in bfloat16 where that is safe (torch.autocast): faster on GPUs that have it."""
     resume: str = ""
     """auto: go on from the checkpoint in --out; or the path of a checkpoint."""
     seed: int = 0
@@ -68,7 +95,7 @@ class SearchConfig:
     batch_size: int = 64
     """Images per batch, training and validation."""
     architectures: int = 5
-    """N, sampled architectures per iteration."""
+    """N, sampled architectures per iteration; 1 with gdas and darts."""
     policies: int = 2
     """M, sampled policies per architecture (per-image: batches of them)."""
 
@@ -116,10 +143,7 @@ class SearchConfig:
             raise BadInput(f"--layers is {self.layers}; two reduction cells need at least 3.")
         if self.batch_size < 2:
             raise BadInput("--batch-size is 1; batch norm needs at least 2 images.")
-        if self.mode == "aug" and not self.model:
-            raise BadInput("--mode aug searches a policy for a fixed network: name a timm model with --model.")
-        if self.mode != "aug" and self.model:
-            raise BadInput(f"--model {self.model} is a fixed network; it goes with --mode aug, not --mode {self.mode}.")
+        check_method(self)
         if not self.dataset and self.data_dir is None:
             raise BadInput(
                 "No images: name a data set with --dataset (digits is embedded, torch/cifar10 downloads) or a folder "
@@ -135,7 +159,7 @@ _POSITIVE = (
 )  # fmt: skip
 _NOT_NEGATIVE = (
     "warmup_epochs", "crop_padding", "clip_grad", "seed", "min_lr", "momentum", "weight_decay", "arch_lr",
-    "arch_weight_decay", "aug_lr",
+    "arch_weight_decay", "aug_lr", "reward_batches",
 )  # fmt: skip
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -178,12 +202,14 @@ def parse(argv: Sequence[str]) -> SearchConfig:
     """
     arguments = _resume_alone_is_auto(argv)
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for flag in ("--preset", "--dataset", "--data-dir"):
+    for flag in ("--preset", "--dataset", "--data-dir", "--arch-estimator"):
         first.add_argument(flag)
     given, _ = first.parse_known_args(arguments)
     values = dict(PRESETS.get(given.preset or SearchConfig.preset, {}))
     if given.data_dir and not given.dataset and values.get("dataset") == "digits":
         del values["dataset"]  # images of one's own at the scale of the demo
+    if given.arch_estimator in SINGLE_SAMPLE:
+        values["architectures"] = 1
     config = tyro.cli(
         SearchConfig,
         args=arguments,

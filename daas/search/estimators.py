@@ -85,7 +85,8 @@ def finite_difference(
     norm = torch.stack(torch._foreach_norm(list(v))).norm().clamp_min(1e-30)
     with one_step_ahead(theta, v, -FD_STEP / norm):
         ahead = values()
-    return (ahead - at_theta) * (norm / FD_STEP)
+    derivative: Tensor = (ahead - at_theta) * (norm / FD_STEP)
+    return derivative
 
 
 def leave_one_out(rewards: Tensor, total: Tensor | None = None) -> Tensor:
@@ -159,7 +160,7 @@ def gate_sensitivity(pixel_gradient: Tensor, slots: Sequence[tuple[Tensor, Tenso
 def pixel_gradient(
     loss: Callable[[Tensor], Tensor], images: Tensor, theta: Sequence[Tensor], v: Sequence[Tensor]
 ) -> Tensor:
-    """d <v, gradient of the loss in theta> / d images, exactly, by differentiating twice.
+    """D <v, gradient of the loss in theta> / d images, exactly, by differentiating twice.
 
     Args:
         loss: Maps images to the mean training loss.

@@ -10,9 +10,9 @@ from torch.nn.functional import cross_entropy
 
 from daas.augment.draw import Draw
 from daas.augment.ops import apply
-from daas.search.architecture import Architecture
+from daas.search.architecture import Path
 from daas.search.augmentation import AugmentationDistribution
-from daas.search.state import Batch, Search
+from daas.search.state import Search
 from daas.seeds import generator
 
 ARCHITECTURE, POLICY, SIGNS, CROPS = range(4)  # what a random stream is for
@@ -91,7 +91,7 @@ def _relaxed(
 
 
 def training_pass(
-    search: Search, batch: Augmented, labels: Tensor, z: Architecture | None, theta: dict[str, nn.Parameter]
+    search: Search, batch: Augmented, labels: Tensor, z: Path | None, theta: dict[str, nn.Parameter]
 ) -> tuple[Pass, Tensor]:
     """Gradient of L_t(theta, z; Gamma(D_train)) in theta.
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from daas.search import distributed
-from daas.search.architecture import Architecture
+from daas.search.architecture import Path
 from daas.search.estimators import (
     directional_derivative,
     eq9_policy_gradient,
@@ -42,7 +42,7 @@ def observe(
     passes: list[Pass],
     extra: list[Augmented],
     labels: Tensor,
-    z: Architecture | None,
+    z: Path | None,
     theta: dict[str, nn.Parameter],
     v: tuple[Tensor, ...],
 ) -> Observed:
@@ -101,7 +101,7 @@ def _along_jvp(
     batch: Augmented,
     at_theta: Tensor | None,
     labels: Tensor,
-    z: Architecture | None,
+    z: Path | None,
     theta: dict[str, nn.Parameter],
     v: tuple[Tensor, ...],
 ) -> Tensor:
@@ -117,7 +117,7 @@ def _along_difference(
     batch: Augmented,
     at_theta: Tensor | None,
     labels: Tensor,
-    z: Architecture | None,
+    z: Path | None,
     theta: dict[str, nn.Parameter],
     v: tuple[Tensor, ...],
 ) -> Tensor:
@@ -131,7 +131,7 @@ def _gate_sensitivity(
     search: Search,
     training: Pass,
     labels: Tensor,
-    z: Architecture | None,
+    z: Path | None,
     theta: dict[str, nn.Parameter],
     v: tuple[Tensor, ...],
 ) -> Tensor:

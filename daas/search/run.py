@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from daas.errors import BadInput
-from daas.search import record, resume
+from daas.search import independent, record, resume
 from daas.search.build import SearchData, build_data, build_search
 from daas.search.config import SearchConfig, options
 from daas.search.report import write_report
@@ -123,6 +123,8 @@ def search(config: SearchConfig) -> Path:
         Diverged: A loss became infinite or not a number.
     """
     config.check()
+    if config.mode == "independent":
+        return independent.search(config, search)
     source = _checkpoint_to_resume(config)
     device = torch.device(
         ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device

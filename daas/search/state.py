@@ -15,7 +15,7 @@ from daas.augment.draw import Draw
 from daas.augment.ops import apply
 from daas.data import crop_flip
 from daas.search import distributed
-from daas.search.architecture import Architecture, ArchitectureDistribution
+from daas.search.architecture import ArchitectureDistribution, Path
 from daas.search.augmentation import AugmentationDistribution
 from daas.search.supernet import FixedNetwork, SuperNet
 
@@ -121,7 +121,7 @@ class Search:
     def logits(
         self,
         images: Tensor,
-        z: Architecture | None,
+        z: Path | None,
         gated: bool = False,
         weights: Mapping[str, Tensor] | None = None,
     ) -> Tensor:

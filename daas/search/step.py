@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from daas.search import distributed
-from daas.search.architecture import Architecture
+from daas.search.architecture import Path
 from daas.search.estimators import one_step_ahead
 from daas.search.passes import ARCHITECTURE, augmented, training_pass
 from daas.search.rewards import Observed, gamma_objective, observe
@@ -49,7 +49,7 @@ def iteration(
             training, logits = training_pass(search, batch, train[1], z, theta)
             passes.append(training)
             result.train.append(_row(training.losses, logits, train[1]))
-        g = torch._foreach_div(_sum([list(p.gradient) for p in passes]), len(passes))
+        g = list(torch._foreach_div(_sum([list(p.gradient) for p in passes]), len(passes)))
         gradients.add(gradients.theta, list(theta.values()), g)  # eq. 13, from the training gradients of eq. 9
         if learns:
             with one_step_ahead(list(theta.values()), g, eta):  # eq. 6
@@ -73,7 +73,7 @@ def iteration(
     return result
 
 
-def _sample_architecture(search: Search, step: int, i: int, temperature: float) -> Architecture | None:
+def _sample_architecture(search: Search, step: int, i: int, temperature: float) -> Path | None:
     if search.architecture is None:
         return None
     return search.architecture.sample(generator(search.seed, step, ARCHITECTURE, i), temperature)
@@ -83,7 +83,7 @@ def _validation_gradient(
     search: Search,
     x_val: Tensor,
     y_val: Tensor,
-    z: Architecture | None,
+    z: Path | None,
     theta: dict[str, nn.Parameter],
     result: StepResult,
 ) -> tuple[Tensor, ...]:
@@ -95,7 +95,7 @@ def _validation_gradient(
     return torch.autograd.grad(losses.mean(), list(theta.values()))
 
 
-def _gate_gradient(search: Search, x_val: Tensor, y_val: Tensor, z: Architecture, result: StepResult) -> Tensor:
+def _gate_gradient(search: Search, x_val: Tensor, y_val: Tensor, z: Path, result: StepResult) -> Tensor:
     """Gradient of L_v(theta, z; D_val) in the gates of z, at theta, on the network's device."""
     leaf = z.gates.detach().to(x_val.device).requires_grad_()
     logits = search.logits(x_val, dataclasses.replace(z, gates=leaf), gated=True)

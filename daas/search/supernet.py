@@ -10,7 +10,23 @@ from torch.nn import functional as F
 
 from daas.models.primitives import DARTS_PRIMITIVES, build_primitive, factorized_reduce, relu_conv_bn
 from daas.models.stems import for_depthwise
-from daas.search.architecture import Architecture, cell_edges
+from daas.search.architecture import NONE, Mixture, Path, cell_edges
+
+
+class Zero(nn.Module):
+    """The primitive ``none``: no connection.
+
+    Args:
+        stride: 1 or 2.
+    """
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> zeros [B, C, ceil(H/stride), ceil(W/stride)]."""
+        return x[:, :, :: self.stride, :: self.stride] * 0.0
 
 
 class SearchCell(nn.Module):
@@ -44,73 +60,100 @@ class SearchCell(nn.Module):
         self.edge_list = cell_edges(nodes)
         self.nodes = nodes
         self.edges = nn.ModuleList(
-            nn.ModuleList(
-                build_primitive(
-                    name,
-                    channels,
-                    2 if reduction and source < 2 else 1,
-                    affine=False,
-                    pool_norm=True,
-                    track_running_stats=False,
-                )
-                for name in primitives
-            )
+            nn.ModuleList(_candidate(name, channels, 2 if reduction and source < 2 else 1) for name in primitives)
             for source, _ in self.edge_list
         )
 
-    def forward(self, s0: Tensor, s1: Tensor, z: Architecture, gated: bool) -> Tensor:
+    def forward(self, s0: Tensor, s1: Tensor, z: Path, gated: bool) -> Tensor:
         """Runs the sampled edges of this cell's type.
 
         Args:
-            s0: [B, c_pp, H', W'], output of the cell before the previous one.
-            s1: [B, c_p, H, W], output of the previous cell.
+            s0: [B, c_pp, H', W'], output of the cell before the previous one, after a ReLU.
+            s1: [B, c_p, H, W], output of the previous cell, after a ReLU.
             z: The sampled architecture.
-            gated: Whether the outputs are multiplied by z's gates, which are ones and carry gradient.
+            gated: Whether the outputs are multiplied by z's gates, which are ones and carry gradient. A mixture's
+                always are.
 
         Returns:
-            [B, nodes * channels, H or H/2, W or W/2].
+            [B, nodes * channels, H or H/2, W or W/2], before a ReLU.
         """
+        states = [_State(_after_relu(self.preprocess0, s0)), _State(_after_relu(self.preprocess1, s1))]
+        node: Tensor | None = None
+        paths = self._paths(z, gated)
+        for index, (edge, operation, gate) in enumerate(paths):
+            source, target = self.edge_list[edge]
+            output = run_primitive(self.edges[edge][operation], states[source], gate)  # type: ignore[index]  # nested
+            node = output if node is None else node + output
+            if index + 1 == len(paths) or self.edge_list[paths[index + 1][0]][1] != target:
+                states.append(_State(node))
+                node = None
+        return torch.cat([state.raw for state in states[2:]], 1)
+
+    def _paths(self, z: Path, gated: bool) -> list[tuple[int, int, Tensor | None]]:
+        """What runs, in order: edge, operation, gate."""
         cell = int(self.reduction)
-        operations, sampled = z.operations[cell], z.edges[cell]
-        states = [self.preprocess0(s0), self.preprocess1(s1)]
-        for node in range(self.nodes):
-            outputs = [
-                self._edge(states, edge, operations[edge], z.gates[cell, edge] if gated else None)
-                for edge in sampled[2 * node : 2 * node + 2]
-            ]
-            states.append(outputs[0] + outputs[1])
-        return torch.cat(states[2:], 1)
+        if isinstance(z, Mixture):
+            weights = z.gates[cell]
+            return [(edge, o, weights[edge, o]) for edge in range(len(self.edge_list)) for o in range(weights.shape[1])]
+        chosen = z.operations[cell]
+        return [(edge, chosen[edge], z.gates[cell, edge] if gated else None) for edge in z.edges[cell]]
 
-    def _edge(self, states: list[Tensor], edge: int, operation: int, gate: Tensor | None) -> Tensor:
-        x = states[self.edge_list[edge][0]]
-        primitive = self.edges[edge][operation]  # type: ignore[index]  # a ModuleList of ModuleLists
-        return primitive(x) if gate is None else gated_primitive(primitive, x, gate)
-
-    def path(self, z: Architecture) -> Iterator[nn.Module]:
+    def path(self, z: Path) -> Iterator[nn.Module]:
         """The modules that ``forward`` runs for z."""
         yield self.preprocess0
         yield self.preprocess1
-        cell = int(self.reduction)
-        for edge in z.edges[cell]:
-            yield self.edges[edge][z.operations[cell][edge]]  # type: ignore[index]  # a ModuleList of ModuleLists
+        for edge, operation, _ in self._paths(z, gated=False):
+            yield self.edges[edge][operation]  # type: ignore[index]  # a ModuleList of ModuleLists
 
 
-def gated_primitive(primitive: nn.Module, x: Tensor, gate: Tensor) -> Tensor:
-    """``gate * primitive(x)``, with the gate as the scale of the last batch norm, where its gradient costs nothing.
+def _after_relu(modules: nn.Sequential, x: Tensor) -> Tensor:
+    """Runs a Sequential without the ReLU that it starts with."""
+    for module in list(modules)[1:]:
+        x = module(x)
+    return x
+
+
+def _candidate(name: str, channels: int, stride: int) -> nn.Module:
+    if name == NONE:
+        return Zero(stride)
+    return build_primitive(name, channels, stride, affine=False, pool_norm=True, track_running_stats=False)
+
+
+class _State:
+    """A node's output, and its ReLU, which is computed once for all edges that start with one."""
+
+    def __init__(self, raw: Tensor) -> None:
+        self.raw = raw
+        self._activated: Tensor | None = None
+
+    def activated(self) -> Tensor:
+        if self._activated is None:
+            self._activated = F.relu(self.raw)
+        return self._activated
+
+
+def run_primitive(primitive: nn.Module, state: _State, gate: Tensor | None) -> Tensor:
+    """``primitive(state)``, times the gate, which is the scale of the last batch norm: there its gradient is free.
 
     Args:
-        primitive: Identity, or a Sequential that ends in a batch norm without affine parameters.
-        x: [B, C, H, W].
-        gate: A scalar tensor.
+        primitive: Identity, ``Zero``, or a Sequential that ends in a batch norm without affine parameters.
+        state: [B, C, H, W].
+        gate: A scalar tensor, or None.
     """
-    if isinstance(primitive, nn.Identity):
-        return x * gate.to(x)
-    assert isinstance(primitive, nn.Sequential)
-    *body, norm = primitive
+    if not isinstance(primitive, nn.Sequential):
+        output: Tensor = primitive(state.raw)
+        return output if gate is None else output * gate.to(output)
+    modules = list(primitive)
+    norm = modules.pop()
     assert isinstance(norm, nn.BatchNorm2d)
-    for module in body:
+    x = state.raw
+    if isinstance(modules[0], nn.ReLU):
+        x = state.activated()
+        del modules[0]
+    for module in modules:
         x = module(x)
-    scale = gate.to(x).expand(norm.num_features).contiguous()  # the kernel reads C numbers, whatever the stride
+    # the kernel reads C numbers, whatever the stride
+    scale = None if gate is None else gate.to(x).expand(norm.num_features).contiguous()
     return F.batch_norm(x, None, None, weight=scale, training=True, eps=norm.eps)
 
 
@@ -155,16 +198,19 @@ class SuperNet(nn.Module):
         self.classifier = nn.Linear(c_p, num_classes)
         self._names = {parameter: name for name, parameter in self.named_parameters()}
 
-    def forward(self, images: Tensor, z: Architecture | None, gated: bool = False) -> Tensor:
+    def forward(self, images: Tensor, z: Path | None, gated: bool = False) -> Tensor:
         """[B, 3, H, W] normalised images -> [B, num_classes] logits along the path z."""
         if z is None:
             raise ValueError("a supernet runs one sampled path: pass an Architecture")
-        s0 = s1 = self.stem(for_depthwise(images))
-        for cell in self.cells:
-            s0, s1 = s1, cell(s0, s1, z, gated)
-        return self.classifier(s1.mean((2, 3)))  # type: ignore[no-any-return]  # modules return Any
+        output = self.stem(for_depthwise(images))
+        s0 = s1 = F.relu(output)
+        for index, cell in enumerate(self.cells):
+            output = cell(s0, s1, z, gated)
+            if index + 1 < len(self.cells):
+                s0, s1 = s1, F.relu(output, inplace=True)  # shared by the two cells that read it
+        return self.classifier(output.mean((2, 3)))  # type: ignore[no-any-return]  # modules return Any
 
-    def active(self, z: Architecture | None) -> dict[str, nn.Parameter]:
+    def active(self, z: Path | None) -> dict[str, nn.Parameter]:
         """The parameters that the path z uses, by name, in the order in which they are used."""
         if z is None:
             raise ValueError("a supernet runs one sampled path: pass an Architecture")
@@ -193,10 +239,10 @@ class FixedNetwork(nn.Module):
                 module.track_running_stats = False
                 module.running_mean = module.running_var = module.num_batches_tracked = None
 
-    def forward(self, images: Tensor, z: Architecture | None = None, gated: bool = False) -> Tensor:
+    def forward(self, images: Tensor, z: Path | None = None, gated: bool = False) -> Tensor:
         """[B, 3, H, W] -> [B, num_classes]; a fixed network has no path to choose."""
         return self.model(images)  # type: ignore[no-any-return]  # modules return Any
 
-    def active(self, z: Architecture | None = None) -> dict[str, nn.Parameter]:
+    def active(self, z: Path | None = None) -> dict[str, nn.Parameter]:
         """All parameters."""
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}

@@ -1,0 +1,75 @@
+"""``--mode independent``: first an architecture, then a policy for it (the paper's Table 6), as two runs in one folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from daas.search import record
+from daas.search.config import SearchConfig, options
+
+
+def stages(config: SearchConfig) -> tuple[SearchConfig, SearchConfig]:
+    """The options of the two runs: the architecture's in ``arch``, the policy's in ``aug`` under the output folder.
+
+    Each takes the planned number of epochs. The second one's network is the first one's derived cell at the size of
+    the supernet, with weights of its own. Both go on from their checkpoints when the whole is resumed.
+    """
+    defaults = SearchConfig()
+    first = dataclasses.replace(
+        config,
+        mode="arch",
+        out=config.out / "arch",
+        baseline=defaults.baseline,
+        reward=defaults.reward,
+        reward_batches=defaults.reward_batches,
+    )
+    network = (
+        f"genotype={config.out / 'arch' / 'genotype.json'}", f"channels={config.channels}", f"layers={config.layers}",
+    )  # fmt: skip
+    second = dataclasses.replace(
+        config,
+        mode="aug",
+        out=config.out / "aug",
+        model="daas_cell_cifar",
+        model_kwargs=network,
+        arch_estimator=defaults.arch_estimator,
+        primitives=defaults.primitives,
+    )
+    return first, second
+
+
+def search(config: SearchConfig, run: Callable[[SearchConfig], Path]) -> Path:
+    """Runs both stages, and gathers genotype.json, policy.json and summary.json in the output folder.
+
+    Args:
+        config: The options of the whole.
+        run: Searches with the options of one stage and returns its report.
+
+    Returns:
+        The report of the second stage; the first one's lies in the folder ``arch``.
+
+    Raises:
+        BadInput: As each stage does, before anything is written.
+    """
+    reports = [run(stage) for stage in stages(config)]
+    for stage, name in (("arch", "genotype.json"), ("aug", "policy.json")):
+        shutil.copyfile(config.out / stage / name, config.out / name)
+    arch, aug = (
+        json.loads((config.out / stage / "summary.json").read_text(encoding="utf-8")) for stage in ("arch", "aug")
+    )
+    summary = {
+        **aug,
+        "options": options(config),
+        "steps": arch["steps"] + aug["steps"],
+        "seconds": round(arch["seconds"] + aug["seconds"], 2),
+        "skip_share": arch["skip_share"],
+        "primitives": arch["primitives"],
+        "entropy": {**arch["entropy"], **aug["entropy"]},
+        "warnings": arch["warnings"] + aug["warnings"],
+    }
+    record.write_text(config.out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    return reports[1]
