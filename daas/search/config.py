@@ -187,7 +187,13 @@ NOT_PART_OF_THE_METHOD = frozenset({"out", "resume", "device", "workers"})
 
 def options(config: SearchConfig) -> dict[str, Any]:
     """The options as JSON values."""
-    return {key: str(value) if isinstance(value, Path) else value for key, value in dataclasses.asdict(config).items()}
+    return {key: _json_value(value) for key, value in dataclasses.asdict(config).items()}
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, Path) else value
 
 
 def parse(argv: Sequence[str]) -> SearchConfig:

@@ -1,4 +1,4 @@
-"""``--mode independent``: first an architecture, then a policy for it (the paper's Table 6), as two runs in one folder."""
+"""``--mode independent``: an architecture, then a policy for it (the paper's Table 6), as two runs in one folder."""
 
 from __future__ import annotations
 

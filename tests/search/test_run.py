@@ -124,6 +124,14 @@ def test_a_checkpoint_that_was_cut_off_is_refused(run_search: Run, capsys: pytes
         (["--hflip", "1.5"], "probability lies between"),
         (["--mode", "aug"], "name a timm model"),
         (["--model", "resnet18"], "goes with --mode aug"),
+        (["--policy", "randaugment"], "goes with --mode arch"),
+        (["--primitives", "sep_conv_3x3,conv_9x9"], "unknown 'conv_9x9'"),
+        (["--primitives", "skip_connect,none"], "at least two"),
+        (["--arch-estimator", "gdas", "--architectures", "3"], "takes one sample"),
+        (["--aug-estimator", "uniform", "--reward", "fd"], "--reward fd goes with"),
+        (["--mode", "arch", "--reward-batches", "2"], "--reward-batches 2 goes with"),
+        (["--model-kwargs", "width=3"], "which is missing"),
+        (["--mode", "aug", "--model", "resnet18", "--arch-estimator", "gdas"], "the network is fixed"),
         (["--mode", "aug", "--model", "no_such_model"], "no_such_model"),
         (["--batch-size", "100000"], "fewer than one batch"),
         (["--resume", "nowhere.safetensors"], "no such checkpoint"),
@@ -171,3 +179,51 @@ def test_one_search_per_mode(run_search: Run, small_convnet: str) -> None:
 def test_a_loss_that_is_no_number_stops_the_run(run_search: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_search("--lr", "1e30", "--clip-grad", "0")[0] == 1
     assert "not a number" in capsys.readouterr().err
+
+
+def test_an_independent_search_is_two_runs_and_can_be_resumed(run_search: Run) -> None:
+    small = ("--mode", "independent", "--max-steps", "4")
+    _, whole = run_search(*small, out="whole")
+    assert {path.name for path in whole.iterdir()} == {"arch", "aug", "genotype.json", "policy.json", "summary.json"}
+    assert artefacts(whole) == ((whole / "arch/genotype.json").read_bytes(), (whole / "aug/policy.json").read_bytes())
+    options = json.loads((whole / "aug/summary.json").read_text())["options"]
+    assert options["model"] == "daas_cell_cifar"
+    assert f"genotype={whole / 'arch/genotype.json'}" in options["model_kwargs"]
+    assert json.loads((whole / "summary.json").read_text())["steps"] == 8
+
+    part = whole.parent / "part"
+    (part / "arch").mkdir(parents=True)
+    assert run_search(*small, "--resume", "auto", out="part")[0] == 0
+    assert artefacts(part)[0] != b""
+    before = (part / "policy.json").read_bytes()
+    assert run_search(*small, out="part")[0] == 2, "a folder that holds another run is left alone"
+    (part / "aug/summary.json").unlink()
+    assert run_search(*small, "--resume", "auto", out="part")[0] == 0
+    assert (part / "policy.json").read_bytes() == before
+
+
+def test_one_level_learns_on_all_images(run_search: Run) -> None:
+    code, out = run_search("--mode", "one-level", "--max-steps", "1")
+    data = json.loads((out / "summary.json").read_text())["data"]
+    assert code == 0
+    assert data["train_images"] == data["val_images"] == 1297
+
+
+def test_a_given_policy_augments_an_architecture_search(run_search: Run) -> None:
+    results = []
+    for name, arguments in (("plain", []), ("given", ["--policy", "randaugment"])):
+        code, out = run_search("--mode", "arch", "--max-steps", "2", *arguments, out=name)
+        assert code == 0
+        results.append(json.loads((out / "summary.json").read_text())["train_loss"])
+    assert results[0] != results[1]
+
+
+def test_the_fixed_networks_arguments_reach_it(run_search: Run, small_convnet: str) -> None:
+    results = []
+    for name, width in (("narrow", "2"), ("wide", "4")):
+        code, out = run_search(
+            "--mode", "aug", "--model", small_convnet, "--model-kwargs", f"width={width}", "--max-steps", "1", out=name
+        )
+        assert code == 0
+        results.append(json.loads((out / "summary.json").read_text())["train_loss"])
+    assert results[0] != results[1]
