@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from daas.augment.space import OPERATIONS, is_signed
+from daas.errors import BadInput
+
+_LARGEST_VALUE = 1e4
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Draw:
 
     def __post_init__(self) -> None:
         if self.op.ndim != 2 or self.value.shape != self.op.shape or self.center.shape != (*self.op.shape, 2):
-            raise ValueError(
+            raise BadInput(
                 f"a Draw needs op [B, K], value [B, K] and center [B, K, 2]; found {tuple(self.op.shape)}, "
                 f"{tuple(self.value.shape)} and {tuple(self.center.shape)}"
             )
@@ -67,6 +71,25 @@ class Draw:
     def to(self, device: torch.device | str) -> Draw:
         """The draw on another device."""
         return Draw(self.op.to(device), self.value.to(device), self.center.to(device))
+
+    def check(self) -> None:
+        """Refuses what cannot be applied; everything that applies draws asks this first.
+
+        Raises:
+            BadInput: An operation that does not exist, a value that is not a number or beyond all sense, or a centre
+                outside of the image.
+        """
+        if self.op.numel() == 0:
+            return
+        op, value, center = self.op.numpy(), self.value.numpy(), self.center.numpy()
+        if op.min() < -1 or op.max() >= len(OPERATIONS):
+            raise BadInput(
+                f"the draw has operations from {op.min()} to {op.max()}; there are -1 (none) to {len(OPERATIONS) - 1}."
+            )
+        if not np.abs(value).max() <= _LARGEST_VALUE:
+            raise BadInput(f"the draw has the value {np.abs(value).max()}; magnitudes are at most {_LARGEST_VALUE:g}.")
+        if not (center.min() >= 0.0 and center.max() < 1.0):
+            raise BadInput(f"the draw has centres from {center.min()} to {center.max()}; they lie in [0, 1).")
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values, exact: floats are written with all their digits."""

@@ -1,53 +1,59 @@
-"""Shear, translate and rotate as one warp, in the fixed-point arithmetic of Pillow's nearest-neighbour transform.
+"""Shear, translate and rotate as one warp, in the arithmetic of Pillow's transforms; plain torch, any device.
 
-A target pixel (x, y) shows the source pixel ((a x + b y + c) >> 16, (d x + e y + f) >> 16), the coefficients in units
-of 1 / 65536 pixel. Own code instead of ``kornia.geometry.warp_affine``, which rounds differently where Pillow
-truncates.
+Nearest neighbour is Pillow's fixed point: a target pixel (x, y) shows the source pixel ((a x + b y + c) >> 16,
+(d x + e y + f) >> 16), the coefficients in units of 1 / 65536 pixel. Own code instead of Kornia's ``warp_affine``, that
+rounds differently where Pillow truncates, and whose ``affine_grid`` costs more than the sampling itself.
 """
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from daas.augment.space import INDEX
 
 _ONE = 65536
+_Doubles = npt.NDArray[np.float64]
 
 
-def coefficients(op: Tensor, value: Tensor, height: int, width: int) -> Tensor:
-    """Fixed-point affine coefficients of geometric operations.
+def matrices(op: npt.NDArray[np.int64], value: _Doubles, height: int, width: int) -> _Doubles:
+    """Affine maps of geometric operations: target (x, y) shows source (a x + b y + c, d x + e y + f).
 
     Args:
-        op: [B] int64, indices of geometric operations.
-        value: [B] float64, signed: shear factor, share of the size, or degrees counter-clockwise.
+        op: [b], indices of geometric operations.
+        value: [b], signed: shear factor, share of the size, or degrees counter-clockwise.
         height: Of the images.
         width: Of the images.
 
     Returns:
-        [B, 6] int64: a, b, c, d, e, f.
+        [b, 6]: a, b, c, d, e, f, in pixels from the images' corner.
     """
-    zero = torch.zeros_like(value)
+    result = np.tile(np.array([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]), (len(op), 1))
+    for name, column, unit in (("ShearX", 1, 1), ("ShearY", 3, 1), ("TranslateX", 2, width), ("TranslateY", 5, height)):
+        chosen = op == INDEX[name]
+        result[chosen, column] = value[chosen] * unit
+    rotated = op == INDEX["Rotate"]
+    angle = -np.radians(value[rotated])
+    cos, sin = np.round(np.cos(angle), 15), np.round(np.sin(angle), 15)
+    x, y = width / 2.0, height / 2.0
+    result[rotated] = np.stack([cos, sin, cos * -x + sin * -y + x, -sin, cos, -sin * -x + cos * -y + y], -1)
+    return result
 
-    def where(name: str, yes: Tensor, no: Tensor) -> Tensor:
-        return torch.where(op == INDEX[name], yes, no)
 
-    angle = torch.deg2rad(-where("Rotate", value, zero))
-    cos, sin = _rounded(angle.cos()), _rounded(angle.sin())
-    a, e = cos, cos
-    b = where("ShearX", value, sin)
-    d = where("ShearY", value, -sin)
-    # Rotation is about the centre; for all other operations both terms vanish.
-    half_w, half_h = width / 2.0, height / 2.0
-    c = torch.where(op == INDEX["Rotate"], cos * -half_w + sin * -half_h + half_w, zero)
-    f = torch.where(op == INDEX["Rotate"], -sin * -half_w + cos * -half_h + half_h, zero)
-    fixed = torch.stack(
-        [_fix(a), _fix(b), _fix(c + 0.5 * a + 0.5 * b), _fix(d), _fix(e), _fix(f + 0.5 * d + 0.5 * e)], -1
-    )
-    # A translation moves by whole pixels, found in float64 before anything is rounded to 1 / 65536.
-    for name, column, size in (("TranslateX", 2, width), ("TranslateY", 5, height)):
-        pixels = torch.floor(value * size + 0.5).long()
-        fixed[:, column] = torch.where(op == INDEX[name], pixels * _ONE + _ONE // 2, fixed[:, column])
+def fixed_point(matrix: _Doubles) -> npt.NDArray[np.int64]:
+    """Maps in units of 1 / 65536, from the centre of a target pixel: [b, 6].
+
+    A translation moves by whole pixels, found in float64 before anything is rounded to 1 / 65536.
+    """
+    a, b, c, d, e, f = matrix.T
+    result = np.stack([a, b, c + 0.5 * a + 0.5 * b, d, e, f + 0.5 * d + 0.5 * e], -1)
+    fixed = np.floor(result * _ONE + 0.5).astype(np.int64)
+    moved = (a == 1.0) & (b == 0.0) & (d == 0.0) & (e == 1.0)
+    for column, offset in ((2, c), (5, f)):
+        whole = np.floor(offset + 0.5).astype(np.int64) * _ONE + _ONE // 2
+        fixed[moved, column] = whole[moved]
     return fixed
 
 
@@ -55,29 +61,54 @@ def warp(images: Tensor, fixed: Tensor, fill: Tensor) -> Tensor:
     """Applies one affine map per image, nearest neighbour.
 
     Args:
-        images: [B, C, H, W], any dtype.
-        fixed: [B, 6] int64 from ``coefficients``.
+        images: [b, C, H, W], any dtype.
+        fixed: [b, 6] from ``fixed_point``, in a type of whole numbers that holds all coordinates.
         fill: [C], of the images' dtype, where the source lies outside.
 
     Returns:
-        [B, C, H, W].
+        [b, C, H, W].
     """
     count, channels, height, width = images.shape
-    x = torch.arange(width, device=images.device)
-    y = torch.arange(height, device=images.device).unsqueeze(-1)
+    x = torch.arange(width, device=images.device, dtype=fixed.dtype)
+    y = torch.arange(height, device=images.device, dtype=fixed.dtype).unsqueeze(-1)
     a, b, c, d, e, f = fixed.view(count, 6, 1, 1).unbind(1)
-    source_x = (a * x + b * y + c) >> 16
-    source_y = (d * x + e * y + f) >> 16
+    source_x = (a * x + (b * y + c)) >> 16
+    source_y = (d * x + (e * y + f)) >> 16
     inside = (source_x >= 0) & (source_x < width) & (source_y >= 0) & (source_y < height)
-    index = torch.where(inside, source_y * width + source_x, 0).view(count, 1, -1).expand(-1, channels, -1)
+    index = (source_y * width + source_x).where(inside, 0).long().view(count, 1, -1).expand(-1, channels, -1)
     moved = images.flatten(2).gather(2, index).view_as(images)
     return torch.where(inside.unsqueeze(1), moved, fill.view(1, channels, 1, 1))
 
 
-def _rounded(value: Tensor) -> Tensor:
-    """To 15 decimals, as Pillow rounds the sine and cosine of a rotation."""
-    return torch.round(value, decimals=15)
+def warp_bilinear(images: Tensor, matrix: Tensor, fill: Tensor) -> Tensor:
+    """Applies one affine map per image, bilinear; a pixel whose source lies outside is ``fill`` as a whole.
 
+    Args:
+        images: [b, C, H, W] float64 or float32: Pillow computes in float64.
+        matrix: [b, 6] from ``matrices``, in that type.
+        fill: [C], in that type.
 
-def _fix(value: Tensor) -> Tensor:
-    return torch.floor(value * _ONE + 0.5).long()
+    Returns:
+        [b, C, H, W], not rounded.
+    """
+    count, channels, height, width = images.shape
+    x = torch.arange(width, device=images.device, dtype=images.dtype) + 0.5
+    y = (torch.arange(height, device=images.device, dtype=images.dtype) + 0.5).unsqueeze(-1)
+    a, b, c, d, e, f = matrix.view(count, 6, 1, 1).unbind(1)
+    source_x, source_y = a * x + b * y + c, d * x + e * y + f
+    inside = (source_x >= 0) & (source_x < width) & (source_y >= 0) & (source_y < height)
+    left, top = torch.floor(source_x - 0.5), torch.floor(source_y - 0.5)
+    part_x, part_y = (source_x - 0.5 - left).unsqueeze(1), (source_y - 0.5 - top).unsqueeze(1)
+    columns = [(left + step).clamp(0, width - 1).long() for step in (0, 1)]
+    rows = [(top + step).clamp(0, height - 1).long() * width for step in (0, 1)]
+    flat = images.flatten(2)
+
+    def at(row: Tensor, column: Tensor) -> Tensor:
+        return flat.gather(2, (row + column).view(count, 1, -1).expand(-1, channels, -1)).view_as(images)
+
+    def between(first: Tensor, second: Tensor, part: Tensor) -> Tensor:
+        return first + (second - first) * part
+
+    above, below = (between(at(row, columns[0]), at(row, columns[1]), part_x) for row in rows)
+    mixed = between(above, below, part_y)
+    return torch.where(inside.unsqueeze(1), mixed, fill.view(1, channels, 1, 1))

@@ -1,28 +1,41 @@
-"""The 15 operations on a batch, one value per image, grouped by family: any device.
+"""Applying a draw to a batch: the way in to both implementations of the 15 operations.
 
-Reference semantics are Pillow's on uint8: on uint8 (and on quantised float) batches the result is Pillow's to the bit.
-Everything is computed on the scale 0 to 255; with ``exact`` each operation truncates where Pillow truncates. Where
-Kornia's functional operations differ from Pillow or cost more than a few tensor expressions, the code is our own: its
-equalize and posterize gather in int64, its sharpness is a grouped convolution, its geometric warp rounds differently,
-its normalize_min_max turns constant images black, and none of them truncates.
+Reference semantics are Pillow's on uint8: on uint8 (and on quantised float) batches the result is Pillow's to the bit,
+whichever implementation runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from daas.augment import geometry
+from daas.augment import batched, cpu
 from daas.augment.draw import Draw
-from daas.augment.space import INDEX, OPERATION_NAMES, OPERATIONS
+from daas.errors import BadInput
+
+Backend = Literal["auto", "torch", "numba"]
+ChosenBackend = Literal["torch", "numba"]
+Interpolation = Literal["nearest", "bilinear"]
+Statistics = tuple[Sequence[float], Sequence[float]]
 
 CUTOUT_FILL = (125, 123, 114)
 """The grey that Cutout fills with (Fast AutoAugment, DADA)."""
 
 
-def apply(images: Tensor, draw: Draw, fill: Sequence[int] = (0, 0, 0), quantize: bool = True) -> Tensor:
+def apply(
+    images: Tensor,
+    draw: Draw,
+    fill: Sequence[int] = (0, 0, 0),
+    quantize: bool = True,
+    backend: Backend = "auto",
+    interpolation: Interpolation = "nearest",
+    normalize: Statistics | None = None,
+) -> Tensor:
     """Applies a draw to a batch: slot 0 of every image first, then slot 1, and so on.
 
     Args:
@@ -31,175 +44,124 @@ def apply(images: Tensor, draw: Draw, fill: Sequence[int] = (0, 0, 0), quantize:
         fill: RGB in 0..255, for pixels that geometric operations bring in.
         quantize: Float images: True rounds to the 256 levels first and gives what uint8 would give; False truncates
             nowhere, and gradients pass (Equalize and Posterize are flat, as they must be).
+        backend: ``auto``: see ``choose_backend``.
+        interpolation: Of geometric operations.
+        normalize: (mean, std) per channel, as shares of the full range: the output is then a normalised float batch.
 
     Returns:
-        A batch of the same shape and dtype; the input is not changed.
+        A batch of the same shape and dtype, contiguous (uint8 becomes float32 with ``normalize``); the input is not
+        changed.
 
     Raises:
-        ValueError: Another shape or dtype, or a draw for another number of images.
+        BadInput: Another shape or dtype, a draw for another number of images or with operations that do not exist, or
+            a backend that cannot work on these images.
     """
     _check(images, draw)
+    colors = fill_colors(tuple(fill), images.shape[1])
     if images.numel() == 0:
-        return images.clone()
-    draw = draw.to(images.device)
-    if images.dtype == torch.uint8:
-        return _run(images, draw, fill, exact=True)
-    if quantize:
+        return images.to(torch.float32) if normalize and not images.is_floating_point() else images.clone()
+    draw = draw.to("cpu")
+    draw.check()
+    bilinear = interpolation == "bilinear"
+    chosen = choose_backend(backend, images, quantize)
+    if images.dtype == torch.uint8 and chosen == "numba":
+        from daas.augment.cpu.driver import run
+
+        scale = None if normalize is None else shift_and_factor(normalize, images.shape[1]).numpy()
+        return run(images, draw, colors.numpy(), scale, bilinear)
+    if images.dtype != torch.uint8 and quantize:
         levels = (images.float() * 255.0).round().clamp(0, 255).to(torch.uint8)
-        return (_run(levels, draw, fill, exact=True).float() / 255.0).to(images.dtype)
-    return (_run(images.float() * 255.0, draw, fill, exact=False) / 255.0).to(images.dtype)
+        levels = apply(levels, draw, fill, True, backend, interpolation)
+        result = levels.float() / 255.0 if normalize is None else normalized(levels, normalize)
+        return result.to(images.dtype)
+    if images.dtype == torch.uint8:
+        result = batched.run(images, draw, colors, bilinear, exact=True)
+        return result if normalize is None else normalized(result, normalize)
+    wide = images if images.dtype == torch.float64 else images.float()
+    result = batched.run(wide * 255.0, draw, colors, bilinear, exact=False)
+    return (result / 255.0 if normalize is None else normalized(result, normalize)).to(images.dtype)
 
 
-def _run(images: Tensor, draw: Draw, fill: Sequence[int], exact: bool) -> Tensor:
-    images = images.clone(memory_format=torch.contiguous_format)
-    for slot in range(draw.op.shape[1]):
-        op, value, center = draw.op[:, slot], draw.value[:, slot], draw.center[:, slot]
-        for names, function in _families(fill):
-            chosen = (
-                torch.isin(op, torch.tensor([INDEX[name] for name in names], device=op.device)).nonzero().squeeze(1)
-            )
-            if len(chosen):
-                part = function(images[chosen], op[chosen], value[chosen], center[chosen], exact)
-                images = images.index_copy(0, chosen, part.to(images.dtype))
-    return images
+def normalized(levels: Tensor, statistics: Statistics) -> Tensor:
+    """``(x - 255 mean) / (255 std)`` per channel, by one subtraction and one multiplication.
+
+    Args:
+        levels: [B, C, H, W] on the scale 0 to 255, uint8 or float.
+        statistics: Mean and standard deviation per channel, as shares of the full range.
+
+    Returns:
+        The normalised batch, float32 for uint8.
+    """
+    shift, factor = shift_and_factor(statistics, levels.shape[1]).to(levels.device).view(2, -1, 1, 1)
+    return levels.sub(shift).mul_(factor)
 
 
-_Function = Callable[[Tensor, Tensor, Tensor, Tensor, bool], Tensor]
+def shift_and_factor(statistics: Statistics, channels: int) -> Tensor:
+    """255 mean and 1 / (255 std), [2, C] float32.
+
+    Raises:
+        BadInput: Not one mean and one positive standard deviation per channel.
+    """
+    mean, std = (tuple(float(x) for x in values) for values in statistics)
+    return _shift_and_factor(mean, std, channels)
 
 
-def _families(fill: Sequence[int]) -> list[tuple[tuple[str, ...], _Function]]:
-    """Which operations run together; every function maps [b, C, H, W] and one op, value and centre per image."""
-
-    def geometric(images: Tensor, op: Tensor, value: Tensor, center: Tensor, exact: bool) -> Tensor:
-        return geometry.warp(
-            images, geometry.coefficients(op, value, images.shape[2], images.shape[3]), _channel_fill(images, fill)
+@lru_cache(maxsize=64)
+def _shift_and_factor(mean: tuple[float, ...], std: tuple[float, ...], channels: int) -> Tensor:
+    if len(mean) != channels or len(std) != channels or not all(s > 0 for s in std):
+        raise BadInput(
+            f"normalize is {(mean, std)}; images of {channels} channels need a mean and a positive standard deviation "
+            "for each, as shares of the full range."
         )
-
-    groups: list[tuple[tuple[str, ...], _Function]] = [
-        (tuple(name for name in OPERATION_NAMES if OPERATIONS[INDEX[name]].family == "geometric"), geometric),
-        (("AutoContrast",), _autocontrast),
-        (("Invert", "Solarize"), _solarize),
-        (("Equalize",), _equalize),
-        (("Posterize",), _posterize),
-        (("Contrast", "Color", "Brightness", "Sharpness"), _enhance),
-        (("Cutout",), _cutout),
-    ]
-    return groups
+    values = torch.tensor([[255.0 * m for m in mean], [1.0 / (255.0 * s) for s in std]], dtype=torch.float64)
+    return values.float()
 
 
-def _solarize(images: Tensor, op: Tensor, value: Tensor, center: Tensor, exact: bool) -> Tensor:
-    """Inverts what reaches the threshold; Invert is the threshold 0."""
-    threshold = torch.where(op == INDEX["Invert"], 0.0, value).view(-1, 1, 1, 1)
-    return torch.where(images < threshold, images, 255 - images)
+@lru_cache(maxsize=64)
+def fill_colors(fill: tuple[int, ...], channels: int) -> Tensor:
+    """What geometric operations and Cutout fill with, in the images' channels: [2, C] uint8."""
+    colors = np.array([fill, CUTOUT_FILL])
+    if channels == 1:  # luma (ITU-R 601) in Pillow's 16-bit fixed point
+        colors = (colors @ np.array([19595, 38470, 7471]) + 32768)[:, None] >> 16
+    return torch.from_numpy(colors.astype(np.uint8))
 
 
-def _posterize(images: Tensor, op: Tensor, value: Tensor, center: Tensor, exact: bool) -> Tensor:
-    """Keeps the highest bits; a fraction of a bit is cut off."""
-    step = torch.exp2(8.0 - value.trunc()).float().view(-1, 1, 1, 1)
-    return torch.floor(images.float() / step) * step
+def choose_backend(
+    requested: Backend, images: Tensor | None = None, quantize: bool = True
+) -> Literal["torch", "numba"]:
+    """Which implementation runs.
 
+    Args:
+        requested: ``auto``: compiled where it can be, that is on the CPU, for images of 256 levels (uint8 or quantised
+            float), if numba is installed; torch otherwise. ``torch`` and ``numba`` force.
+        images: The batch; None asks for a uint8 batch on the CPU.
+        quantize: As for ``apply``.
 
-def _autocontrast(images: Tensor, op: Tensor, value: Tensor, center: Tensor, exact: bool) -> Tensor:
-    """Stretches each channel to the full range; a constant channel stays as it is."""
-    low, high = _range(images)
-    spread = high - low
-    scale = torch.full_like(spread, 255.0) / torch.where(spread > 0, spread, 1.0)
-    stretched = images.double() * scale - low * scale
-    return torch.where(spread > 0, _truncated(stretched, exact), images.double())
-
-
-def _range(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Smallest and largest value per image and channel, [b, C, 1, 1] float64."""
-    low, high = images.flatten(2).aminmax(dim=-1)
-    return low.double()[..., None, None], high.double()[..., None, None]
-
-
-def _equalize(images: Tensor, op: Tensor, value: Tensor, center: Tensor, exact: bool) -> Tensor:
-    """Flattens the histogram of each channel by Pillow's integer look-up table."""
-    count, channels, height, width = images.shape
-    levels = images.detach().flatten(2).clamp(0, 255).long()  # [b, C, H W]
-    histogram = torch.zeros(count, channels, 256, dtype=torch.int64, device=images.device)
-    histogram.scatter_add_(2, levels, torch.ones_like(levels))
-    last = levels.amax(-1, keepdim=True)
-    step = (height * width - histogram.gather(2, last)).div(255, rounding_mode="floor")  # [b, C, 1]
-    before = histogram.cumsum(2) - histogram
-    table = (before + step.div(2, rounding_mode="floor")).div(step.clamp_min(1), rounding_mode="floor").clamp_max(255)
-    equalized = table.gather(2, levels).view_as(images)
-    return torch.where((step > 0).unsqueeze(-1), equalized.to(images.dtype), images)
-
-
-def _enhance(images: Tensor, op: Tensor, value: Tensor, center: Tensor, exact: bool) -> Tensor:
-    """Interpolates from a degenerate image (grey level, grey image, black, blurred) to the image and beyond."""
-    pixels = images.float()
-    degenerate = torch.zeros_like(pixels)  # Brightness
-    for name, function in (("Contrast", _mean_grey), ("Color", _grey), ("Sharpness", _smooth)):
-        chosen = (op == INDEX[name]).nonzero().squeeze(1)
-        if len(chosen):
-            part = function(pixels[chosen], exact).expand(-1, pixels.shape[1], -1, -1)
-            degenerate = degenerate.index_copy(0, chosen, part.expand_as(pixels[chosen]))
-    factor = value.float().view(-1, 1, 1, 1)
-    return _truncated(degenerate + factor * (pixels - degenerate), exact)
-
-
-def _grey(pixels: Tensor, exact: bool) -> Tensor:
-    """Luma (ITU-R 601), in Pillow's 16-bit fixed point: [b, C, H, W] -> [b, 1, H, W]."""
-    if pixels.shape[1] == 1:
-        return pixels
-    weights = torch.tensor([19595.0, 38470.0, 7471.0], device=pixels.device, dtype=torch.float64).view(3, 1, 1)
-    luma = (pixels.double() * weights).sum(1, keepdim=True)
-    return (torch.floor((luma + 32768.0) / 65536.0) if exact else luma / 65536.0).float()
-
-
-def _mean_grey(pixels: Tensor, exact: bool) -> Tensor:
-    """The mean luma of each image, rounded: [b, C, H, W] -> [b, 1, 1, 1]."""
-    mean = _grey(pixels, exact).double().mean((1, 2, 3), keepdim=True)
-    return (torch.floor(mean + 0.5) if exact else mean).float()
-
-
-def _smooth(pixels: Tensor, exact: bool) -> Tensor:
-    """Pillow's 3 x 3 smoothing filter (centre 5, neighbours 1, over 13); the border stays as it is."""
-    height, width = pixels.shape[2:]
-    if height < 3 or width < 3:
-        return pixels
-    columns = pixels[..., :-2] + pixels[..., 1:-1] + pixels[..., 2:]
-    total = columns[..., :-2, :] + columns[..., 1:-1, :] + columns[..., 2:, :] + 4.0 * pixels[..., 1:-1, 1:-1]
-    inner = torch.floor((2.0 * total + 13.0) / 26.0) if exact else total / 13.0
-    smooth = pixels.clone()
-    smooth[..., 1:-1, 1:-1] = inner
-    return smooth
-
-
-def _cutout(images: Tensor, op: Tensor, value: Tensor, center: Tensor, exact: bool) -> Tensor:
-    """Fills a square of ``value`` times the width; one that the left or top border would cut is moved inside."""
-    height, width = images.shape[2:]
-    side = value * width
-    inside = []
-    for axis, size in ((0, width), (1, height)):
-        start = (center[:, axis] * size - side / 2.0).clamp_min(0.0).trunc()
-        end = torch.minimum(start + side, torch.full_like(side, float(size))).trunc()
-        position = torch.arange(size, device=images.device)
-        inside.append((position >= start.unsqueeze(1)) & (position <= end.unsqueeze(1)))
-    box = inside[1].unsqueeze(2) & inside[0].unsqueeze(1) & (value > 0).view(-1, 1, 1)  # [b, H, W]
-    return torch.where(box.unsqueeze(1), _channel_fill(images, CUTOUT_FILL).view(1, -1, 1, 1), images)
-
-
-def _truncated(pixels: Tensor, exact: bool) -> Tensor:
-    clipped = pixels.clamp(0.0, 255.0)
-    return clipped.trunc() if exact else clipped
-
-
-def _channel_fill(images: Tensor, rgb: Sequence[int]) -> Tensor:
-    """An RGB colour in the images' channels and dtype, [C]."""
-    colour = torch.tensor(rgb, dtype=torch.float32, device=images.device)
-    if images.shape[1] == 1:
-        colour = _grey(colour.view(1, 3, 1, 1), exact=True).flatten()
-    return colour.to(images.dtype)
+    Raises:
+        BadInput: ``numba`` where it cannot work, or another word.
+    """
+    if requested not in ("auto", "torch", "numba"):
+        raise BadInput(f"backend is {requested!r}; it is 'auto', 'torch' or 'numba'.")
+    if requested == "torch":
+        return "torch"
+    reason = None
+    if not cpu.available():
+        reason = "numba is not installed: pip install 'timm-daas[cpu]'"
+    elif images is not None and images.device.type != "cpu":
+        reason = f"it works on the CPU and the images are on {images.device}"
+    elif not quantize and (images is None or images.is_floating_point()):
+        reason = "it works on 256 levels, and quantize=False asks for float arithmetic"
+    if reason is None:
+        return "numba"
+    if requested == "numba":
+        raise BadInput(f"backend='numba' cannot be used: {reason}. backend='auto' takes torch in such cases.")
+    return "torch"
 
 
 def _check(images: Tensor, draw: Draw) -> None:
     if images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise ValueError(f"images are [B, C, H, W] with 1 or 3 channels; found {tuple(images.shape)}")
+        raise BadInput(f"images are [B, C, H, W] with 1 or 3 channels; found {tuple(images.shape)}.")
     if images.dtype != torch.uint8 and not images.is_floating_point():
-        raise ValueError(f"images are uint8, or float in [0, 1]; found {images.dtype}")
+        raise BadInput(f"images are uint8, or float in [0, 1]; found {images.dtype}.")
     if len(draw) != len(images):
-        raise ValueError(f"the draw is for {len(draw)} images and the batch has {len(images)}")
+        raise BadInput(f"the draw is for {len(draw)} images and the batch has {len(images)}.")

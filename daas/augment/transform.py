@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from daas.augment.draw import Draw
-from daas.augment.ops import apply
+from daas.augment.ops import Backend, ChosenBackend, Interpolation, Statistics, apply, choose_backend, shift_and_factor
 from daas.augment.policy import Policy
 from daas.augment.space import INDEX
 from daas.errors import BadInput
@@ -26,34 +25,50 @@ class DAASPolicy(nn.Module):
         policy: The distribution over sub-policies.
         granularity: ``image``: every image gets a sub-policy of its own; ``batch``: one for the whole batch (random
             signs and Cutout's centres still differ between images).
+        backend: ``auto``: compiled code (numba) for uint8 and quantised float batches on the CPU if numba is installed,
+            torch for all others; ``torch`` and ``numba`` force. ``backend_for`` says which runs.
         normalize: (mean, std) per channel, as shares of the full range: the output is then a normalised float batch.
         quantize: For float input: True gives what uint8 would give; False truncates nowhere and passes gradients.
+        interpolation: Of shear, translate and rotate: ``nearest`` or ``bilinear``.
+
+    Raises:
+        BadInput: An option that is not among these, or ``backend="numba"`` where it cannot work.
     """
 
     def __init__(
         self,
         policy: Policy,
         granularity: Granularity = "image",
-        normalize: tuple[Sequence[float], Sequence[float]] | None = None,
+        backend: Backend = "auto",
+        normalize: Statistics | None = None,
         quantize: bool = True,
+        interpolation: Interpolation = "nearest",
     ) -> None:
         super().__init__()
         if granularity not in ("image", "batch"):
             raise BadInput(f"granularity is {granularity!r}; it is 'image' or 'batch'.")
+        if interpolation not in ("nearest", "bilinear"):
+            raise BadInput(f"interpolation is {interpolation!r}; it is 'nearest' or 'bilinear'.")
+        if normalize is not None:
+            shift_and_factor(normalize, len(normalize[0]))
+        if backend == "numba" and not quantize:
+            raise BadInput("backend='numba' works on 256 levels and quantize=False asks for float arithmetic.")
+        self.backend: ChosenBackend = choose_backend(backend)
         self.policy = policy
         self.granularity: Granularity = granularity
         self.quantize = quantize
         self.normalize = normalize
-        rows = len(policy.sub_policies)
-        op = torch.full((rows, policy.slots), -1, dtype=torch.int64)
-        prob = torch.zeros(rows, policy.slots, dtype=torch.float64)
-        value = torch.zeros(rows, policy.slots, dtype=torch.float64)
-        for row, sub in enumerate(policy.sub_policies):
-            for slot, chosen in enumerate(sub.ops):
-                op[row, slot], prob[row, slot] = INDEX[chosen.op], chosen.prob
-                value[row, slot] = 0.0 if chosen.value is None else chosen.value
-        weight = torch.tensor([sub.weight for sub in policy.sub_policies], dtype=torch.float64)
-        self._tables = (op, prob, value, (weight / weight.sum()).cumsum(0))
+        self.interpolation: Interpolation = interpolation
+        self._requested: Backend = backend
+        self._tables = _tables(policy)
+
+    def backend_for(self, images: Tensor) -> ChosenBackend:
+        """Which implementation runs on these images; the attribute ``backend`` is that of uint8 batches on the CPU.
+
+        Raises:
+            BadInput: The constructor's ``backend="numba"`` cannot work on them.
+        """
+        return choose_backend(self._requested, images, self.quantize)
 
     def sample(self, batch_size: int, generator: torch.Generator | None = None) -> Draw:
         """Draws what happens to each image of a batch.
@@ -61,14 +76,22 @@ class DAASPolicy(nn.Module):
         Args:
             batch_size: Number of images.
             generator: A CPU generator; torch's default one if None.
+
+        Returns:
+            The draw, on the CPU. It does not depend on what ``apply`` will run on.
         """
         op, prob, value, cumulative = self._tables
         draws = batch_size if self.granularity == "image" else 1
-        uniform = torch.rand(draws, generator=generator, dtype=torch.float64)
-        row = torch.searchsorted(cumulative, uniform, right=True).clamp_max(len(cumulative) - 1)
-        applied = torch.rand(draws, op.shape[1], generator=generator, dtype=torch.float64) < prob[row]
+        uniform = torch.rand(draws, 1 + op.shape[1], generator=generator, dtype=torch.float64)
+        row = torch.searchsorted(cumulative, uniform[:, 0].contiguous(), right=True)
         shape = (batch_size, op.shape[1])
-        return Draw.from_choices(op[row].expand(shape), value[row].expand(shape), applied.expand(shape), generator)
+        applied = uniform[:, 1:] < prob.index_select(0, row)
+        return Draw.from_choices(
+            op.index_select(0, row).expand(shape),
+            value.index_select(0, row).expand(shape),
+            applied.expand(shape),
+            generator,
+        )
 
     def apply(self, images: Tensor, draw: Draw) -> Tensor:  # type: ignore[override]  # nn.Module.apply is another verb
         """Applies a draw: a pure function.
@@ -78,18 +101,16 @@ class DAASPolicy(nn.Module):
             draw: From ``sample``, one row per image.
 
         Returns:
-            The same shape and dtype; with ``normalize`` a normalised float batch.
-        """
-        images = apply(images, draw, self.policy.fill, self.quantize)
-        if self.normalize is None:
-            return images
-        floats = images.float() / 255.0 if images.dtype == torch.uint8 else images
-        mean, std = (torch.tensor(v, dtype=floats.dtype, device=floats.device).view(-1, 1, 1) for v in self.normalize)
-        return (floats - mean) / std
+            The same shape and dtype, contiguous; with ``normalize`` a normalised float batch.
 
-    def forward(self, images: Tensor) -> Tensor:
+        Raises:
+            BadInput: As ``daas.augment.ops.apply``.
+        """
+        return apply(images, draw, self.policy.fill, self.quantize, self._requested, self.interpolation, self.normalize)
+
+    def forward(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """``sample`` and ``apply``: [B, C, H, W] -> [B, C, H, W]."""
-        return self.apply(images, self.sample(len(images)))
+        return self.apply(images, self.sample(len(images), generator))
 
     @classmethod
     def load(cls, name: str | Path, **options: Any) -> DAASPolicy:
@@ -105,8 +126,25 @@ class DAASPolicy(nn.Module):
         return cls(find_policy(name), **options)
 
     def extra_repr(self) -> str:
-        """Name, size and granularity, for print."""
-        return f"{self.policy.name!r}, {len(self.policy.sub_policies)} sub-policies, granularity={self.granularity!r}"
+        """Name, size and options, for print."""
+        return (
+            f"{self.policy.name!r}, {len(self.policy.sub_policies)} sub-policies, granularity={self.granularity!r}, "
+            f"backend={self.backend!r}, interpolation={self.interpolation!r}"
+        )
+
+
+def _tables(policy: Policy) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """A policy as tables: op, probability and magnitude, [N, K]; where the weights' intervals end, [N - 1]."""
+    rows = len(policy.sub_policies)
+    op = torch.full((rows, policy.slots), -1, dtype=torch.int64)
+    prob = torch.zeros(rows, policy.slots, dtype=torch.float64)
+    value = torch.zeros(rows, policy.slots, dtype=torch.float64)
+    for row, sub in enumerate(policy.sub_policies):
+        for slot, chosen in enumerate(sub.ops):
+            op[row, slot], prob[row, slot] = INDEX[chosen.op], chosen.prob
+            value[row, slot] = 0.0 if chosen.value is None else chosen.value
+    weight = torch.tensor([sub.weight for sub in policy.sub_policies], dtype=torch.float64)
+    return op, prob, value, (weight / weight.sum()).cumsum(0)[:-1].contiguous()
 
 
 def list_policies() -> list[str]:

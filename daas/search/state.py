@@ -12,7 +12,7 @@ from torch.func import functional_call
 
 from daas.augment import DAASPolicy
 from daas.augment.draw import Draw
-from daas.augment.ops import apply
+from daas.augment.ops import apply, normalized
 from daas.data import crop_flip
 from daas.search import distributed
 from daas.search.architecture import ArchitectureDistribution, Path
@@ -42,7 +42,9 @@ class Preparation:
     def augment(self, images: Tensor, draw: Draw | None, crops: torch.Generator) -> Tensor:
         """[B, 3, H, W] uint8 -> cropped, flipped, augmented, normalised float: the same order as in training."""
         images = self.crop_flip(images, crops)
-        return self.normalize(images if draw is None else apply(images, draw))
+        if draw is None:
+            return self.normalize(images)
+        return apply(images, draw, normalize=(self.mean, self.std)).contiguous(memory_format=torch.channels_last)
 
     def crop_flip(self, images: Tensor, crops: torch.Generator) -> Tensor:
         """[B, 3, H, W] uint8, randomly cropped and flipped."""
@@ -50,9 +52,7 @@ class Preparation:
 
     def normalize(self, images: Tensor) -> Tensor:
         """[B, 3, H, W] uint8 -> float in channels-last order, zero mean and unit variance over the training images."""
-        shift = torch.tensor(self.mean, device=images.device).mul(255.0).view(3, 1, 1)
-        levels = images.float() - shift
-        return (levels / (255.0 * self.scale(levels))).contiguous(memory_format=torch.channels_last)
+        return normalized(images, (self.mean, self.std)).contiguous(memory_format=torch.channels_last)
 
     def scale(self, images: Tensor) -> Tensor:
         """[3, 1, 1]: what images in [0, 1] are divided by, on the device and in the type of ``images``."""

@@ -1,175 +1,196 @@
-"""Every operation and whole policies against Pillow on uint8, bit for bit."""
+"""Every operation and whole policies against Pillow on uint8, bit for bit, on both implementations."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageDraw, ImageEnhance, ImageOps
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
+from benchmarks.pillow_policy import reference
+from daas.augment import cpu
 from daas.augment.draw import Draw
-from daas.augment.ops import CUTOUT_FILL, apply
-from daas.augment.space import INDEX, OPERATION_NAMES, OPERATIONS, magnitude_table
+from daas.augment.ops import Backend, apply, choose_backend, normalized
+from daas.augment.space import INDEX, OPERATION_NAMES, OPERATIONS
+from daas.errors import BadInput
+from tests.augment.inputs import all_pairs, draw_of, pictures
 
 SIZES = [(32, 32), (17, 23), (40, 12), (224, 224)]
-AFFINE = Image.Transform.AFFINE
+both = pytest.mark.parametrize("backend", ["torch", "numba"])
+GEOMETRIC = [INDEX[name] for name in ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")]
 
 
-def pillow(image: Image.Image, name: str, v: float, center: tuple[float, float]) -> Image.Image:
-    """The reference, written with Pillow's own functions."""
-    w, h = image.size
-    geometric = {
-        "ShearX": (1, v, 0, 0, 1, 0),
-        "ShearY": (1, 0, 0, v, 1, 0),
-        "TranslateX": (1, 0, v * w, 0, 1, 0),
-        "TranslateY": (1, 0, 0, 0, 1, v * h),
-    }
-    if name in geometric:
-        return image.transform(image.size, AFFINE, geometric[name])
-    if name == "Cutout":
-        return pillow_cutout(image, v, center)
-    plain = {
-        "Rotate": lambda: image.rotate(v),
-        "AutoContrast": lambda: ImageOps.autocontrast(image),
-        "Invert": lambda: ImageOps.invert(image),
-        "Equalize": lambda: ImageOps.equalize(image),
-        "Solarize": lambda: ImageOps.solarize(image, v),
-        "Posterize": lambda: ImageOps.posterize(image, int(v)),
-    }
-    if name in plain:
-        return plain[name]()
-    return getattr(ImageEnhance, name)(image).enhance(v)
-
-
-def pillow_cutout(image: Image.Image, v: float, center: tuple[float, float]) -> Image.Image:
-    w, h = image.size
-    side = v * w
-    if side <= 0:
-        return image
-    x0, y0 = int(max(0, center[0] * w - side / 2)), int(max(0, center[1] * h - side / 2))
-    image = image.copy()
-    color: tuple[int, ...] | int = CUTOUT_FILL if image.mode == "RGB" else 123
-    ImageDraw.Draw(image).rectangle((x0, y0, min(w, x0 + side), min(h, y0 + side)), color)
-    return image
-
-
-def reference(images: Tensor, draw: Draw) -> Tensor:
-    rows = []
-    for b in range(len(images)):
-        array = images[b].permute(1, 2, 0).numpy()
-        image = Image.fromarray(array if array.shape[2] == 3 else array[..., 0])
-        for op, value, center in zip(draw.op[b].tolist(), draw.value[b].tolist(), draw.center[b].tolist(), strict=True):
-            if op >= 0:
-                image = pillow(image, OPERATION_NAMES[op], value, tuple(center))
-        rows.append(torch.from_numpy(np.array(image)).view(images.shape[2], images.shape[3], -1).permute(2, 0, 1))
-    return torch.stack(rows)
-
-
-def pictures(count: int, height: int, width: int, seed: int = 0, channels: int = 3) -> Tensor:
-    """Smooth colours, noise, narrow ranges and constant images: [count, channels, height, width] uint8."""
-    random = torch.Generator().manual_seed(seed)
-    coarse = torch.rand(count, channels, 4, 4, generator=random)
-    smooth = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic", align_corners=True)
-    noise = torch.rand(count, channels, height, width, generator=random)
-    mixed = (200 * smooth + 55 * noise).clamp(0, 255)
-    mixed[1::4] = 90 + mixed[1::4] / 6
-    mixed[2::8] = noise[2::8] * 255
-    mixed[3::8] = 17.0
-    return mixed.to(torch.uint8)
-
-
-def draw_of(ops: Tensor, seed: int) -> Draw:
-    random = torch.Generator().manual_seed(seed)
-    table = magnitude_table()
-    level = torch.randint(10, ops.shape, generator=random)
-    return Draw.from_choices(ops, table[ops, level], torch.ones_like(ops, dtype=torch.bool), random)
-
-
+@both
 @pytest.mark.parametrize("channels", [3, 1])
 @pytest.mark.parametrize("size", SIZES[:3])
 @pytest.mark.parametrize("name", OPERATION_NAMES)
-def test_an_operation_is_pillows_bit_for_bit(name: str, size: tuple[int, int], channels: int) -> None:
+def test_an_operation_is_pillows_bit_for_bit(name: str, size: tuple[int, int], channels: int, backend: Backend) -> None:
     images = pictures(80, *size, channels=channels)
     draw = draw_of(torch.full((80, 1), INDEX[name]), seed=1)
-    assert torch.equal(apply(images, draw), reference(images, draw))
+    assert torch.equal(apply(images, draw, backend=backend), reference(images, draw))
 
 
+@both
+@pytest.mark.parametrize("channels", [3, 1])
 @pytest.mark.parametrize("size", SIZES)
-def test_two_operation_policies_are_pillows_bit_for_bit(size: tuple[int, int]) -> None:
-    count = 24 if size[0] == 224 else 225
-    images = pictures(count, *size, seed=2)
-    pairs = torch.cartesian_prod(torch.arange(15), torch.arange(15))
-    pairs = pairs[torch.randperm(225, generator=torch.Generator().manual_seed(3))[:count]]
+def test_two_operation_policies_are_pillows_bit_for_bit(size: tuple[int, int], channels: int, backend: Backend) -> None:
+    count = 40 if size[0] == 224 else 225
+    images = pictures(count, *size, seed=2, channels=channels)
+    pairs = all_pairs()[torch.randperm(225, generator=torch.Generator().manual_seed(3))[:count]]
     draw = draw_of(pairs, seed=4)
-    assert torch.equal(apply(images, draw), reference(images, draw))
+    assert torch.equal(apply(images, draw, backend=backend), reference(images, draw))
 
 
-def test_values_beyond_the_search_space_are_pillows_too() -> None:
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    st.lists(st.integers(-1, 14), min_size=4, max_size=4),
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.sampled_from([1, 3]),
+    st.integers(0, 10**6),
+)
+def test_any_four_operations_on_any_size(ops: list[int], height: int, width: int, channels: int, seed: int) -> None:
+    images = pictures(4, height, width, seed=seed, channels=channels)
+    op = torch.tensor(ops).expand(4, 4)
+    draw = draw_of(op.clamp_min(0), seed)
+    draw = Draw(op.contiguous(), draw.value, draw.center)
+    expected = reference(images, draw)
+    assert torch.equal(apply(images, draw, backend="torch"), expected)
+    assert torch.equal(apply(images, draw, backend="numba"), expected)
+
+
+@both
+def test_values_beyond_the_search_space_are_pillows_too(backend: Backend) -> None:
     values = {"Rotate": 135.0, "ShearX": 0.9, "TranslateY": 0.8, "Contrast": 3.5, "Sharpness": 2.9, "Posterize": 1.0,
-              "Brightness": 0.0, "Color": 2.7, "Solarize": 3.0, "Cutout": 0.7}  # fmt: skip
+              "Brightness": 0.0, "Color": 2.7, "Solarize": 3.0, "Cutout": 0.7, "ShearY": 2.0}  # fmt: skip
     images = pictures(len(values), 31, 20, seed=5)
     op = torch.tensor([[INDEX[name]] for name in values])
     value = torch.tensor([[v] for v in values.values()], dtype=torch.float64)
     draw = Draw.from_choices(op, value, torch.ones_like(op, dtype=torch.bool), torch.Generator().manual_seed(6))
-    assert torch.equal(apply(images, draw), reference(images, draw))
+    assert torch.equal(apply(images, draw, backend=backend), reference(images, draw))
 
 
-def test_order_matters_and_slot_0_comes_first() -> None:
+@both
+@pytest.mark.parametrize("size", [(32, 32), (21, 34), (224, 224)])
+def test_rotations_by_any_angle(size: tuple[int, int], backend: Backend) -> None:
+    count = 40 if size[0] == 224 else 200
+    angle = torch.rand(count, 1, generator=torch.Generator().manual_seed(7), dtype=torch.float64) * 360 - 180
+    angle[:8, 0] = torch.tensor([0.0, 90.0, 180.0, -90.0, -180.0, 45.0, 30.0, -30.0])
+    images = pictures(count, *size, seed=8)
+    draw = Draw(torch.full((count, 1), INDEX["Rotate"]), angle, torch.zeros(count, 1, 2, dtype=torch.float64))
+    different = (apply(images, draw, backend=backend) != reference(images, draw)).double().mean()
+    assert different <= 0.001  # nearest-neighbour ties may fall either way where sine and cosine are rounded otherwise
+
+
+@both
+@pytest.mark.parametrize("size", SIZES)
+def test_bilinear_is_pillows(size: tuple[int, int], backend: Backend) -> None:
+    count = 25 if size[0] == 224 else 200
+    images = pictures(count, *size, seed=9)
+    draw = draw_of(torch.tensor(GEOMETRIC).repeat(count // 5).unsqueeze(1), seed=10)
+    result = apply(images, draw, backend=backend, interpolation="bilinear")
+    difference = (result.int() - reference(images, draw, "bilinear").int()).abs()
+    assert difference[draw.op[:, 0] != INDEX["Rotate"]].max() == 0
+    assert difference.max() <= 1
+    assert (difference > 0).double().mean() <= 0.0001
+    assert not torch.equal(result, apply(images, draw, backend=backend))
+
+
+@both
+def test_a_fill_is_pillows(backend: Backend) -> None:
+    images = torch.full((5, 3, 24, 20), 200, dtype=torch.uint8)
+    draw = Draw(torch.tensor(GEOMETRIC).unsqueeze(1), torch.full((5, 1), 0.4).double(), torch.zeros(5, 1, 2).double())
+    draw.value[4] = 25.0
+    result = apply(images, draw, fill=(1, 2, 3), backend=backend).permute(0, 2, 3, 1).flatten(1, 2)
+    filled = (result == torch.tensor([1, 2, 3])).all(-1)
+    assert filled.any(1).all()
+    assert (filled | (result == 200).all(-1)).all()
+    grey = apply(images[:, :1], draw, fill=(10, 200, 30), backend=backend)
+    assert grey.unique().tolist() == [124, 200]  # round(0.299 * 10 + 0.587 * 200 + 0.114 * 30)
+
+
+@both
+def test_order_matters_and_slot_0_comes_first(backend: Backend) -> None:
     images = pictures(4, 16, 16)
     op = torch.tensor([[INDEX["Solarize"], INDEX["Invert"]]]).expand(4, 2)
     value = torch.tensor([[128.0, 0.0]], dtype=torch.float64).expand(4, 2)
     draw = Draw(op, value, torch.zeros(4, 2, 2, dtype=torch.float64))
     expected = 255 - torch.where(images < 128, images, 255 - images)
-    assert torch.equal(apply(images, draw), expected)
+    assert torch.equal(apply(images, draw, backend=backend), expected)
     swapped = Draw(op.flip(1), value.flip(1), draw.center)
-    assert not torch.equal(apply(images, swapped), expected)
+    assert not torch.equal(apply(images, swapped, backend=backend), expected)
 
 
-def test_nothing_applied_changes_nothing_and_the_input_is_left_alone() -> None:
-    images = pictures(6, 16, 16)
+@both
+def test_nothing_applied_changes_nothing_and_the_input_is_left_alone(backend: Backend) -> None:
+    images = pictures(225, 16, 16)
     before = images.clone()
-    nothing = Draw(torch.full((6, 2), -1), torch.zeros(6, 2).double(), torch.zeros(6, 2, 2).double())
-    assert torch.equal(apply(images, nothing), images)
-    apply(images, draw_of(torch.arange(12).view(6, 2), seed=1))
+    nothing = Draw(torch.full((225, 2), -1), torch.zeros(225, 2).double(), torch.zeros(225, 2, 2).double())
+    unchanged = apply(images, nothing, backend=backend)
+    assert torch.equal(unchanged, images)
+    assert unchanged.data_ptr() != images.data_ptr()
+    apply(images, draw_of(all_pairs(), seed=1), backend=backend)
     assert torch.equal(images, before)
 
 
-def test_quantised_float_equals_uint8() -> None:
+@both
+def test_quantised_float_equals_uint8(backend: Backend) -> None:
     images = pictures(225, 16, 18, seed=7)
-    draw = draw_of(torch.cartesian_prod(torch.arange(15), torch.arange(15)), seed=8)
-    exact = apply(images, draw)
-    for dtype in (torch.float32, torch.float64):
-        assert torch.equal((apply(images.to(dtype) / 255, draw) * 255).round().to(torch.uint8), exact)
-    assert apply(images.half() / 255, draw).dtype == torch.float16
+    draw = draw_of(all_pairs(), seed=8)
+    exact = apply(images, draw, backend=backend)
+    for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
+        result = apply(images.to(dtype) / 255, draw, backend=backend)
+        assert result.dtype == dtype
+        if dtype != torch.bfloat16:  # whose eight bits are too few for 256 levels
+            assert torch.equal((result * 255).round().to(torch.uint8), exact)
 
 
-def test_unquantised_float_stays_close_and_passes_gradients() -> None:
-    images = pictures(15, 16, 16, seed=9)
-    draw = draw_of(torch.arange(15).unsqueeze(1), seed=10)
-    soft = (images.double() / 255).requires_grad_()
-    result = apply(soft, draw, quantize=False)
-    difference = (result * 255 - apply(images, draw)).abs()
-    assert difference.max() <= 2.0
-    gradient = torch.autograd.grad(result.sum(), soft)[0]
-    flat = [INDEX["Equalize"], INDEX["Posterize"]]
-    passing = [b for b in range(15) if b not in flat]
-    assert (gradient[passing].abs().flatten(1).sum(1) > 0).all()
+@both
+@pytest.mark.parametrize("channels", [3, 1])
+def test_normalisation_is_one_formula_to_the_bit(channels: int, backend: Backend) -> None:
+    images = pictures(225, 16, 18, seed=9, channels=channels)
+    draw = draw_of(all_pairs(), seed=10)
+    mean, std = (0.5, 0.4, 0.3)[:channels], (0.2, 0.25, 0.3)[:channels]
+    levels = apply(images, draw, backend=backend)
+    result = apply(images, draw, backend=backend, normalize=(mean, std))
+    assert torch.equal(result, normalized(levels, (mean, std)))
+    shape = (channels, 1, 1)
+    expected = (levels.double() / 255 - torch.tensor(mean).double().view(shape)) / torch.tensor(std).double().view(
+        shape
+    )
+    torch.testing.assert_close(result.double(), expected, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("layout", ["channels_last", "strided", "one", "empty"])
-def test_layouts(layout: str) -> None:
+@both
+@pytest.mark.parametrize(
+    "layout", ["channels_last", "strided", "flipped", "expanded", "one", "empty", "empty, normalised"]
+)
+def test_layouts(layout: str, backend: Backend) -> None:
     images = pictures(8, 16, 16)
     draw = draw_of(torch.arange(16).view(8, 2) % 15, seed=11)
-    expected = apply(images, draw)
+    expected = apply(images, draw, backend=backend)
     if layout == "channels_last":
-        assert torch.equal(apply(images.contiguous(memory_format=torch.channels_last), draw), expected)
+        result = apply(images.contiguous(memory_format=torch.channels_last), draw, backend=backend)
+        assert torch.equal(result, expected)
+        assert result.is_contiguous()
     elif layout == "strided":
-        assert torch.equal(apply(images.repeat_interleave(2, 0)[::2], draw), expected)
+        assert torch.equal(apply(images.repeat_interleave(2, 0)[::2], draw, backend=backend), expected)
+        assert torch.equal(apply(images.repeat_interleave(2, 3)[..., ::2], draw, backend=backend), expected)
+    elif layout == "flipped":
+        assert torch.equal(apply(images.flip(3).transpose(2, 3), draw, backend=backend),
+                           apply(images.flip(3).transpose(2, 3).clone(), draw, backend=backend))  # fmt: skip
+    elif layout == "expanded":
+        same = images[:1].expand(8, -1, -1, -1)
+        assert torch.equal(apply(same, draw, backend=backend), apply(same.clone(), draw, backend=backend))
     elif layout == "one":
-        assert torch.equal(apply(images[3:4], draw[3:4]), expected[3:4])
+        assert torch.equal(apply(images[3:4], draw[3:4], backend=backend), expected[3:4])
+    elif layout == "empty":
+        empty = apply(images[:0], draw[:0], backend=backend)
+        assert (empty.shape, empty.dtype) == ((0, 3, 16, 16), torch.uint8)
     else:
-        assert apply(images[:0], draw[:0]).shape == (0, 3, 16, 16)
+        empty = apply(images[:0], draw[:0], backend=backend, normalize=((0.5,) * 3, (0.5,) * 3))
+        assert (empty.shape, empty.dtype) == ((0, 3, 16, 16), torch.float32)
 
 
 @pytest.mark.parametrize(
@@ -182,8 +203,30 @@ def test_layouts(layout: str) -> None:
     ],
 )
 def test_wrong_input_is_refused(images: Tensor, rows: int) -> None:
-    with pytest.raises(ValueError, match=r"found|batch has"):
+    with pytest.raises(BadInput, match=r"found|batch has"):
         apply(images, draw_of(torch.zeros(rows, 2, dtype=torch.int64), seed=0))
+
+
+@both
+def test_a_draw_that_cannot_be_is_refused(backend: Backend) -> None:
+    images, draw = pictures(3, 8, 8), draw_of(torch.zeros(3, 2, dtype=torch.int64), seed=0)
+    wrong = [
+        (Draw(draw.op + 15, draw.value, draw.center), "operations from 15"),
+        (Draw(draw.op, draw.value * float("nan"), draw.center), "value nan"),
+        (Draw(draw.op, draw.value + 1e9, draw.center), "value 1"),
+        (Draw(draw.op, draw.value, draw.center - 3.0), "centres from"),
+    ]
+    for bad, message in wrong:
+        with pytest.raises(BadInput, match=message):
+            apply(images, bad, backend=backend)
+
+
+@both
+def test_wrong_statistics_are_refused(backend: Backend) -> None:
+    images, draw = pictures(3, 8, 8), draw_of(torch.zeros(3, 2, dtype=torch.int64), seed=0)
+    for statistics in (((0.5,), (0.5,)), ((0.5,) * 3, (0.5, 0.0, 0.5))):
+        with pytest.raises(BadInput, match="images of 3 channels need"):
+            apply(images, draw, backend=backend, normalize=statistics)
 
 
 def test_every_operation_has_a_family_that_runs_it() -> None:
@@ -192,5 +235,23 @@ def test_every_operation_has_a_family_that_runs_it() -> None:
     images[11] = images[3] = images[4]  # constant pictures have no colour to change
     strong = torch.tensor([[0.3, 0.3, 0.45, 0.45, 30, 0, 0, 0, 0, 4, 0.1, 0.1, 0.1, 0.1, 0.2]], dtype=torch.float64).T
     draw = Draw(torch.arange(15).unsqueeze(1), strong, torch.full((15, 1, 2), 0.5, dtype=torch.float64))
-    changed = (apply(images, draw) != images).flatten(1).any(1)
-    assert [OPERATIONS[i].name for i in range(15) if not changed[i]] == []
+    for backend in ("torch", "numba"):
+        changed = (apply(images, draw, backend=backend) != images).flatten(1).any(1)  # type: ignore[arg-type]  # one of the two
+        assert [OPERATIONS[i].name for i in range(15) if not changed[i]] == []
+
+
+def test_which_backend_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    bytes_, floats, elsewhere = pictures(2, 8, 8), torch.rand(2, 3, 8, 8), torch.zeros(2, 3, 8, 8, device="meta")
+    assert choose_backend("auto", bytes_) == choose_backend("auto", floats) == choose_backend("auto") == "numba"
+    assert choose_backend("auto", floats, quantize=False) == choose_backend("auto", elsewhere) == "torch"
+    assert choose_backend("torch", bytes_) == "torch"
+    with pytest.raises(BadInput, match="images are on meta"):
+        choose_backend("numba", elsewhere)
+    with pytest.raises(BadInput, match="asks for float arithmetic"):
+        apply(floats, draw_of(torch.zeros(2, 1, dtype=torch.int64), 0), quantize=False, backend="numba")
+    with pytest.raises(BadInput, match="backend is 'cuda'"):
+        choose_backend("cuda")  # type: ignore[arg-type]  # the point of the test
+    monkeypatch.setattr(cpu, "available", lambda: False)
+    assert choose_backend("auto", bytes_) == "torch"
+    with pytest.raises(BadInput, match=r"not installed: pip install 'timm-daas\[cpu\]'"):
+        choose_backend("numba", bytes_)

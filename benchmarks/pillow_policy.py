@@ -1,0 +1,82 @@
+"""The 15 operations and whole draws in Pillow's own functions, one image at a time: the reference."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageEnhance, ImageOps
+from torch import Tensor
+
+from daas.augment.draw import Draw
+from daas.augment.ops import CUTOUT_FILL
+from daas.augment.space import OPERATION_NAMES
+
+AFFINE = Image.Transform.AFFINE
+RESAMPLING = {"nearest": Image.Resampling.NEAREST, "bilinear": Image.Resampling.BILINEAR}
+
+
+def pillow(
+    image: Image.Image, name: str, v: float, center: tuple[float, float], interpolation: str = "nearest"
+) -> Image.Image:
+    """One operation: ``v`` is physical and signed."""
+    w, h = image.size
+    if name in ("ShearX", "ShearY", "TranslateX", "TranslateY"):
+        matrix = {
+            "ShearX": (1, v, 0, 0, 1, 0),
+            "ShearY": (1, 0, 0, v, 1, 0),
+            "TranslateX": (1, 0, v * w, 0, 1, 0),
+            "TranslateY": (1, 0, 0, 0, 1, v * h),
+        }[name]
+        return image.transform(image.size, AFFINE, matrix, RESAMPLING[interpolation])
+    if name == "Rotate":
+        return image.rotate(v, RESAMPLING[interpolation])
+    if name == "AutoContrast":
+        return ImageOps.autocontrast(image)
+    if name == "Invert":
+        return ImageOps.invert(image)
+    if name == "Equalize":
+        return ImageOps.equalize(image)
+    if name == "Solarize":
+        return ImageOps.solarize(image, v)
+    if name == "Posterize":
+        return ImageOps.posterize(image, int(v))
+    if name == "Cutout":
+        return _cutout(image, v, center)
+    return getattr(ImageEnhance, name)(image).enhance(v)
+
+
+def _cutout(image: Image.Image, v: float, center: tuple[float, float]) -> Image.Image:
+    w, h = image.size
+    side = v * w
+    if side <= 0:
+        return image
+    x0, y0 = int(max(0, center[0] * w - side / 2)), int(max(0, center[1] * h - side / 2))
+    image = image.copy()
+    color: tuple[int, ...] | int = CUTOUT_FILL if image.mode == "RGB" else 123
+    ImageDraw.Draw(image).rectangle((x0, y0, min(w, x0 + side), min(h, y0 + side)), color)
+    return image
+
+
+def apply_one(image: Image.Image, draw: Draw, index: int, interpolation: str = "nearest") -> Image.Image:
+    """All operations that a draw has for image ``index``."""
+    for op, value, center in zip(*(t[index].tolist() for t in (draw.op, draw.value, draw.center)), strict=True):
+        if op >= 0:
+            image = pillow(image, OPERATION_NAMES[op], value, tuple(center), interpolation)
+    return image
+
+
+def to_images(images: Tensor) -> list[Image.Image]:
+    """[B, C, H, W] uint8 -> Pillow images."""
+    arrays = images.permute(0, 2, 3, 1).numpy()
+    return [Image.fromarray(a if a.shape[2] == 3 else a[..., 0]) for a in np.ascontiguousarray(arrays)]
+
+
+def to_batch(images: list[Image.Image]) -> Tensor:
+    """The inverse of ``to_images``."""
+    arrays = np.stack([np.asarray(image) for image in images])
+    return torch.from_numpy(arrays if arrays.ndim == 4 else arrays[..., None]).permute(0, 3, 1, 2)
+
+
+def reference(images: Tensor, draw: Draw, interpolation: str = "nearest") -> Tensor:
+    """A draw on a batch, by Pillow: [B, C, H, W] uint8 -> the same."""
+    return to_batch([apply_one(image, draw, i, interpolation) for i, image in enumerate(to_images(images))])
