@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint tables clean
 
 demo: $(STAMP)
 	$(PY) examples/demo.py
@@ -23,6 +23,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PY) -m pip install --quiet --upgrade pip
 	$(PY) -m pip install --constraint constraints.txt --editable '.[cpu,demo,dev]'
 	touch $(STAMP)
+
+tables: $(STAMP)
+	$(PY) -m benchmarks.tables.make
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
