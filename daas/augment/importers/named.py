@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -125,13 +125,25 @@ def _literal(path: Path, name: str) -> Any:
         raise BadInput(
             f"{path}: which list? Add a colon and one of the names {', '.join(named) or '(there are none)'}."
         )
-    for node in ast.walk(chosen):
-        if isinstance(node, ast.List):
-            try:
-                return ast.literal_eval(node)
-            except ValueError as error:
-                raise BadInput(f"{path}{':' + name if name else ''}: the list is not made of literals.") from error
-    raise BadInput(f"{path}{':' + name if name else ''}: there is no list of sub-policies in it.")
+    where = f"{path}{':' + name if name else ''}"
+    lists = list(_lists(chosen))
+    if len(lists) != 1:
+        raise BadInput(
+            f"{where}: there are {len(lists)} lists in it, and it must be one. Write it to a file of its own."
+        )
+    try:
+        return ast.literal_eval(lists[0])
+    except ValueError as error:
+        raise BadInput(f"{where}: the list is not made of literals.") from error
+
+
+def _lists(node: ast.AST) -> Iterator[ast.List]:
+    """Lists that stand in no other list."""
+    if isinstance(node, ast.List):
+        yield node
+        return
+    for child in ast.iter_child_nodes(node):
+        yield from _lists(child)
 
 
 def _names(node: ast.stmt) -> list[str]:

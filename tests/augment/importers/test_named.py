@@ -63,13 +63,15 @@ def test_lists_in_files(prefix: str, file: str, text: str, name: str, tmp_path: 
         ("dada:{tmp}/bad.py", {}, "neither JSON nor Python"),
         ("dada:{tmp}/two.py", {}, "which list.* one of the names a, b"),
         ("dada:{tmp}/two.py:c", {}, "has no 'c'; it has a, b"),
-        ("dada:{tmp}/two.py:a", {}, "no list"),
+        ("dada:{tmp}/two.py:a", {}, "there are 0 lists"),
+        ("dada:{tmp}/sum.py:a", {}, "sum.py:a: there are 2 lists in it"),
         ("dada:{tmp}/two.py:b", {}, "not made of literals"),
     ],
 )
 def test_what_cannot_be_read_is_refused(text: str, options: dict[str, Any], message: str, tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text("a = [")
     (tmp_path / "two.py").write_text("a = 1\nb = [open]\n")
+    (tmp_path / "sum.py").write_text(f"def a():\n    b = {LIST}\n    c = {LIST}\n    return b + c\n")
     with pytest.raises(BadInput, match=message):
         import_policy(text.format(tmp=tmp_path), **options)
 
