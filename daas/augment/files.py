@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from daas.errors import BadInput
 
 POLICY_FORMAT = "daas-policy/1"
 SCHEDULE_FORMAT = "daas-policy-schedule/1"
+
+_Read = TypeVar("_Read")
 
 
 def read_json(path: str | Path) -> Any:
@@ -25,6 +27,19 @@ def read_json(path: str | Path) -> Any:
         raise BadInput(f"{path}: no such policy file ({error.strerror}).") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: no JSON ({error}). A policy file is written by Policy.save.") from error
+
+
+def load(path: str | Path, from_dict: Callable[[Any], _Read]) -> _Read:
+    """What ``from_dict`` makes of a file.
+
+    Raises:
+        BadInput: Of ``read_json`` or ``from_dict``; the message names the file.
+    """
+    values = read_json(path)
+    try:
+        return from_dict(values)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from error
 
 
 def write_json(path: str | Path, values: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from daas.augment.files import POLICY_FORMAT, SCHEDULE_FORMAT, check_keys, read_json, write_json
+from daas.augment.files import POLICY_FORMAT, SCHEDULE_FORMAT, check_keys, load, write_json
 from daas.augment.space import INDEX, OPERATION_NAMES, OPERATIONS, magnitude_table
 from daas.errors import BadInput
 
@@ -127,11 +127,7 @@ class Policy:
         Raises:
             BadInput: No such file, no JSON, or no policy; the message names the file.
         """
-        values = read_json(path)
-        try:
-            return cls.from_dict(values)
-        except BadInput as error:
-            raise BadInput(f"{path}: {error}") from error
+        return load(path, cls.from_dict)
 
     def save(self, path: str | Path) -> None:
         """Writes the policy file, one sub-policy per line."""

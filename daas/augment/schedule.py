@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from daas.augment.files import SCHEDULE_FORMAT, check_keys, read_json, write_json
+from daas.augment.files import SCHEDULE_FORMAT, check_keys, load, write_json
 from daas.augment.policy import Policy
 from daas.errors import BadInput
 
@@ -132,11 +132,7 @@ class PolicySchedule:
         Raises:
             BadInput: No such file, no JSON, or no schedule; the message names the file.
         """
-        values = read_json(path)
-        try:
-            return cls.from_dict(values)
-        except BadInput as error:
-            raise BadInput(f"{path}: {error}") from error
+        return load(path, cls.from_dict)
 
     def save(self, path: str | Path) -> None:
         """Writes the schedule file, one sub-policy per line."""

@@ -46,13 +46,14 @@ def from_torchvision(policy: str | AutoAugmentPolicy, image_size: int | None = N
             leaves the share of the size as it is, for any size.
 
     Raises:
-        BadInput: No such policy.
+        BadInput: No such policy, or no such size.
     """
     try:
         chosen = AutoAugmentPolicy(policy)
     except ValueError as error:
         known = ", ".join(member.value for member in AutoAugmentPolicy)
         raise BadInput(f"torchvision has no AutoAugment policy {policy!r}; it has {known}.") from error
+    _check(10, image_size)
     choices = (
         (1.0, [_alternatives(op, prob, level or 0, 10, _STANDARD, image_size) for op, prob, level in sub])
         for sub in AutoAugment(chosen).policies
@@ -79,7 +80,7 @@ def randaugment(
     Raises:
         BadInput: Numbers out of range, or more sub-policies than fit.
     """
-    _check_bins(num_magnitude_bins)
+    _check(num_magnitude_bins, image_size)
     if not 0 <= magnitude < num_magnitude_bins:
         raise BadInput(f"randaugment: magnitude is {magnitude}; with {num_magnitude_bins} bins it is 0 to "
                        f"{num_magnitude_bins - 1}.")  # fmt: skip
@@ -104,9 +105,7 @@ def trivialaugment(num_magnitude_bins: int = 31, image_size: int = 224) -> Polic
     Raises:
         BadInput: Numbers out of range.
     """
-    _check_bins(num_magnitude_bins)
-    if image_size < 1:
-        raise BadInput(f"trivialaugment: image_size is {image_size}; it is at least 1 pixel.")
+    _check(num_magnitude_bins, image_size)
     bins = [list(_choice(level, num_magnitude_bins, _WIDE, image_size)) for level in range(num_magnitude_bins)]
     return expand(
         "trivialaugment",
@@ -156,9 +155,11 @@ def _bin(low: float, high: float, level: int, bins: int) -> float:
     return float(torch.linspace(low, high, bins)[level])
 
 
-def _check_bins(bins: int) -> None:
+def _check(bins: int, image_size: int | None) -> None:
     if bins < 2:
         raise BadInput(f"num_magnitude_bins is {bins}; it is at least 2.")
+    if image_size is not None and image_size < 1:
+        raise BadInput(f"image_size is {image_size}; it is at least 1 pixel.")
 
 
 def _at(image_size: int | None) -> str:

@@ -76,6 +76,8 @@ def test_the_pixels_of_trivialaugment_are_a_share_of_the_size() -> None:
         (lambda: randaugment(num_ops=5), "more than 50,000 sub-policies"),
         (lambda: trivialaugment(num_magnitude_bins=1), "num_magnitude_bins is 1"),
         (lambda: trivialaugment(image_size=0), "image_size is 0"),
+        (lambda: randaugment(image_size=-1), "image_size is -1"),
+        (lambda: from_torchvision("svhn", image_size=0), "image_size is 0"),
     ],
 )
 def test_what_cannot_be_is_refused(make: Any, message: str) -> None:
