@@ -72,7 +72,11 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     convert.add_argument("--name", help="name of the policy; by default that of the original")
     for command in (show, convert):
-        command.add_argument("--image-size", type=int, help="torchvision formats: translations in whole pixels of this")
+        command.add_argument(
+            "--image-size",
+            type=int,
+            help="torchvision, randaugment, trivialaugment: translations in whole pixels of this size",
+        )
         command.add_argument("--epochs", type=int, help="pba: length of the search")
         command.add_argument("--epoch", type=int, help="of a schedule: the policy of this epoch, from 0")
         command.add_argument(

@@ -173,5 +173,6 @@ def find_policy(name: str | Path) -> Policy:
         return Policy.load(text)
     raise BadInput(
         f"policy {text!r} is neither shipped nor a file. Shipped are {', '.join(list_policies())}; a search writes its "
-        "own to policy.json in its output folder; hf-hub:user/repository loads one from the Hub."
+        "own to policy.json in its output folder; hf-hub:user/repository loads one from the Hub; python -m "
+        "daas.augment convert makes a policy file of a published format (timm:original, torchvision:svhn, ...)."
     )

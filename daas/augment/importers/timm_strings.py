@@ -30,7 +30,7 @@ def from_timm(config: str, hparams: Mapping[str, Any] | None = None, leave_out: 
 
     The ``increasing`` variants of color, contrast, brightness and sharpness go to either side of 1 at random
     (``1 +- 0.09 level``), where the others run through 0.1 to 1.9; ``PosterizeIncreasing`` and ``SolarizeIncreasing``
-    turn the scale round. timm interpolates (bilinear or bicubic, at random); this package takes the nearest pixel.
+    turn the scale round. timm interpolates (bilinear or bicubic, at random), which is no part of a policy here.
 
     Args:
         config: ``original``, ``originalr``, ``v0``, ``v0r``, ``3a`` or ``rand-...``, with their options.
