@@ -113,9 +113,9 @@ def _show(options: argparse.Namespace) -> None:
     for name in ("size", "rows", "columns"):
         if getattr(options, name) < 1:
             raise BadInput(f"--{name} {getattr(options, name)}: at least 1.")
+    _check_free(options)
     policy = _one_policy(options)
     images = pictures(options.images, options.rows, options.size)
-    _check_free(options)
     try:
         grid(policy, images, options.columns, options.seed).save(options.out)
     except OSError as error:
@@ -156,7 +156,7 @@ def _find(options: argparse.Namespace) -> Policy | PolicySchedule:
         ("epochs", options.epochs),
         ("leave-out", options.leave_out),
     ):
-        if given:
+        if given not in (None, []):
             raise BadInput(f"--{option} belongs to a published format ({', '.join(PREFIXES)}); {text} is none.")
     if text not in list_policies() and Path(text).is_file():
         values = read_json(text)
