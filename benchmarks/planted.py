@@ -23,6 +23,7 @@ from daas.augment.draw import Draw
 from daas.augment.ops import apply
 from daas.augment.space import INDEX, OPERATION_NAMES
 from daas.data import BatchStream, ImageData, channel_stats, load_images, stratified_halves
+from daas.data.images import MemoryImages
 from daas.search.augmentation import AugmentationDistribution
 from daas.search.state import AugmentationMethod, Preparation, Search
 from daas.search.step import iteration
@@ -100,16 +101,14 @@ def run(images: ImageData, key: dict[str, Any], options: argparse.Namespace) -> 
     method = AugmentationMethod(estimator, estimator == "per-image", key["reward"])
     shared = key["policy_parameters"] == "shared"
     search = build(seed, len(images.class_names), train, method, ESTIMATORS[estimator], shared)
-    pixels = [(data.fetch(torch.arange(len(data))), data.labels) for data in (train, val)]
-    pixels[1] = (plant(pixels[1][0], key["operation"], seed), pixels[1][1])
-    streams = [BatchStream(data, options.batch_size, seed + 1000 * k) for k, data in enumerate((train, val))]
+    planted = plant(val.fetch(torch.arange(len(val))), key["operation"], seed)
+    val = MemoryImages(val.name, planted, val.labels, val.class_names)
+    train_stream, val_stream = (
+        BatchStream(data, options.batch_size, seed + k) for k, data in ((0, train), (1000, val))
+    )
     start, shares = time.monotonic(), {}
     for step in tqdm(range(options.iterations), desc=f"{key['operation']}, {estimator}, seed {seed}", disable=None):
-        batches = [
-            (data[chosen], labels[chosen])
-            for (data, labels), chosen in zip(pixels, (stream.indices(step) for stream in streams), strict=True)
-        ]
-        result = iteration(search, batches[0], batches[1], step, ETA, 1.0, True)
+        result = iteration(search, train_stream.batch(step), val_stream.batch(step), step, ETA, 1.0, True)
         if (step + 1) % 200 == 0:
             assert search.augmentation is not None
             share = dict(zip(OPERATION_NAMES, search.augmentation.operation_share().tolist(), strict=True))
@@ -160,7 +159,9 @@ def report() -> None:
     """Writes the table of all finished runs."""
     lines = _read()
     rows = []
-    kinds = sorted({(line["estimator"], line["policy_parameters"], line["reward"], line["iterations"]) for line in lines})
+    kinds = sorted(
+        {(line["estimator"], line["policy_parameters"], line["reward"], line["iterations"]) for line in lines}
+    )
     for kind in kinds:
         found = [
             line
@@ -190,7 +191,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--iterations", type=int, default=1200)
     parser.add_argument("--images", type=int, default=4000, help="of each half")
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--reward", choices=["jvp", "fd"], default="jvp")
+    parser.add_argument("--reward", choices=["jvp", "fd"], default="fd", help="of per-image and straight-through")
     parser.add_argument("--policy-parameters", choices=["per-policy", "shared"], default="per-policy")
     parser.add_argument("--limit", type=int, default=None, help="runs of this call")
     return parser.parse_args()
