@@ -34,8 +34,8 @@ PLANTED = {
     "Rotate": 30.0, "ShearX": 0.3, "TranslateX": 0.45, "Invert": 0.0, "Brightness": 0.3, "Solarize": 256.0 * 4 / 9,
 }  # fmt: skip
 """Operation and magnitude that every validation image carries; shear, translate and rotate with a random sign."""
-ESTIMATORS = {"per-image": 1, "policy-gradient": 2, "uniform": 1, "straight-through": 2}
-"""Estimator and M, its training passes per iteration (the paper's M = 2 where a pass has one policy)."""
+ESTIMATORS = {"per-image": 1, "policy-gradient": 2, "uniform": 1, "straight-through": 1}
+"""Estimator and M, its training passes per iteration: the paper's 2 for its estimator, DADA's single sample."""
 RESULTS = Path(__file__).parent / "results" / "planted.jsonl"
 ETA = 0.05
 _SUBSET, _INITIAL, _GAMMA, _PLANT = range(201, 205)  # what a random stream is for
@@ -191,7 +191,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--iterations", type=int, default=1200)
     parser.add_argument("--images", type=int, default=4000, help="of each half")
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--reward", choices=["jvp", "fd"], default="fd", help="of per-image and straight-through")
+    parser.add_argument("--reward", choices=["jvp", "fd"], default="fd", help="of per-image")
     parser.add_argument("--policy-parameters", choices=["per-policy", "shared"], default="per-policy")
     parser.add_argument("--limit", type=int, default=None, help="runs of this call")
     return parser.parse_args()

@@ -45,8 +45,8 @@ class SearchConfig:
     """Subtract from each reward the mean of the others: over all N * M policies (policy-gradient) or over the images
     of an architecture (per-image). auto: leave-one-out for per-image, none for policy-gradient (as printed)."""
     reward: Literal["jvp", "fd"] = "jvp"
-    """Derivatives along the validation gradient (per-image, straight-through): exact, or a one-sided difference, which
-    costs less."""
+    """Rewards of single images (per-image): exact by forward-mode differentiation, or by a one-sided finite difference,
+    which is faster."""
     reward_batches: int = 0
     """R, further batches of policies per architecture that are run forward only, for their rewards (per-image)."""
     policy_parameters: Literal["per-policy", "shared"] = "per-policy"

@@ -138,17 +138,8 @@ def _gate_sensitivity(
     def loss(images: Tensor) -> Tensor:
         return cross_entropy(search.logits(images, z), labels)
 
-    weights: list[Tensor] = list(theta.values())
     pixels = training.batch.images
-    if search.method.reward == "jvp":
-        gradient = pixel_gradient(loss, pixels, weights, v)
-    else:
-
-        def in_pixels() -> Tensor:
-            leaf = pixels.detach().requires_grad_()
-            return torch.autograd.grad(loss(leaf), leaf)[0]
-
-        gradient = finite_difference(in_pixels, weights, v, in_pixels())
+    gradient = pixel_gradient(loss, pixels, list(theta.values()), v)
     return gate_sensitivity(gradient / search.preparation.scale(pixels), training.batch.slots)
 
 

@@ -67,7 +67,7 @@ class AugmentationMethod:
         estimator: Of its gradient; ``uniform`` learns nothing.
         baseline: Whether the mean of the other rewards is subtracted from each (``leave_one_out``): over all N * M
             policies (policy-gradient), or over the images of an architecture (per-image).
-        reward: Derivatives along v: exactly by forward-mode differentiation, or by a finite difference.
+        reward: Of single images: exactly by forward-mode differentiation, or by a finite difference.
         reward_batches: R, forward-only batches of policies per architecture besides the M training batches.
     """
 
