@@ -295,7 +295,7 @@ def test_one_level_learns_on_all_images(run_search: Run) -> None:
     code, out = run_search("--mode", "one-level", "--max-steps", "1")
     data = json.loads((out / "summary.json").read_text())["data"]
     assert code == 0
-    assert data["train_images"] == data["val_images"] == 1297
+    assert data["train_images"] == data["val_images"] == 400
 
 
 def test_a_given_policy_augments_an_architecture_search(run_search: Run) -> None:
