@@ -96,7 +96,8 @@ class Workshop:
         name = "".join(c if c.isalnum() or c in ".-" else "_" for c in f"{table}-{training.row}-{seed}")
         command = [
             "daas.train", "--data-dir", self.train, "--val-dir", self.test, "--img-size", "32", "--model", model,
-            *(["--model-kwargs", *arguments] if arguments else []), *(["--aa", f"daas:{policy}"] if policy else []),
+            "--train-crop-mode", "pad", *(["--model-kwargs", *arguments] if arguments else []),
+            *(["--aa", f"daas:{policy}"] if policy else []),
             *self.scale.train, *training.options, "--seed", seed, "--output", self.work / "train", "--experiment", name,
         ]  # fmt: skip
         _run([*command, "--resume", "auto"])

@@ -83,7 +83,9 @@ def channel_stats(data: ImageData) -> tuple[tuple[float, float, float], tuple[fl
     return (float(mean[0]), float(mean[1]), float(mean[2])), (float(std[0]), float(std[1]), float(std[2]))
 
 
-def crop_flip(images: Tensor, generator: torch.Generator, padding: int, hflip: float) -> Tensor:
+def crop_flip(
+    images: Tensor, generator: torch.Generator, padding: int, hflip: float, first: int = 0, total: int | None = None
+) -> Tensor:
     """Random crop after zero padding, and horizontal flip, each image its own.
 
     Args:
@@ -91,13 +93,16 @@ def crop_flip(images: Tensor, generator: torch.Generator, padding: int, hflip: f
         generator: A CPU generator.
         padding: Pixels added on each side before a crop of the original size; 0 for none.
         hflip: Probability of a flip.
+        first: Where these images begin in the batch of all processes.
+        total: Images in that batch, for all of which numbers are drawn; only these if None.
 
     Returns:
         [B, 3, H, W] uint8.
     """
     count, channels, height, width = images.shape
-    offset = torch.randint(2 * padding + 1, (2, count, 1), generator=generator)
-    flipped = torch.rand(count, 1, generator=generator) < hflip
+    rows, total = slice(first, first + count), total or count
+    offset = torch.randint(2 * padding + 1, (2, total, 1), generator=generator)[:, rows]
+    flipped = torch.rand(total, 1, generator=generator)[rows] < hflip
     if padding == 0 and hflip == 0:
         return images
     columns = torch.arange(width).expand(count, width)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from daas.train.options import TrainOptions, parse
+from daas.train.command_line import parse
+from daas.train.options import TrainOptions
 from daas.train.run import train
 
 __all__ = ["TrainOptions", "parse", "train"]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+import torch
+
 from daas.errors import BadInput
-from daas.train.options import parse
+from daas.train.command_line import parse
 from daas.train.run import train
 
 
@@ -29,12 +31,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nStopped. Go on from the last finished epoch with the same command and --resume auto.", file=sys.stderr)
+        print("\nStopped. Go on from the last checkpoint with the same command and --resume auto.", file=sys.stderr)
         return 130
-    if not options.validate:
+    if not options.validate and _first():
         print(f"Done: top-1 {result['top1']:.2f}% (best {result['best_top1']:.2f}%). Results in {result['output']}")
+        print(result["speed"])
     return 0
 
 
+def _first() -> bool:
+    several = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return not several or torch.distributed.get_rank() == 0
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    sys.exit(code)

@@ -1,182 +1,223 @@
-"""An epoch of training and an epoch of validation; what happens to a batch on its way into the network."""
+"""An epoch of training and an epoch of validation."""
 
 from __future__ import annotations
 
 import math
-import random
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from timm.data import Mixup
-from timm.data.random_erasing import RandomErasing
-from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
-from timm.utils import AverageMeter, ModelEmaV3
+from timm.utils import AverageMeter, ModelEmaV3, NativeScaler, accuracy, dispatch_clip_grad
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
-from daas.augment import DAASPolicy
-from daas.data import BatchStream, ImageData, crop_flip
-from daas.errors import BadInput
-from daas.seeds import generator, seed_of
+from daas import checkpoint
+from daas.train.batches import Batches, Place
+from daas.train.clock import Clock
 from daas.train.options import TrainOptions
 
-_CROP, _POLICY, _GLOBAL, _CUTOUT = range(4)  # what a random stream is for
+DIVERGED = "diverged.safetensors"
 
 
-class Recipe:
-    """A batch's way into the network: crop and flip, policy, normalisation, cutout, random erasing, Mixup.
+@dataclass
+class Learner:
+    """What learns, and how.
 
-    Args:
-        options: The run's.
-        policy: Applied to the uint8 batch, or None.
-        mean: Per channel, as a share of the full range.
-        std: The same.
-        classes: Number of classes, for soft targets.
-        device: Of the network.
+    Attributes:
+        model: The network itself, whose weights are saved.
+        runner: The same as it is called in training: compiled, distributed.
+        loss: Outputs and targets -> scalar.
+        updates_per_epoch: Optimizer steps.
+        scaler: Of float16 gradients, or None.
     """
 
-    def __init__(
-        self,
-        options: TrainOptions,
-        policy: DAASPolicy | None,
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
-        classes: int,
-        device: torch.device,
-    ) -> None:
-        self.options = options
-        self.policy = policy
-        self.shift = torch.tensor(mean, device=device).mul(255.0).view(3, 1, 1)
-        self.scale = torch.tensor(std, device=device).mul(255.0).view(3, 1, 1)
-        self.erase = RandomErasing(options.reprob, mode="pixel", device=str(device)) if options.reprob else None
-        self.mixup: Mixup | None = None
-        self.loss: nn.Module = nn.CrossEntropyLoss()
-        if options.mixup or options.cutmix:
-            if options.batch_size % 2:
-                raise BadInput(f"--batch-size {options.batch_size}: Mixup and CutMix need an even batch.")
-            self.mixup = Mixup(options.mixup, options.cutmix, label_smoothing=options.smoothing, num_classes=classes)
-            self.loss = SoftTargetCrossEntropy()
-        elif options.smoothing:
-            self.loss = LabelSmoothingCrossEntropy(options.smoothing)
-
-    def normalize(self, images: Tensor) -> Tensor:
-        """[B, 3, H, W] uint8 -> normalised float, channels last."""
-        return ((images.float() - self.shift) / self.scale).contiguous(memory_format=torch.channels_last)
-
-    def training_batch(self, images: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """Augments a batch.
-
-        Args:
-            images: [B, 3, H, W] uint8, on the network's device.
-            labels: [B] int64.
-            step: With the seed it addresses all randomness.
-
-        Returns:
-            The normalised float batch and its targets: [B], or [B, classes] with Mixup or CutMix.
-        """
-        options = self.options
-        padding = images.shape[-1] // 8 if options.crop_padding is None else options.crop_padding
-        images = crop_flip(images, generator(options.seed, step, _CROP), padding, options.hflip)
-        if self.policy is not None:
-            draw = self.policy.sample(len(images), generator(options.seed, step, _POLICY))
-            images = self.policy.apply(images, draw)
-        batch = self.normalize(images)
-        if options.cutout:
-            batch = cutout(batch, options.cutout, generator(options.seed, step, _CUTOUT))
-        if self.erase is not None:
-            batch = self.erase(batch)
-        if self.mixup is not None:
-            return self.mixup(batch, labels)  # type: ignore[no-any-return]  # timm is untyped
-        return batch, labels
+    model: nn.Module
+    runner: nn.Module
+    loss: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: Any
+    ema: ModelEmaV3 | None
+    updates_per_epoch: int
+    scaler: NativeScaler | None
 
 
-def cutout(batch: Tensor, side: int, random: torch.Generator) -> Tensor:
-    """Zeroes a square around a random pixel of each image, as far as it lies inside (DeVries & Taylor, 2017).
+@dataclass
+class Progress:
+    """How far an epoch has come.
 
-    Args:
-        batch: [B, C, H, W] normalised.
-        side: Of the square, in pixels.
-        random: A CPU generator.
+    Attributes:
+        epoch: From 0.
+        batch: Batches that are done.
+        losses: Their mean.
     """
-    count, _, height, width = batch.shape
-    keep = []
-    for size in (height, width):
-        start = torch.randint(size, (count, 1), generator=random) - side // 2
-        position = torch.arange(size)
-        keep.append(((position < start) | (position >= start + side)).to(batch.device))
-    return batch * (keep[0].unsqueeze(2) | keep[1].unsqueeze(1)).unsqueeze(1)
+
+    epoch: int
+    batch: int = 0
+    losses: AverageMeter = field(default_factory=AverageMeter)
+
+
+def autocast(options: TrainOptions, device: torch.device) -> AbstractContextManager[Any]:
+    """Mixed precision, if it is asked for."""
+    if not options.amp:
+        return nullcontext()
+    return torch.autocast(device.type, dtype=getattr(torch, options.amp_dtype))
 
 
 def train_epoch(
-    model: nn.Module,
-    stream: BatchStream,
-    recipe: Recipe,
-    optimizer: torch.optim.Optimizer,
-    ema: ModelEmaV3 | None,
-    start: int,
+    learner: Learner,
+    batches: Batches,
+    progress: Progress,
     options: TrainOptions,
-    device: torch.device,
-) -> dict[str, float]:
-    """One epoch of training from step ``start``.
+    place: Place,
+    clock: Clock,
+    folder: Path,
+    after_batch: Callable[[Progress, Tensor], None],
+) -> float:
+    """Trains from ``progress`` to the end of its epoch.
+
+    Args:
+        learner: Is changed.
+        batches: Gives the epoch's batches.
+        progress: Is changed.
+        options: The run's.
+        place: This process.
+        clock: Counts.
+        folder: Where a batch goes whose loss is no number.
+        after_batch: Called after every batch with the batch's images: logs and checkpoints.
 
     Returns:
-        ``loss``, the mean training loss.
+        The mean training loss over all processes.
 
     Raises:
-        FloatingPointError: The loss is infinite or not a number.
+        FloatingPointError: The loss is infinite or not a number; the batch is saved.
     """
-    model.train()
-    meter = AverageMeter()
-    for step in tqdm(range(start, start + stream.steps_per_epoch), unit="step", disable=None, leave=False):
-        _seed_everything(seed_of(options.seed, step, _GLOBAL))
-        images, labels = stream.batch(step)
-        batch, target = recipe.training_batch(images.to(device), labels.to(device), step)
-        output = model(batch)
-        if isinstance(output, tuple):
-            loss = recipe.loss(output[0], target) + options.aux_weight * recipe.loss(output[1], target)
+    learner.runner.train()
+    total, accumulate = batches.per_epoch, options.grad_accum_steps
+    source = _timed(batches.epoch(progress.epoch, progress.batch), clock)
+    with tqdm(
+        total=total, initial=progress.batch, unit="batch", disable=None if place.first else True, leave=False
+    ) as bar:
+        for images, targets in source:
+            if options.channels_last:
+                images = images.contiguous(memory_format=torch.channels_last)
+            index = progress.batch
+            whole = (index + 1) % accumulate == 0 or index + 1 == total
+            parts = total % accumulate if index >= total - total % accumulate else accumulate
+            value = _step(learner, images, targets, whole, parts, options, place)
+            if not math.isfinite(_worst(value, place)):
+                raise FloatingPointError(_diverged(folder, images, targets, value, progress, options, place))
+            progress.losses.update(value, len(images))
+            progress.batch += 1
+            clock.images += len(images)
+            if whole:
+                updates = progress.epoch * learner.updates_per_epoch + -(-progress.batch // accumulate)
+                if learner.ema is not None:
+                    learner.ema.update(learner.model, step=updates)
+                if learner.schedule is not None:
+                    learner.schedule.step_update(num_updates=updates, metric=progress.losses.avg)
+            bar.set_postfix(loss=f"{progress.losses.avg:.3f}", refresh=False)
+            bar.update()
+            after_batch(progress, images)
+    if hasattr(learner.optimizer, "sync_lookahead"):
+        learner.optimizer.sync_lookahead()
+    return _mean(progress.losses, place)
+
+
+def _timed(source: Iterator[tuple[Tensor, Tensor]], clock: Clock) -> Iterator[tuple[Tensor, Tensor]]:
+    """Counts everything from the first batch to the end as training."""
+    with clock.spend("training"):
+        yield from source
+
+
+def _step(
+    learner: Learner, images: Tensor, targets: Tensor, whole: bool, parts: int, options: TrainOptions, place: Place
+) -> float:
+    """Forward, backward and, if the accumulation is whole, an update; gives the loss."""
+    collect = learner.runner.no_sync() if place.world > 1 and not whole else nullcontext()  # type: ignore[operator]  # of DDP
+    with collect:
+        with autocast(options, place.device):
+            output = learner.runner(images)
+            if isinstance(output, tuple):
+                loss = learner.loss(output[0], targets) + options.aux_weight * learner.loss(output[1], targets)
+            else:
+                loss = learner.loss(output, targets)
+        scaled = loss / parts if parts > 1 else loss
+        clipped = [] if options.clip_grad is None else list(learner.model.parameters())
+        if options.clip_mode == "agc":
+            clipped = clipped[:-2]  # as timm: not the classifier
+        if learner.scaler is not None:
+            learner.scaler(
+                scaled, learner.optimizer, clip_grad=options.clip_grad, clip_mode=options.clip_mode,
+                parameters=clipped, need_update=whole,
+            )  # fmt: skip
         else:
-            loss = recipe.loss(output, target)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if options.clip_grad is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), options.clip_grad)
-        optimizer.step()
-        if ema is not None:
-            ema.update(model, step=step)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise FloatingPointError(
-                f"the loss is {value} at step {step} (epoch {start // stream.steps_per_epoch + 1}); the last "
-                f"checkpoint is from before. Try a smaller --lr (it is {options.lr}) or --clip-grad."
-            )
-        meter.update(value, len(labels))
-    return {"loss": float(meter.avg)}
+            scaled.backward()
+            if whole:
+                if options.clip_grad is not None:
+                    dispatch_clip_grad(clipped, value=options.clip_grad, mode=options.clip_mode)
+                learner.optimizer.step()
+    if whole:
+        learner.optimizer.zero_grad()
+    return float(loss.detach())
+
+
+def _worst(value: float, place: Place) -> float:
+    """A number that is infinite everywhere as soon as it is not finite in one process."""
+    if place.world == 1:
+        return value
+    bad = torch.tensor(0.0 if math.isfinite(value) else 1.0, device=place.device)
+    torch.distributed.all_reduce(bad)
+    return math.inf if float(bad) else value
+
+
+def _diverged(
+    folder: Path, images: Tensor, targets: Tensor, value: float, progress: Progress, options: TrainOptions, place: Place
+) -> str:
+    """Saves the batch and says what happened."""
+    path = folder / (DIVERGED if place.world == 1 else f"rank{place.rank}-{DIVERGED}")
+    folder.mkdir(parents=True, exist_ok=True)
+    meta = {"epoch": progress.epoch, "batch": progress.batch, "loss": str(value), "rank": place.rank}
+    checkpoint.save(path, {"images": images, "targets": targets}, meta)
+    return (
+        f"the loss is {value} in epoch {progress.epoch}, batch {progress.batch} (both from 0); the batch is in {path}. "
+        "An earlier checkpoint is untouched. Try a smaller --lr, --clip-grad, or a longer warm-up"
+        f"{', or --amp-dtype bfloat16' if options.amp else ''}."
+    )
+
+
+def _mean(losses: AverageMeter, place: Place) -> float:
+    if place.world == 1:
+        return float(losses.avg)
+    sums = torch.tensor([losses.sum, losses.count], dtype=torch.float64, device=place.device)
+    torch.distributed.all_reduce(sums)
+    return float(sums[0] / sums[1])
 
 
 @torch.no_grad()
 def validate(
-    model: nn.Module, data: ImageData, recipe: Recipe, options: TrainOptions, device: torch.device
+    model: nn.Module, batches: Batches, options: TrainOptions, place: Place, clock: Clock, classes: int
 ) -> dict[str, float]:
-    """Loss and accuracy on all validation images.
+    """Loss and accuracy on all validation images, each counted once, over all processes.
 
     Returns:
         ``loss`` (cross-entropy), ``top1`` and ``top5`` in percent.
     """
     model.eval()
-    loss = top1 = top5 = 0.0
-    for chosen in torch.arange(len(data)).split(options.batch_size):
-        logits = model(recipe.normalize(data.fetch(chosen).to(device)))
-        labels = data.labels[chosen].to(device)
-        loss += float(cross_entropy(logits, labels, reduction="sum"))
-        best = logits.topk(min(5, logits.shape[1]), 1).indices == labels.unsqueeze(1)
-        top1 += float(best[:, 0].sum())
-        top5 += float(best.sum())
-    return {"loss": loss / len(data), "top1": 100 * top1 / len(data), "top5": 100 * top5 / len(data)}
-
-
-def _seed_everything(seed: int) -> None:
-    """Dropout, drop-path, Mixup and random erasing use global streams: they too depend on (seed, step) alone."""
-    torch.manual_seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002  # the stream that timm's Mixup reads
-    random.seed(seed)
+    device = next(model.parameters()).device
+    sums = torch.zeros(4, dtype=torch.float64, device=place.device)
+    with clock.spend("validation"):
+        for images, labels in batches.validation():
+            if options.channels_last:
+                images = images.contiguous(memory_format=torch.channels_last)
+            with autocast(options, place.device):
+                logits = model(images.to(device)).to(place.device)
+            top1, top5 = accuracy(logits, labels, topk=(1, min(5, classes)))
+            loss = cross_entropy(logits.float(), labels)
+            sums += torch.stack([loss, top1, top5, torch.ones_like(loss)]).double() * len(labels)
+    if place.world > 1:
+        torch.distributed.all_reduce(sums)
+    return {name: float(value / sums[3]) for name, value in zip(("loss", "top1", "top5"), sums, strict=False)}

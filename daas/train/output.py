@@ -13,16 +13,19 @@ import timm
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from timm.utils import update_summary
 from torch import nn
 
 import daas
-from daas.augment import DAASPolicy
 from daas.errors import BadInput
 from daas.models import CellNet, Genotype
+from daas.train.augmentation import EpochPolicy
+from daas.train.batches import Batches
 from daas.train.options import TrainOptions
 
 RESULT_FORMAT = "daas-train-result/1"
 BEST, LAST, RESULT = "model_best.safetensors", "last.safetensors", "result.json"
+CHECKPOINT, SUMMARY, ARGS = "checkpoint.safetensors", "summary.csv", "args.yaml"
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
@@ -50,37 +53,36 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
 def describe(
     options: TrainOptions,
     model: nn.Module,
-    class_names: Sequence[str],
-    data: Mapping[str, Any],
-    transform: Mapping[str, Any],
-    policy: DAASPolicy | None,
+    kwargs: Mapping[str, Any],
+    batches: Batches,
+    policy: EpochPolicy | None,
 ) -> dict[str, Any]:
     """The part of result.json that is known before the first epoch.
 
     Args:
         options: The run's.
         model: The network.
-        class_names: One per label.
-        data: ``name``, ``train_images`` and ``val_images``.
-        transform: ``input_size``, ``mean``, ``std``, ``interpolation``, ``crop_pct`` and ``crop_mode``, as in timm.
+        kwargs: Of its constructor.
+        batches: Say how images were prepared, how many there are, and what their classes are called.
         policy: What ``--aa daas:`` named.
     """
     genotype = model.genotype.to_dict() if isinstance(model, CellNet) else None
-    kwargs = {key: _plain(value) for key, value in options.model_kwargs.items()}
-    if genotype is not None and options.model.startswith("daas_cell_"):
-        kwargs["genotype"] = genotype
+    built_with = {**kwargs, "genotype": genotype} if options.model.startswith("daas_cell_") else dict(kwargs)
+    names = batches.class_names
+    data = {"name": batches.name, "train_images": batches.train_images, "val_images": batches.val_images}
     return {
         "format": RESULT_FORMAT,
         "model": options.model,
-        "model_kwargs": kwargs,
+        "model_kwargs": as_json(built_with),
         "genotype": genotype,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "num_classes": int(getattr(model, "num_classes", len(class_names))),
-        "class_names": list(class_names),
-        **{key: list(value) if isinstance(value, tuple) else value for key, value in transform.items()},
+        "num_classes": int(getattr(model, "num_classes", len(names))),
+        "class_names": list(names),
+        **as_json(batches.transform),
         "aa": options.aa or None,
-        "policy": None if policy is None else policy.policy.to_dict(),
-        "data": dict(data),
+        "policy": None if policy is None or policy.schedule else policy.transform.policy.to_dict(),
+        "policy_schedule": None if policy is None or policy.schedule is None else policy.schedule.to_dict(),
+        "data": data,
         "epochs": options.epochs,
         "seed": options.seed,
         "versions": {
@@ -118,8 +120,31 @@ def write_result(
     aside.replace(folder / RESULT)
 
 
-def _plain(value: Any) -> Any:
-    """A constructor argument as JSON has it."""
+def write_summary(folder: Path, rows: Sequence[Mapping[str, Any]], wandb: bool = False) -> None:
+    """Writes summary.csv anew, as timm's ``update_summary`` would have left it.
+
+    Args:
+        folder: Of the run.
+        rows: Per epoch ``epoch``, ``train``, ``eval`` (None where nothing was validated) and ``lr``.
+        wandb: Log the last row to Weights & Biases.
+    """
+    aside = folder / f"{SUMMARY}.part"
+    aside.unlink(missing_ok=True)
+    for row in rows:
+        evaluated = row["eval"] or dict.fromkeys(("loss", "top1", "top5"), "")
+        update_summary(
+            row["epoch"], row["train"], evaluated, str(aside), lr=row["lr"], write_header=row is rows[0],
+            log_wandb=wandb and row is rows[-1],
+        )  # fmt: skip
+    aside.replace(folder / SUMMARY)
+
+
+def as_json(value: Any) -> Any:
+    """Options and constructor arguments as JSON and YAML have them."""
     if isinstance(value, Genotype):
         return value.to_dict()
+    if isinstance(value, Mapping):
+        return {key: as_json(v) for key, v in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [as_json(v) for v in value]
     return str(value) if isinstance(value, Path) else value

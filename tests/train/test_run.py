@@ -18,13 +18,14 @@ Train = Callable[..., tuple[int, Path]]
 
 @pytest.fixture
 def run_train(tmp_path: Path, small_convnet: str) -> Train:
-    def run(*arguments: str, out: str = "run") -> tuple[int, Path]:
-        code = main(
-            ["--dataset", "digits", "--val-split", "test", "--model", small_convnet, "--img-size", "16",
-             "--epochs", "2", "--warmup-epochs", "0", "--batch-size", "256", "--lr", "0.05", "--hflip", "0",
-             "--output", str(tmp_path), "--experiment", out, *arguments]
-        )  # fmt: skip
-        return code, tmp_path / out
+    def run(*arguments: str, out: str = "run", leave_out: tuple[str, ...] = ()) -> tuple[int, Path]:
+        values = {
+            "--dataset": "digits", "--val-split": "test", "--model": small_convnet, "--img-size": "8", "--epochs": "2",
+            "--warmup-epochs": "0", "--batch-size": "256", "--lr": "0.05", "--hflip": "0", "--output": str(tmp_path),
+            "--experiment": out, "--model-kwargs": "width=4",
+        }  # fmt: skip
+        given = [word for flag, value in values.items() if flag not in leave_out for word in (flag, value)]
+        return main([*given, *arguments]), tmp_path / out
 
     return run
 
@@ -36,7 +37,7 @@ def weights(folder: Path) -> torch.Tensor:
 
 
 def test_a_training_writes_everything_and_learns(run_train: Train) -> None:
-    code, out = run_train("--epochs", "6", "--lr", "0.2", "--batch-size", "64")
+    code, out = run_train("--epochs", "6", "--lr", "0.2", "--batch-size", "64", "--model-kwargs", "width=16")
     assert code == 0
     assert {path.name for path in out.iterdir()} == {
         "args.yaml", "summary.csv", "model_best.safetensors", "last.safetensors", "result.json",
@@ -60,11 +61,12 @@ def test_interrupted_and_resumed_equals_uninterrupted(run_train: Train, monkeypa
     everything = ["--reprob", "0.5", "--mixup", "0.2", "--model-ema", "--model-ema-decay", "0.9", "--epochs", "3"]
     _, whole = run_train(*everything, out="whole")
     from daas.train import run as module
+    from daas.train.assemble import Training
 
     original = module._epoch
 
-    def stop(run: module.Training) -> None:
-        if run.epoch == 2:
+    def stop(run: Training) -> None:
+        if run.progress.epoch == 2:
             raise KeyboardInterrupt
         original(run)
 
@@ -77,21 +79,54 @@ def test_interrupted_and_resumed_equals_uninterrupted(run_train: Train, monkeypa
     assert (part / "summary.csv").read_text() == (whole / "summary.csv").read_text()
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        ["--seed", "1"], ["--lr", "0.01"], ["--momentum", "0.5"], ["--weight-decay", "0.1"], ["--clip-grad", "0.1"],
-        ["--opt", "adamw"], ["--sched", "step"], ["--warmup-epochs", "1"], ["--min-lr", "0.04"], ["--smoothing", "0.3"],
-        ["--mixup", "0.5"], ["--cutmix", "0.5"], ["--hflip", "0.5"], ["--crop-padding", "0"], ["--cutout", "6"],
-        ["--reprob", "0.5"], ["--model-ema"], ["--mean", "0.1", "0.1", "0.1"], ["--std", "1", "1", "1"],
-        ["--batch-size", "128"], ["--model-kwargs", "width=8"],
-    ],
-    ids=lambda change: change[0],
-)  # fmt: skip
-def test_every_option_changes_the_run(run_train: Train, change: list[str]) -> None:
-    plain = weights(run_train(out="plain")[1])
-    changed = weights(run_train(*change, out="changed")[1])
-    assert plain.shape != changed.shape or not torch.equal(plain, changed)
+CHANGES = [
+    "--seed 1", "--lr 0.01", "--momentum 0.5", "--weight-decay 0.1", "--clip-grad 0.1",
+    "--clip-grad 0.1 --clip-mode value", "--clip-grad 0.01 --clip-mode agc", "--opt adamw",
+    "--opt adamw --opt-eps 0.1", "--opt adamw --opt-betas 0.5 0.6", "--opt-kwargs nesterov=false",
+    "--sched step --decay-epochs 1", "--sched step --decay-epochs 1 --decay-rate 0.5",
+    "--sched multistep --decay-milestones 1", "--sched none", "--sched-on-updates", "--warmup-epochs 1",
+    "--warmup-epochs 1 --warmup-lr 0.04", "--warmup-epochs 1 --warmup-prefix", "--min-lr 0.04", "--cooldown-epochs 1",
+    "--epochs 1", "--start-epoch 1", "--lr-noise 0 1", "--lr-noise 0 1 --lr-noise-pct 0.1",
+    "--lr-noise 0 1 --lr-noise-std 0.1", "--lr-k-decay 2", "--lr-cycle-limit 2",
+    "--lr-cycle-limit 2 --lr-cycle-mul 0.5", "--lr-cycle-limit 2 --lr-cycle-decay 0.1", "--sched plateau",
+    "--smoothing 0.3", "--bce-loss", "--bce-loss --bce-sum", "--bce-loss --bce-pos-weight 3",
+    "--bce-loss --mixup 0.5 --bce-target-thresh 0.2", "--mixup 0.5", "--cutmix 0.5", "--cutmix-minmax 0.2 0.5",
+    "--mixup 0.5 --mixup-prob 0.5", "--mixup 0.5 --cutmix 0.5 --mixup-switch-prob 0", "--mixup 0.5 --mixup-mode elem",
+    "--mixup 0.5 --mixup-off-epoch 1", "--hflip 0.5", "--crop-padding 0", "--no-aug", "--cutout 6", "--reprob 0.5",
+    "--reprob 0.5 --remode const", "--reprob 0.5 --recount 3", "--model-ema", "--model-ema --model-ema-decay 0.5",
+    "--model-ema --model-ema-warmup", "--mean 0.1 0.1 0.1", "--std 1 1 1", "--batch-size 128", "--grad-accum-steps 2",
+    "--amp --amp-dtype bfloat16", "--amp", "--model-kwargs width=8", "--num-classes 12", "--img-size 12",
+    "--input-size 3 12 12", "--aa daas:randaugment", "--lr-base 0.2", "--lr-base-size 64", "--train-split test",
+    "--lr-base 0.1 --batch-size 128 --lr-base-scale sqrt",
+]  # fmt: skip
+"""Each differs from the run that has all these options but the last one."""
+
+
+def without_the_last(change: str) -> list[str]:
+    """The options that an option needs."""
+    base = change.split()[: max(i for i, word in enumerate(change.split()) if word.startswith("--"))]
+    return [*base, "--lr-base", "0.1"] if "--lr-base" in change else base
+
+
+@pytest.mark.filterwarnings("ignore:PlateauLRScheduler is deprecated")
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_option_changes_the_run(
+    run_train: Train, change: str, known: dict[tuple[str, ...], torch.Tensor]
+) -> None:
+    base = tuple(without_the_last(change))
+    drop = ("--lr",) if "--lr-base" in change else ()
+    if base not in known:
+        known[base] = weights(run_train(*base, out="plain", leave_out=drop)[1])
+    code, out = run_train(*change.split(), out="changed", leave_out=drop)
+    assert code == 0
+    changed = weights(out)
+    assert known[base].shape != changed.shape or not torch.equal(known[base], changed)
+
+
+@pytest.fixture(scope="module")
+def known() -> dict[tuple[str, ...], torch.Tensor]:
+    """Weights of runs that several tests compare with."""
+    return {}
 
 
 def test_a_policy_changes_the_run(run_train: Train, tmp_path: Path) -> None:
@@ -102,36 +137,83 @@ def test_a_policy_changes_the_run(run_train: Train, tmp_path: Path) -> None:
     assert not torch.equal(weights(plain), weights(augmented))
 
 
-def test_drop_path_and_the_auxiliary_loss_reach_cell_networks(run_train: Train) -> None:
-    cell = [
-        "--model",
-        "daas_cell_cifar",
-        "--model-kwargs",
-        "channels=2",
-        "layers=3",
-        "--img-size",
-        "32",
-        "--epochs",
-        "2",
-    ]
-    aux = [*cell[:3], *cell[3:5], "aux_head=true", *cell[5:]]
+CELL = ["--model", "daas_cell_cifar", "--model-kwargs", "channels=2", "layers=3", "--img-size", "16"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["--drop-path 0.5", "--drop-path 0.5 --drop-path-ramp", "--drop 0.5", "--gp max", "--head-init-scale 3",
+     "--head-init-bias 1", "--layer-decay 0.5", "--layer-decay 0.5 --layer-decay-min-scale 0.9",
+     "--layer-decay 0.5 --layer-decay-no-opt-scale 0.9"],
+)  # fmt: skip
+def test_every_option_of_networks_changes_the_run(
+    run_train: Train, change: str, known: dict[tuple[str, ...], torch.Tensor]
+) -> None:
+    leave_out = ("--model-kwargs",)
+    base = (*CELL, *without_the_last(change))
+    if base not in known:
+        known[base] = weights(run_train(*base, out="plain", leave_out=leave_out)[1])
+    code, out = run_train(*CELL, *change.split(), out="changed", leave_out=leave_out)
+    assert code == 0
+    assert not torch.equal(known[base], weights(out))
+
+
+def test_the_auxiliary_loss_counts_with_its_weight(run_train: Train) -> None:
+    aux = [*CELL, "--model-kwargs", "aux_head=true", "--img-size", "32", "--epochs", "1"]
     results = [
-        weights(run_train(*arguments, out=f"{k}")[1])
-        for k, arguments in enumerate((cell, [*cell, "--drop-path", "0.5"], aux, [*aux, "--aux-weight", "0.9"]))
+        weights(run_train(*aux, "--aux-weight", weight, out=weight, leave_out=("--model-kwargs",))[1])
+        for weight in ("0.4", "0.9")
     ]
     assert not torch.equal(results[0], results[1])
-    assert not torch.equal(results[2], results[3])
+
+
+def test_less_memory_or_another_layout_change_nothing_but_rounding(run_train: Train) -> None:
+    leave_out = ("--model-kwargs",)
+    plain = weights(run_train(*CELL, out="plain", leave_out=leave_out)[1])
+    for flag in ("--grad-checkpointing", "--channels-last"):
+        code, out = run_train(*CELL, flag, out=flag, leave_out=leave_out)
+        assert code == 0
+        assert torch.allclose(plain, weights(out), atol=1e-3)
+
+
+def test_validation_in_other_batches_is_the_same(run_train: Train) -> None:
+    found = [run_train(*flags, out=f"{k}")[1] for k, flags in enumerate(([], ["--validation-batch-size", "7"]))]
+    rows = [list(csv.DictReader((out / "summary.csv").open()))[-1] for out in found]
+    assert float(rows[0]["eval_loss"]) == pytest.approx(float(rows[1]["eval_loss"]), rel=1e-5)
+    assert rows[0]["eval_top1"] == rows[1]["eval_top1"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--model", "no_such_net"], "unknown to timm"),
-        (["--aa", "rand-m9"], "write daas:NAME"),
+        (["--aa", "rand-m9"], "name a policy: daas:"),
         (["--aa", "daas:nothing"], "neither shipped nor a file"),
         (["--data-dir", "nowhere", "--dataset", ""], "no such folder"),
+        (["--dataset", ""], "No images"),
         (["--initial-checkpoint", "nowhere.safetensors"], "holds no weights"),
-        (["--mean", "1"], "three numbers each"),
+        (["--initial-checkpoint", "weights.pth"], "nothing is unpickled"),
+        (["--mean", "1", "2"], "three numbers each"),
+        (["--std", "0"], "above 0"),
+        (["--input-size", "1", "16", "16"], "read as RGB"),
+        (["--input-size", "3", "16", "24"], "are square"),
+        (["--num-classes", "9"], "digits has 10 classes"),
+        (["--batch-size", "4096"], "fewer than one batch"),
+        (["--batch-size", "0"], "at least 1"),
+        (["--hflip", "2"], "between 0 and 1"),
+        (["--train-crop-mode", "rrc"], "held in memory"),
+        (["--vflip", "0.5", "--color-jitter", "0"], "--vflip, --color-jitter: these belong to timm's loader"),
+        (["--opt", "sgdd"], "--opt sgdd cannot be used"),
+        (["--opt-kwargs", "colour=1"], "cannot be used"),
+        (["--sched", "cosinus"], "--sched cosinus cannot be used"),
+        (["--device", "tpu"], "--device tpu cannot be used"),
+        (["--device-modules", "no_such_module"], "cannot be imported"),
+        (["--sync-bn"], "between several processes on GPUs"),
+        (["--drop-path-ramp"], "needs --drop-path above 0"),
+        (["--grad-checkpointing"], "does not offer it"),
+        (["--recovery-interval", "3", "--grad-accum-steps", "2"], "multiple of --grad-accum-steps"),
+        (["--log-wandb"], "pip install wandb"),
+        (["--start-epoch", "2"], "nothing to train"),
         (["--mixup", "0.2", "--batch-size", "255"], "even batch"),
         (["--model-kwargs", "no_such_argument=1", "--model", "resnet10t"], "could not be made"),
         (["--resume", "nowhere"], "no such checkpoint"),

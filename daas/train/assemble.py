@@ -1,0 +1,127 @@
+"""A training put together from its options, in the order in which timm's script does it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from timm.utils import NativeScaler, random_seed
+
+import daas  # noqa: F401  # registers the models
+from daas.errors import BadInput
+from daas.train import build
+from daas.train.augmentation import BatchAugmentation, EpochPolicy, policy_of
+from daas.train.batches import Batches, MemoryBatches, Place
+from daas.train.checks import holds_images
+from daas.train.clock import Clock
+from daas.train.loader import LoaderBatches
+from daas.train.logs import Logs
+from daas.train.loop import Learner, Progress
+from daas.train.options import TrainOptions
+from daas.train.output import load_weights
+
+
+@dataclass
+class Training:
+    """A run in progress.
+
+    Attributes:
+        options: What was asked for.
+        epochs: To train, cool-down included.
+        rows: Per finished epoch ``epoch``, ``train``, ``eval`` (None where it was not validated) and ``lr``.
+        best: Index in ``rows`` of the best epoch, -1 before there is one.
+    """
+
+    options: TrainOptions
+    folder: Path
+    place: Place
+    learner: Learner
+    batches: Batches
+    augmentation: BatchAugmentation
+    policy: EpochPolicy | None
+    epochs: int
+    progress: Progress
+    clock: Clock
+    logs: Logs | None = None
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    best: int = -1
+    seconds: float = 0.0
+    since: float = field(default_factory=time.monotonic)
+
+
+def put_together(options: TrainOptions, place: Place, folder: Path) -> Training:
+    """Makes everything, the loaders after the network.
+
+    Raises:
+        BadInput: Something that cannot be used; the message says what.
+    """
+    random_seed(options.seed, place.rank)  # in timm's order: seed, network, loaders
+    policy = policy_of(options)
+    batches = batches_of(options, place, policy, train=True)
+    classes = classes_of(options, batches)
+    model = build.network(options, classes).to(place.device)
+    if options.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    model = build.batch_norms(options, model, place)
+    if options.initial_checkpoint:
+        load_weights(model, options.initial_checkpoint)
+    optimizer = build.optimizer(options, model, place.world)
+    ema = build.moving_average(options, model)
+    clock = Clock()
+    augmentation = attach(options, place, batches, policy, classes, clock)
+    updates = -(-batches.per_epoch // options.grad_accum_steps)
+    schedule, epochs = build.schedule(options, optimizer, updates)
+    start = options.start_epoch or 0
+    if schedule is not None and start:
+        advance(schedule, start, start * updates, None, options)
+    scaler = NativeScaler(device=place.device.type) if options.amp and options.amp_dtype == "float16" else None
+    runner = build.wrapped(options, model, place)
+    loss = build.training_loss(options).to(place.device)
+    learner = Learner(model, runner, loss, optimizer, schedule, ema, updates, scaler)
+    return Training(
+        options, folder, place, learner, batches, augmentation, policy, epochs, Progress(start), clock
+    )  # fmt: skip
+
+
+def batches_of(options: TrainOptions, place: Place, policy: EpochPolicy | None, train: bool) -> Batches:
+    """Opens the images: held on the device, or loaded by timm's loader."""
+    transform = build.data_config(options)
+    if holds_images(options):
+        return MemoryBatches(options, place, transform, train)
+    return LoaderBatches(options, place, transform, policy, train)
+
+
+def attach(
+    options: TrainOptions, place: Place, batches: Batches, policy: EpochPolicy | None, classes: int, clock: Clock
+) -> BatchAugmentation:
+    """Tells batches what happens to them; they are ready then."""
+    mean, std = batches.transform["mean"], batches.transform["std"]
+    augmentation = BatchAugmentation(options, policy, mean, std, classes, place.device, not batches.mixes_itself)
+    batches.attach(augmentation, clock)
+    return augmentation
+
+
+def classes_of(options: TrainOptions, batches: Batches) -> int:
+    """Outputs of the network: the classes of the images, or more where ``--num-classes`` says so.
+
+    Raises:
+        BadInput: Fewer.
+    """
+    found = len(batches.class_names)
+    if options.num_classes is not None and options.num_classes < found:
+        raise BadInput(
+            f"--num-classes {options.num_classes}: {batches.name} has {found} classes. Leave the option out, or name "
+            "at least as many."
+        )
+    return options.num_classes or found
+
+
+def advance(schedule: Any, epoch: int, updates: int, metric: float | None, options: TrainOptions) -> None:
+    """Moves a schedule that was just made to the beginning of an epoch."""
+    if options.sched_on_updates:
+        schedule.step_update(num_updates=updates)
+    else:
+        schedule.step(epoch, metric)

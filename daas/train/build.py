@@ -1,0 +1,238 @@
+"""What a training is put together from: network, losses, optimizer, schedule, moving average, several processes."""
+
+from __future__ import annotations
+
+import importlib
+from types import SimpleNamespace
+from typing import Any
+
+import timm
+import torch
+from timm.data import resolve_data_config
+from timm.loss import BinaryCrossEntropy, LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
+from timm.models._hub import load_model_config_from_hf, load_model_config_from_path
+from timm.optim import create_optimizer_v2, list_optimizers
+from timm.optim import optimizer_kwargs as timm_optimizer_kwargs
+from timm.scheduler import create_scheduler_v2
+from timm.scheduler.scheduler_factory import scheduler_kwargs
+from timm.utils import ModelEmaV3, init_distributed_device
+from torch import nn
+
+from daas.errors import BadInput
+from daas.models.interface import TimmNetwork
+from daas.train.augmentation import mixes
+from daas.train.batches import Place
+from daas.train.options import TrainOptions
+
+
+def place(options: TrainOptions) -> Place:
+    """Joins the other processes, if torchrun started any, and finds this one's device.
+
+    Raises:
+        BadInput: No such device, or a module of ``--device-modules`` that cannot be imported.
+    """
+    for module in options.device_modules or ():
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise BadInput(f"--device-modules {module} cannot be imported ({error}).") from error
+    device = options.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        world, rank = torch.distributed.get_world_size(), torch.distributed.get_rank()
+        return Place(torch.device(device), rank, world)
+    arguments = SimpleNamespace(device=device)
+    try:
+        found = init_distributed_device(arguments)
+        torch.empty(0, device=found)
+    except (AssertionError, RuntimeError, NotImplementedError) as error:
+        raise BadInput(f"--device {options.device} cannot be used ({str(error).splitlines()[0]}).") from error
+    return Place(found, arguments.rank, arguments.world_size)
+
+
+def data_config(options: TrainOptions) -> dict[str, Any]:
+    """Timm's data config: ``input_size``, ``mean``, ``std``, ``interpolation``, ``crop_pct``, ``crop_mode``.
+
+    Raises:
+        BadInput: An unknown model; sizes or statistics that do not fit.
+    """
+    size = options.input_size
+    if size is not None and (len(size) != 3 or size[0] != 3 or min(size) < 1):
+        raise BadInput(f"--input-size {' '.join(map(str, size))}: expected 3 HEIGHT WIDTH (images are read as RGB).")
+    for flag, value in (("mean", options.mean), ("std", options.std)):
+        if value is not None and (len(value) not in (1, 3) or (flag == "std" and min(value) <= 0)):
+            raise BadInput(f"--{flag} {value}: one number or three numbers each, standard deviations above 0.")
+    given = {
+        key: getattr(options, key) for key in ("img_size", "input_size", "mean", "std", "interpolation", "crop_pct")
+    }
+    config = resolve_data_config(given, pretrained_cfg=pretrained_cfg(options.model))
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
+
+
+def pretrained_cfg(model: str) -> dict[str, Any]:
+    """What timm knows about a model before it is built.
+
+    Raises:
+        BadInput: timm does not know it.
+    """
+    source, _, name = model.partition(":")
+    try:
+        if name and source in ("hf-hub", "hf_hub"):
+            return dict(load_model_config_from_hf(name)[0])
+        if name and source == "local-dir":
+            return dict(load_model_config_from_path(name)[0])
+        known = timm.is_model(model)
+    except (OSError, ValueError, KeyError) as error:
+        raise BadInput(f"--model {model}: its config.json cannot be read ({error}).") from error
+    if not known:
+        near = timm.list_models(f"*{model.split('_')[0]}*")[:5]
+        raise BadInput(f"--model {model} is unknown to timm; near it: {', '.join(near) or 'nothing'}.")
+    found = timm.models.get_pretrained_cfg(model)
+    return {} if found is None else dict(found.to_dict())
+
+
+def model_kwargs(options: TrainOptions) -> dict[str, Any]:
+    """Constructor arguments that are needed to build the same network again: ``--model-kwargs``, and a fixed size."""
+    kwargs = dict(options.model_kwargs)
+    size = options.input_size[1:] if options.input_size else options.img_size
+    if size is not None and pretrained_cfg(options.model).get("fixed_input_size") and "img_size" not in kwargs:
+        kwargs["img_size"] = size
+    return kwargs
+
+
+def network(options: TrainOptions, classes: int) -> nn.Module:
+    """The network as timm makes it, on the CPU, from the global random stream.
+
+    Raises:
+        BadInput: Arguments that the model does not take, or weights that do not fit.
+    """
+    overlay = {"file": options.pretrained_path, "num_classes": -1} if options.pretrained_path else None
+    try:
+        model: nn.Module = timm.create_model(
+            options.model, pretrained=options.pretrained or bool(overlay), pretrained_cfg_overlay=overlay,
+            num_classes=classes, drop_rate=options.drop, drop_path_rate=options.drop_path,
+            drop_block_rate=options.drop_block, global_pool=options.gp, bn_momentum=options.bn_momentum,
+            bn_eps=options.bn_eps, **model_kwargs(options),
+        )  # fmt: skip
+    except (TypeError, RuntimeError, ValueError, OSError, AssertionError) as error:
+        if isinstance(error, BadInput):
+            raise
+        raise BadInput(f"--model {options.model} could not be made: {str(error)[:600] or repr(error)}.") from error
+    if options.grad_checkpointing:
+        if not hasattr(model, "set_grad_checkpointing"):
+            raise BadInput(f"--grad-checkpointing: {options.model} does not offer it.")
+        enable: Any = model.set_grad_checkpointing
+        enable(enable=True)
+    if options.drop_path_ramp and not (options.drop_path and isinstance(model, TimmNetwork)):
+        raise BadInput("--drop-path-ramp needs --drop-path above 0 and a network of this package.")
+    _initial_head(options, model)
+    return model
+
+
+def _initial_head(options: TrainOptions, model: nn.Module) -> None:
+    classifier: Any = getattr(model, "get_classifier", lambda: None)
+    head = classifier()
+    with torch.no_grad():
+        for flag, name, change in (("scale", "weight", "mul_"), ("bias", "bias", "fill_")):
+            value = getattr(options, f"head_init_{flag}")
+            if value is not None:
+                tensor = getattr(head, name, None)
+                if tensor is None:
+                    raise BadInput(f"--head-init-{flag}: the classifier of {options.model} has no {name}.")
+                getattr(tensor, change)(value)
+
+
+def wrapped(options: TrainOptions, model: nn.Module, where: Place) -> nn.Module:
+    """The network as it is called in training: compiled and, with several processes, averaging gradients."""
+    runner = model
+    if options.torchcompile:
+        runner = torch.compile(runner, backend=options.torchcompile, mode=options.torchcompile_mode)  # type: ignore[assignment]  # still a module
+    if where.world > 1:
+        ids = [where.device] if where.device.type == "cuda" else None
+        runner = nn.parallel.DistributedDataParallel(runner, device_ids=ids)
+    return runner
+
+
+def batch_norms(options: TrainOptions, model: nn.Module, where: Place) -> nn.Module:
+    """``--sync-bn``.
+
+    Raises:
+        BadInput: Not on GPUs, or one process alone.
+    """
+    if not options.sync_bn:
+        return model
+    if where.world == 1 or where.device.type != "cuda":
+        raise BadInput(
+            f"--sync-bn: batch norms can be synchronised between several processes on GPUs; there is {where.world} "
+            f"process on {where.device}."
+        )
+    converted: nn.Module = timm.layers.convert_sync_batchnorm(model)
+    return converted
+
+
+def learning_rate(options: TrainOptions, world: int) -> float:
+    """``--lr``, or ``--lr-base`` scaled to the number of images per update as timm does it."""
+    if options.lr is not None:
+        return options.lr
+    share = options.batch_size * world * options.grad_accum_steps / options.lr_base_size
+    scale = options.lr_base_scale or (
+        "sqrt" if any(word in options.opt.lower() for word in ("ada", "lamb")) else "linear"
+    )
+    return options.lr_base * (share**0.5 if scale == "sqrt" else share)
+
+
+def optimizer(options: TrainOptions, model: nn.Module, world: int) -> torch.optim.Optimizer:
+    """Timm's optimizer.
+
+    Raises:
+        BadInput: An unknown one, or arguments that it does not take.
+    """
+    arguments = timm_optimizer_kwargs(SimpleNamespace(**vars(options) | {"lr": learning_rate(options, world)}))
+    try:
+        made: torch.optim.Optimizer = create_optimizer_v2(model, **arguments, **options.opt_kwargs)
+    except (AssertionError, TypeError, ValueError) as error:
+        near = [name for name in list_optimizers() if name.startswith(options.opt[:3])]
+        raise BadInput(
+            f"--opt {options.opt} cannot be used ({error}). Near it: {', '.join(near) or 'nothing'}."
+        ) from error
+    return made
+
+
+def schedule(options: TrainOptions, made: torch.optim.Optimizer, updates_per_epoch: int) -> tuple[Any, int]:
+    """Timm's schedule (or None) and the number of epochs, cool-down included.
+
+    Raises:
+        BadInput: An unknown schedule, or one that does not fit.
+    """
+    try:
+        found = create_scheduler_v2(
+            made, **scheduler_kwargs(options, decreasing_metric=options.eval_metric == "loss"),
+            updates_per_epoch=updates_per_epoch,
+        )  # fmt: skip
+    except (AssertionError, ValueError, TypeError) as error:
+        raise BadInput(f"--sched {options.sched} cannot be used ({error}).") from error
+    return found[0], int(found[1])
+
+
+def training_loss(options: TrainOptions) -> nn.Module:
+    """The loss that timm's script takes for these options."""
+    mixed = mixes(options)
+    if options.bce_loss:
+        return BinaryCrossEntropy(  # type: ignore[no-any-return]  # timm is untyped
+            smoothing=0.0 if mixed else options.smoothing, target_threshold=options.bce_target_thresh,
+            sum_classes=options.bce_sum, pos_weight=options.bce_pos_weight,
+        )  # fmt: skip
+    if mixed:
+        return SoftTargetCrossEntropy()  # type: ignore[no-any-return]  # timm is untyped
+    return LabelSmoothingCrossEntropy(options.smoothing) if options.smoothing else nn.CrossEntropyLoss()
+
+
+def moving_average(options: TrainOptions, model: nn.Module) -> ModelEmaV3 | None:
+    """Timm's moving average of the weights, if it is asked for."""
+    if not options.model_ema:
+        return None
+    return ModelEmaV3(
+        model, decay=options.model_ema_decay, use_warmup=options.model_ema_warmup,
+        device="cpu" if options.model_ema_force_cpu else None,
+    )  # fmt: skip

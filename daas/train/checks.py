@@ -1,0 +1,79 @@
+"""Options that do not go together are refused before anything is read."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from daas.errors import BadInput
+from daas.train.options import TrainOptions
+
+_LOADER_ONLY = (
+    "class_map", "crop_pct", "interpolation", "worker_seeding", "pin_mem", "no_prefetcher", "scale", "ratio", "vflip",
+    "color_jitter", "color_jitter_prob", "grayscale_prob", "gaussian_blur_prob", "train_interpolation",
+    "aa_in_workers",
+)  # fmt: skip
+_PAD_ONLY = ("crop_padding", "skip_bad_images")
+_AT_LEAST: dict[str, float] = {
+    "epochs": 1, "batch_size": 1, "validation_batch_size": 1, "grad_accum_steps": 1, "workers": 0, "val_interval": 1,
+    "log_interval": 1, "recovery_interval": 0, "img_size": 1, "num_classes": 1, "cutout": 0, "crop_padding": 0,
+    "lr": 0, "weight_decay": 0, "start_epoch": 0, "warmup_epochs": 0, "seed": 0, "aux_weight": 0,
+}  # fmt: skip
+_PROBABILITIES = ("hflip", "vflip", "reprob", "mixup_prob", "mixup_switch_prob", "drop", "drop_path", "smoothing")
+
+
+def holds_images(options: TrainOptions) -> bool:
+    """Whether the images are held on the device, and not loaded by timm's loader."""
+    return options.train_crop_mode == "pad" or (options.train_crop_mode is None and options.dataset == "digits")
+
+
+def check(options: TrainOptions) -> None:
+    """Refuses what cannot be.
+
+    Raises:
+        BadInput: Which option, and what to do.
+    """
+    for name, least in _AT_LEAST.items():
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise BadInput(f"{_flag(name)} {value}: it must be at least {least}.")
+    for name in _PROBABILITIES:
+        value = getattr(options, name)
+        if value is not None and not 0 <= value <= 1:
+            raise BadInput(f"{_flag(name)} {value}: it lies between 0 and 1.")
+    for name in ("initial_checkpoint", "pretrained_path", "validate"):
+        path = getattr(options, name)
+        if path and not path.endswith(".safetensors"):
+            raise BadInput(f"{_flag(name)} {path}: weights are read from .safetensors files; nothing is unpickled.")
+    if options.recovery_interval % options.grad_accum_steps:
+        raise BadInput(
+            f"--recovery-interval {options.recovery_interval}: a checkpoint comes after an update, so it must be a "
+            f"multiple of --grad-accum-steps {options.grad_accum_steps}."
+        )
+    _check_images(options)
+
+
+def _check_images(options: TrainOptions) -> None:
+    defaults: dict[str, Any] = {f.name: f.default for f in fields(TrainOptions)}
+    held = holds_images(options)
+    wrong = [name for name in (_LOADER_ONLY if held else _PAD_ONLY) if getattr(options, name) != defaults[name]]
+    if held and options.aa and not options.aa.startswith("daas:"):
+        raise BadInput(
+            f"--aa {options.aa} is timm's, which works image by image in timm's loader (--train-crop-mode rrc). For "
+            "images that are held on the device name a policy: daas:randaugment, daas:autoaugment_cifar10, daas:PATH."
+        )
+    if held and options.input_size is not None and len(set(options.input_size[1:])) > 1:
+        raise BadInput(f"--input-size {options.input_size}: images that are held on the device are square.")
+    if wrong and held:
+        raise BadInput(
+            f"{', '.join(map(_flag, wrong))}: these belong to timm's loader, and the images are held on the device "
+            "(--train-crop-mode pad): leave them out, or choose --train-crop-mode rrc."
+        )
+    if wrong:
+        raise BadInput(f"{', '.join(map(_flag, wrong))}: these belong to --train-crop-mode pad.")
+    if options.dataset == "digits" and not held:
+        raise BadInput(f"--train-crop-mode {options.train_crop_mode}: digits are held in memory; leave it out.")
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

@@ -1,0 +1,45 @@
+"""Where the time of a training goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Clock:
+    """Adds up wall-clock seconds by activity; what is on a GPU counts when somebody waits for it.
+
+    Attributes:
+        seconds: By activity; ``training`` covers the epochs' training with all that is in it, ``data`` and
+            ``augmentation`` are parts of it, ``validation`` follows it.
+        images: Training images seen in this process.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = {"training": 0.0, "data": 0.0, "augmentation": 0.0, "validation": 0.0}
+        self.images = 0
+
+    @contextmanager
+    def spend(self, activity: str) -> Iterator[None]:
+        """Counts what runs inside as this activity."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[activity] += time.perf_counter() - start
+
+    def share(self, activity: str) -> float:
+        """Part of the training time."""
+        return self.seconds[activity] / self.seconds["training"] if self.seconds["training"] else 0.0
+
+    def rate(self, processes: int) -> float:
+        """Training images per second over all processes."""
+        return processes * self.images / self.seconds["training"] if self.seconds["training"] else 0.0
+
+    def text(self, processes: int) -> str:
+        """One line for people."""
+        return (
+            f"{self.rate(processes):.1f} images/s in training; waiting for data {100 * self.share('data'):.1f}% and "
+            f"augmentation {100 * self.share('augmentation'):.1f}% of the training time"
+        )

@@ -1,0 +1,260 @@
+"""timm's data sets and loaders, draw for draw, with an exact resume in the middle of an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from timm.data import FastCollateMixup, create_dataset, create_loader
+from timm.data.loader import fast_collate
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+
+from daas.augment import DAASPolicy
+from daas.errors import BadInput
+from daas.train.augmentation import BatchAugmentation, EpochPolicy, mixes, mixup_arguments
+from daas.train.batches import Batches, Place, few_images, same_classes
+from daas.train.clock import Clock
+from daas.train.options import TrainOptions
+from daas.train.randomness import capture, restore
+
+_REFUSALS = (AssertionError, AttributeError, ImportError, KeyError, OSError, RuntimeError, TypeError, ValueError)
+"""What timm, torchvision and datasets raise on names, splits and places that they cannot open."""
+
+
+class LoaderBatches(Batches):
+    """Batches from timm's loader: the global random streams are read in the order in which timm's script reads them.
+
+    Processes that load images are started anew for every epoch, so that a resumed run can repeat what they did. With
+    ``workers`` the first epoch therefore equals timm's, and later ones draw other numbers than its persistent workers.
+
+    Args:
+        options: The run's.
+        place: This process.
+        transform: timm's data config.
+        policy: Of ``--aa daas:``.
+        train: Whether training images are wanted too.
+    """
+
+    def __init__(
+        self,
+        options: TrainOptions,
+        place: Place,
+        transform: dict[str, Any],
+        policy: EpochPolicy | None,
+        train: bool,
+    ) -> None:
+        self.options, self.place, self.transform, self.policy = options, place, transform, policy
+        self.prefetch = not options.no_prefetcher
+        if policy is not None and not self.prefetch:
+            raise BadInput("--no-prefetcher normalises in the workers; --aa daas: comes before that. Leave one out.")
+        self.val_data = _data(options, validation=True)
+        self.train_data = _data(options, validation=False) if train else self.val_data
+        if train:
+            _check_splits(options, self.train_data, self.val_data)
+        self.name = options.dataset or Path(options.data_dir or options.val_dir).name
+        self.class_names = _class_names(options, self.train_data)
+        same_classes(self.class_names, _class_names(options, self.val_data))
+        self.train_images, self.val_images = len(self.train_data), len(self.val_data)
+        self.per_epoch = self.train_images // (options.batch_size * place.world)
+        if train and not self.per_epoch:
+            raise BadInput(few_images(self.name, self.train_images, options.batch_size * place.world))
+        self._saved: Tensor | None = None
+        self._start = self._before = torch.empty(0, dtype=torch.int64)
+
+    @property
+    def mixes_itself(self) -> bool:
+        """Whether Mixup happens when images are put together to a batch, as timm has it with its prefetcher."""
+        return mixes(self.options) and self.prefetch and self.policy is None
+
+    def attach(self, augmentation: BatchAugmentation, clock: Clock) -> None:
+        """Says what happens to a batch and who counts the time; makes the loaders."""
+        self.augmentation, self.clock = augmentation, clock
+        try:
+            self.val_loader = self._loader(self.val_data, **self._validation_arguments())
+            if self.train_data is not self.val_data:
+                self.train_loader = self._loader(self.train_data, **self._training_arguments(augmentation.classes))
+                self.per_epoch = len(self.train_loader)
+        except (AssertionError, KeyError, NotImplementedError, TypeError, ValueError) as error:
+            raise BadInput(f"timm cannot load images in this way: {str(error) or repr(error)}.") from error
+
+    def _loader(self, data: Dataset[Any], **arguments: Any) -> DataLoader[Any]:
+        """Timm's loader, without its normalisation on the device, which ``BatchAugmentation`` does."""
+        options, transform = self.options, self.transform
+        loader = create_loader(
+            data,
+            input_size=transform["input_size"],
+            mean=transform["mean"],
+            std=transform["std"],
+            num_workers=options.workers,
+            distributed=self.place.world > 1,
+            pin_memory=options.pin_mem,
+            device=self.place.device,
+            use_prefetcher=self.prefetch,
+            worker_seeding=options.worker_seeding,
+            persistent_workers=False,
+            **arguments,
+        )
+        return loader.loader if self.prefetch else loader  # type: ignore[no-any-return]  # timm is untyped
+
+    def _validation_arguments(self) -> dict[str, Any]:
+        options, transform = self.options, self.transform
+        return {
+            "batch_size": options.validation_batch_size or options.batch_size,
+            "interpolation": transform["interpolation"],
+            "crop_pct": transform["crop_pct"],
+            "crop_mode": transform["crop_mode"],
+        }
+
+    def _training_arguments(self, classes: int) -> dict[str, Any]:
+        options = self.options
+        interpolation = options.train_interpolation
+        if options.no_aug or not interpolation:
+            interpolation = self.transform["interpolation"]
+        collate: Callable[..., Any] | None = None
+        if self.policy is not None and options.aa_in_workers:
+            collate = _PolicyCollate(self.policy.transform)
+        elif self.mixes_itself:
+            collate = FastCollateMixup(**mixup_arguments(options, classes))
+        return {
+            "batch_size": options.batch_size, "is_training": True, "no_aug": options.no_aug,
+            "re_prob": options.reprob, "re_mode": options.remode, "re_count": options.recount,
+            "train_crop_mode": options.train_crop_mode, "scale": options.scale, "ratio": options.ratio,
+            "hflip": options.hflip, "vflip": options.vflip,
+            "color_jitter": None if self.policy is not None else options.color_jitter,
+            "color_jitter_prob": options.color_jitter_prob, "grayscale_prob": options.grayscale_prob or 0.0,
+            "gaussian_blur_prob": options.gaussian_blur_prob or 0.0,
+            "auto_augment": None if self.policy is not None else options.aa,
+            "interpolation": interpolation, "collate_fn": collate,
+        }  # fmt: skip
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Augmented batches; with the prefetcher each is made before the one before it is used, as timm does it."""
+        device, saved, self._saved = self.place.device, self._saved, None
+        self._set_epoch(epoch)
+        if saved is not None:
+            restore(saved[0], device)
+        self._start = capture(device)
+        source = iter(self.train_loader)
+        for _ in range(start):
+            next(source)  # the workers' streams must advance; nothing of this batch is needed
+        if saved is not None:
+            restore(saved[1], device)
+        following = self._next(source) if self.prefetch else None
+        if saved is not None:
+            restore(saved[2], device)
+        while True:
+            ready, following = (following, self._next(source)) if self.prefetch else (self._next(source), None)
+            if ready is None:
+                return
+            yield ready
+
+    def _set_epoch(self, epoch: int) -> None:
+        if isinstance(self.train_loader.collate_fn, FastCollateMixup) and self.options.mixup_off_epoch:
+            self.train_loader.collate_fn.mixup_enabled = epoch < self.options.mixup_off_epoch
+        if isinstance(self.train_loader.collate_fn, _PolicyCollate) and self.policy is not None:
+            self.train_loader.collate_fn.policy = self.policy.transform
+        if hasattr(self.train_loader.sampler, "set_epoch"):
+            self.train_loader.sampler.set_epoch(epoch)
+
+    def _next(self, source: Iterator[Any]) -> tuple[Tensor, Tensor] | None:
+        """The next batch, ready for the network; None at the end."""
+        if self.options.recovery_interval:
+            self._before = capture(self.place.device)
+        with self.clock.spend("data"):
+            found = next(source, None)
+            if found is None:
+                return None
+            images, targets = (part.to(self.place.device, non_blocking=True) for part in found)
+        with self.clock.spend("augmentation"):
+            if not self.prefetch:
+                return self.augmentation.finish(images, targets)
+            draw = None if self.options.aa_in_workers else self.augmentation.draw(len(images), None)
+            return self.augmentation(images, targets, draw)
+
+    def validation(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Every image once: timm's sampler pads with repeated images, which are left out again."""
+        left = len(range(self.place.rank, self.val_images, self.place.world))
+        for found in self.val_loader:
+            images, labels = (part[:left].to(self.place.device, non_blocking=True) for part in found)
+            left -= len(labels)
+            if len(labels):
+                yield (self.augmentation.normalize(images) if self.prefetch else images), labels
+
+    def state(self, within_epoch: bool) -> Tensor:
+        """[n, L]: the global streams now; within an epoch also at its start and before the batch that is made ahead."""
+        now = capture(self.place.device)
+        return torch.stack([self._start, self._before, now]) if within_epoch else now.unsqueeze(0)
+
+    def resume(self, state: Tensor) -> None:
+        """The inverse of ``state``."""
+        if len(state) == 1:
+            restore(state[0], self.place.device)
+        else:
+            self._saved = state
+
+
+class _PolicyCollate:
+    """Puts images together to a uint8 batch and applies a policy to it, in the process that loads them."""
+
+    def __init__(self, policy: DAASPolicy) -> None:
+        self.policy = policy
+
+    def __call__(self, samples: list[Any]) -> tuple[Tensor, Tensor]:
+        images, labels = fast_collate(samples)
+        return self.policy(images), labels
+
+
+def _data(options: TrainOptions, validation: bool) -> Any:
+    """A timm data set with random access.
+
+    Raises:
+        BadInput: timm cannot open it, or it is a stream.
+    """
+    own = validation and options.val_dir
+    name, root = ("", options.val_dir) if own else (options.dataset, options.data_dir or None)
+    split = options.val_split if validation else options.train_split
+    if not name and root is None:
+        raise BadInput("No images: name a folder with --data-dir, or a data set with --dataset.")
+    if not name and not Path(str(root)).exists():
+        raise BadInput(f"{root}: there is no such folder. It must hold one folder per class below {split}/.")
+    if root is None and name.lower().startswith("torch/"):
+        root = str(Path.home() / ".cache" / "daas")
+    try:
+        data = create_dataset(
+            name, root=root, split=split, is_training=not validation, class_map=options.class_map,
+            download=options.dataset_download, batch_size=options.batch_size, seed=options.seed,
+        )  # fmt: skip
+    except _REFUSALS as error:
+        hint = " --dataset-download fetches torch/ data sets." if name.lower().startswith("torch/") else ""
+        raise BadInput(
+            f"timm cannot open {name or root} (split {split}): {str(error) or repr(error)}.{hint}"
+        ) from error
+    if isinstance(data, IterableDataset):
+        raise BadInput(
+            f"--dataset {name} is a stream; --train-crop-mode pad reads it into memory and trains from there."
+        )
+    return data
+
+
+def _check_splits(options: TrainOptions, train: Any, val: Any) -> None:
+    """Timm validates on the training images where a folder has no split; that is refused."""
+    if not options.dataset and len(train) == len(val) and train.filenames() == val.filenames():
+        raise BadInput(
+            f"{options.data_dir} has no folder {options.val_split}/, so validation would use the training images. Put "
+            "the images into train/CLASS/ and validation/CLASS/, or name validation images with --val-dir."
+        )
+
+
+def _class_names(options: TrainOptions, data: Any) -> tuple[str, ...]:
+    names = getattr(data, "classes", None)
+    if names is None:
+        by_name = getattr(getattr(data, "reader", None), "class_to_idx", None) or {}
+        names = sorted(by_name, key=lambda name: int(by_name[name]))
+    if not names:
+        if options.num_classes is None:
+            raise BadInput(f"--dataset {options.dataset} does not name its classes. Say how many with --num-classes.")
+        names = range(options.num_classes)
+    return tuple(map(str, names))

@@ -1,0 +1,278 @@
+"""timm's loader: the losses of timm's parts, exact resume in the middle of an epoch, options that change the run."""
+
+from __future__ import annotations
+
+import csv
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from timm.data import create_dataset, create_loader, resolve_data_config
+from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
+from timm.optim import create_optimizer_v2
+from timm.scheduler import create_scheduler_v2
+from timm.utils import ModelEmaV3, accuracy, random_seed
+
+from daas import Policy
+from daas.augment import PolicySchedule, Segment
+from daas.train.__main__ import main
+
+Train = Callable[..., tuple[int, Path]]
+EPOCHS, BATCH = 3, 8
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """train/ and validation/ with three classes of small pictures of several sizes."""
+    root = tmp_path_factory.mktemp("photos")
+    random = torch.Generator().manual_seed(0)
+    for split, count in (("train", 27), ("validation", 13)):
+        for index in range(count):
+            height, width = torch.randint(20, 40, (2,), generator=random).tolist()
+            pixels = torch.randint(0, 120, (height, width, 3), generator=random) + 60 * torch.eye(3)[index % 3] * 2
+            folder = root / split / ("red", "green", "blue")[index % 3]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels.to(torch.uint8).numpy()).save(folder / f"{index}.png")
+    return root
+
+
+@pytest.fixture
+def run_train(photos: Path, tmp_path: Path) -> Train:
+    def run(*arguments: str, out: str = "run") -> tuple[int, Path]:
+        code = main(
+            ["--data-dir", str(photos), "--model", "test_resnet.r160_in1k", "--img-size", "32", "--epochs", str(EPOCHS),
+             "--warmup-epochs", "1", "-b", str(BATCH), "--lr", "0.05", "-j", "0", "--output", str(tmp_path),
+             "--experiment", out, *arguments]
+        )  # fmt: skip
+        return code, tmp_path / out
+
+    return run
+
+
+def weights(folder: Path) -> torch.Tensor:
+    return torch.cat(
+        [tensor.flatten().double() for _, tensor in sorted(load_file(folder / "last.safetensors").items())]
+    )
+
+
+def timms_own(
+    photos: Path, workers: int = 0, mixup: float = 0.0, decay: float = 0.0, drop: float = 0.0, **augmentation: object
+) -> tuple[list[float], list[float], torch.nn.Module]:
+    """A training put together from timm's parts as its script does: training losses, accuracies, the network."""
+    random_seed(42, 0)
+    model = timm.create_model("test_resnet.r160_in1k", num_classes=3, drop_rate=drop)
+    config = resolve_data_config({"img_size": 32}, model=model)
+    optimizer = create_optimizer_v2(model, "sgd", lr=0.05, weight_decay=2e-5, momentum=0.9)
+    ema = ModelEmaV3(model, decay=decay) if decay else None
+    train = create_dataset("", root=str(photos), split="train", is_training=True, batch_size=BATCH)
+    val = create_dataset("", root=str(photos), split="validation", batch_size=BATCH)
+    collate = timm.data.FastCollateMixup(mixup_alpha=mixup, label_smoothing=0.1, num_classes=3) if mixup else None
+    common = {"batch_size": BATCH, "num_workers": workers, "device": torch.device("cpu"), "persistent_workers": False}
+    given = {key: config[key] for key in ("input_size", "mean", "std")}
+    loader = create_loader(
+        train, is_training=True, interpolation="random", re_mode="pixel", collate_fn=collate, **given, **common,
+        **augmentation,
+    )  # fmt: skip
+    check = create_loader(
+        val, interpolation=config["interpolation"], crop_pct=config["crop_pct"], **given, **common
+    )  # fmt: skip
+    loss_fn = SoftTargetCrossEntropy() if mixup else LabelSmoothingCrossEntropy(0.1)
+    schedule, epochs = create_scheduler_v2(optimizer, num_epochs=EPOCHS, warmup_epochs=1, warmup_lr=1e-5)
+    losses, accuracies, updates = [], [], 0
+    for epoch in range(epochs):
+        model.train()
+        epoch_losses = []
+        for images, targets in loader:
+            loss = loss_fn(model(images), targets)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            epoch_losses.append(loss.item())
+            updates += 1
+            if ema is not None:
+                ema.update(model, step=updates)
+        shown = model if ema is None else ema.module
+        shown.eval()
+        with torch.no_grad():
+            found = [(accuracy(shown(images), labels)[0].item(), len(labels)) for images, labels in check]
+        losses.append(sum(epoch_losses) / len(epoch_losses))
+        accuracies.append(sum(value * n for value, n in found) / sum(n for _, n in found))
+        schedule.step(epoch + 1)
+    return losses, accuracies, shown
+
+
+@pytest.mark.parametrize(
+    ("flags", "parts"),
+    [
+        ([], {}),
+        (["-j", "2"], {"workers": 2}),
+        (["--aa", "rand-m9-mstd0.5-inc1", "--reprob", "0.5", "--drop", "0.3"],
+         {"auto_augment": "rand-m9-mstd0.5-inc1", "re_prob": 0.5, "drop": 0.3}),
+        (["--mixup", "0.4", "--model-ema", "--model-ema-decay", "0.8"], {"mixup": 0.4, "decay": 0.8}),
+    ],
+    ids=["plain", "workers", "randaugment-erasing-dropout", "mixup-ema"],
+)  # fmt: skip
+def test_the_losses_are_those_of_timms_parts(
+    run_train: Train, photos: Path, flags: list[str], parts: dict[str, object]
+) -> None:
+    losses, accuracies, model = timms_own(photos, **parts)  # type: ignore[arg-type]  # mixed values
+    code, out = run_train(*flags)
+    assert code == 0
+    rows = list(csv.DictReader((out / "summary.csv").open()))
+    assert [float(row["train_loss"]) for row in rows] == pytest.approx(losses, rel=1e-6)
+    assert [float(row["eval_top1"]) for row in rows] == pytest.approx(accuracies, rel=1e-6)
+    own = torch.cat([value.flatten().double() for _, value in sorted(model.state_dict().items())])
+    assert torch.equal(weights(out), own)
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize("prefetcher", [[], ["--no-prefetcher"]], ids=["prefetcher", "no-prefetcher"])
+def test_a_run_stopped_within_an_epoch_goes_on_as_if_it_had_not(
+    run_train: Train, workers: str, prefetcher: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = [
+        "-j", workers, "--reprob", "0.5", "--mixup", "0.3", "--drop", "0.3", "--recovery-interval", "1",
+        "--model-ema", "--model-ema-decay", "0.9", *prefetcher,
+    ]  # fmt: skip
+    _, whole = run_train(*flags, out="whole")
+    from daas.train import run as module
+
+    original, left = module._after_batch, [5]
+
+    def stop(*arguments: object) -> None:
+        original(*arguments)  # type: ignore[arg-type]  # passed on
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_after_batch", stop)
+    assert run_train(*flags, out="part")[0] == 130
+    monkeypatch.undo()
+    code, part = run_train(*flags, "--resume", "auto", out="part")
+    assert code == 0
+    assert torch.equal(weights(part), weights(whole))
+    assert (part / "summary.csv").read_text() == (whole / "summary.csv").read_text()
+
+
+CHANGES = [
+    "--scale 0.5 1", "--ratio 1 1", "--hflip 0", "--vflip 0.5", "--color-jitter 0", "--color-jitter-prob 0.3",
+    "--grayscale-prob 0.5", "--gaussian-blur-prob 0.9", "--aa original", "--aa augmix-m5", "--no-aug",
+    "--train-crop-mode rkrc", "--train-crop-mode rkrr", "--train-crop-mode pad", "--train-interpolation bilinear",
+    "--cutout 9", "--reprob 0.9", "--no-prefetcher --reprob 0.9", "--mixup 0.5", "--seed 1", "-j 1",
+    "--aa daas:randaugment", "-j 1 --aa daas:randaugment", "-j 1 --aa daas:randaugment --aa-in-workers",
+    "--aa daas:randaugment --mixup 0.5",
+    "--pretrained-path PRETRAINED", "--initial-checkpoint PRETRAINED", "--class-map MAP", "--drop-block 0.5",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def known() -> dict[str, torch.Tensor]:
+    return {}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_option_changes_the_run(
+    run_train: Train, change: str, known: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    if "plain" not in known:
+        known["plain"] = weights(run_train("--epochs", "1", "--warmup-epochs", "0", out="plain")[1])
+    if "PRETRAINED" in change:
+        model = timm.create_model("test_resnet", num_classes=3)
+        from safetensors.torch import save_file
+
+        save_file(model.state_dict(), tmp_path / "weights.safetensors")
+    if "MAP" in change:
+        (tmp_path / "map.txt").write_text("red\ngreen\nblue\n")
+    words = change.replace("PRETRAINED", str(tmp_path / "weights.safetensors")).replace(
+        "MAP", str(tmp_path / "map.txt")
+    )
+    code, out = run_train("--epochs", "1", "--warmup-epochs", "0", *words.split(), out="changed")
+    assert code == 0
+    changed = weights(out)
+    assert not torch.equal(known["plain"], changed)
+    for name, value in known.items():
+        assert not torch.equal(value, changed), f"{change} is the same as {name}"
+    known[change] = changed
+
+
+def test_validation_options_change_the_validation(run_train: Train, photos: Path, tmp_path: Path) -> None:
+    _, out = run_train("--epochs", "1")
+    plain = main_validate(photos, out)
+    assert plain == pytest.approx(float(next(csv.DictReader((out / "summary.csv").open()))["eval_loss"]))
+    for change in ("--crop-pct 0.5", "--interpolation nearest", "--img-size 24"):
+        assert main_validate(photos, out, *change.split()) != plain
+    shutil.copytree(photos / "train", tmp_path / "other")
+    assert main_validate(photos, out, "--val-dir", str(tmp_path / "other")) != plain
+    assert main_validate(photos, out, "--val-split", "train") != plain
+
+
+def main_validate(photos: Path, out: Path, *flags: str) -> float:
+    from daas.train import parse, train
+
+    given = ["--data-dir", str(photos), "--model", "test_resnet", "--img-size", "32", "-b", "8", "-j", "0"]
+    return float(train(parse([*given, "--validate", str(out / "last.safetensors"), *flags]))["loss"])
+
+
+def test_a_schedule_of_policies_steps_with_the_epochs(run_train: Train, tmp_path: Path) -> None:
+    first, second = (Policy.random(torch.Generator().manual_seed(seed), name=f"p{seed}") for seed in (0, 1))
+    for name, segments in (("both", (Segment(0, first), Segment(2, second))), ("first", (Segment(0, first),))):
+        PolicySchedule(name, "a test", 3, segments).save(tmp_path / f"{name}.json")
+    first.save(tmp_path / "policy.json")
+    both, alone, policy = (
+        run_train("--aa", f"daas:{tmp_path / f'{name}.json'}", out=name)[1] for name in ("both", "first", "policy")
+    )
+    losses = [[row["train_loss"] for row in csv.DictReader((out / "summary.csv").open())] for out in (both, alone)]
+    assert losses[0][:2] == losses[1][:2]
+    assert losses[0][2] != losses[1][2]
+    assert torch.equal(weights(alone), weights(policy))
+
+
+def test_a_picture_of_the_batch_and_curves_are_written(run_train: Train) -> None:
+    code, out = run_train("--save-images", "--log-interval", "2", "--tensorboard", "--epochs", "1")
+    assert code == 0
+    assert Image.open(out / "train-batch-2.jpg").size == (8 * 32, 32)
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    curves = EventAccumulator(str(out / "tensorboard"))
+    curves.Reload()
+    assert {"batch/loss", "batch/lr", "epoch/train_loss", "epoch/eval_top1", "epoch/lr"} <= set(
+        curves.Tags()["scalars"]
+    )
+    row = next(csv.DictReader((out / "summary.csv").open()))
+    assert math.isclose(curves.Scalars("epoch/eval_top1")[0].value, float(row["eval_top1"]), rel_tol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--aa", "daas:nothing"], "neither shipped nor a file"),
+        (["--aa-in-workers"], "is for --aa daas:NAME"),
+        (["--aa-in-workers", "--aa", "rand-m9"], "is for --aa daas:NAME"),
+        (["--aa", "daas:randaugment", "--no-prefetcher"], "Leave one out"),
+        (["--aa", "no-such-policy"], "timm cannot load images in this way"),
+        (["--crop-padding", "4"], "--crop-padding: these belong to --train-crop-mode pad"),
+        (["--data-dir", "nowhere"], "no such folder"),
+        (["--data-dir", "TRAIN"], "has no folder validation/"),
+        (["--dataset", "torch/no_such_set"], "timm cannot open"),
+        (["--class-map", "nowhere.txt"], "timm cannot open"),
+        (["-b", "64"], "fewer than one batch"),
+        (["--num-classes", "2"], "photos"),
+        (["--pretrained"], "could not be made"),
+    ],
+)
+def test_bad_input(
+    run_train: Train, photos: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if arguments == ["--pretrained"]:
+        arguments = ["--pretrained", "--model", "test_resnet_without_weights"]
+        message = "unknown to timm"
+    code, out = run_train(*(word.replace("TRAIN", str(photos / "train")) for word in arguments))
+    assert code == 2
+    assert message in capsys.readouterr().err
+    assert not out.exists()
