@@ -1,10 +1,12 @@
-"""Checkpoints as safetensors with a JSON header: written aside, then renamed; nothing is unpickled when one is read."""
+"""Checkpoints as safetensors with a JSON header and a checksum: written aside, then renamed; nothing is unpickled."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +17,51 @@ from torch import Tensor, nn
 
 from daas.errors import BadInput
 
-_META = "daas"
+_META, _DIGEST = "daas", "sha256"
 
 
-def save(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+def previous(path: Path) -> Path:
+    """Where the checkpoint before the last one is kept."""
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
+def save(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any], keep_previous: bool = False) -> None:
     """Writes a checkpoint in one piece: aside, flushed to the disk, then renamed over an older one.
 
     Args:
         path: The file.
         tensors: Named tensors on any device; shared storage is written once per name.
         meta: JSON values that travel with them.
+        keep_previous: Whether an older checkpoint is kept beside it, as ``previous(path)``, instead of replaced.
 
     Raises:
         BadInput: The disk is full or the folder cannot be written; an older checkpoint is still whole.
     """
     aside = path.with_name(path.name + ".part")
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    text = json.dumps(meta, sort_keys=True)
     try:
-        save_file(plain, aside, {_META: json.dumps(meta, sort_keys=True)})
+        save_file(plain, aside, {_META: text, _DIGEST: _digest(plain, text)})
         _flush(aside)
+        if keep_previous and path.exists():
+            os.replace(path, previous(path))
         os.replace(aside, path)
         _flush(path.parent)
     except (OSError, SafetensorError) as error:
         aside.unlink(missing_ok=True)
-        kept = "the previous checkpoint is untouched" if path.exists() else "there is no earlier one"
-        raise BadInput(f"{path} could not be written ({error}); {kept}. Free some space and resume.") from error
+        kept = path.exists() or (keep_previous and previous(path).exists())
+        rest = "the previous checkpoint is untouched" if kept else "there is no earlier one"
+        raise BadInput(f"{path} could not be written ({error}); {rest}. Free some space and resume.") from error
+
+
+def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
+    """SHA-256 of names, types, shapes and bytes of all tensors and of the JSON text."""
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _flush(path: Path) -> None:
@@ -61,7 +83,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         The tensors, on the CPU, and the JSON values.
 
     Raises:
-        BadInput: The file is missing, cut off, or was written by something else.
+        BadInput: The file is missing, damaged (cut off, or its checksum is wrong), or was written by something else.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -69,15 +91,54 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             if _META not in header:
                 raise BadInput(f"{path} is a safetensors file, but no checkpoint of daas. Name the right file.")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
-            meta: dict[str, Any] = json.loads(header[_META])
+        meta: dict[str, Any] = json.loads(header[_META])
+        if _digest(tensors, header[_META]) != header.get(_DIGEST):
+            raise ValueError("its checksum is wrong")
     except FileNotFoundError as error:
         raise BadInput(f"{path}: there is no such checkpoint.") from error
-    except (OSError, RuntimeError, SafetensorError, json.JSONDecodeError) as error:  # runtime: cut off when mapped
+    except BadInput:
+        raise
+    except (OSError, RuntimeError, SafetensorError, ValueError) as error:  # runtime: cut off when it is mapped
         raise BadInput(
             f"{path} is no whole checkpoint ({error}). It may have been cut off while it was copied: copy it again, or "
             "start over in another folder."
         ) from error
     return tensors, meta
+
+
+@dataclass(frozen=True)
+class Latest:
+    """The newest whole checkpoint.
+
+    Attributes:
+        path: The file it was read from.
+        tensors: On the CPU.
+        meta: The JSON values.
+        damage: Why the last one could not be used, or empty.
+    """
+
+    path: Path
+    tensors: dict[str, Tensor]
+    meta: dict[str, Any]
+    damage: str = ""
+
+
+def load_latest(path: Path) -> Latest:
+    """Reads a checkpoint, or the one before it where that one was kept and the last is damaged or missing.
+
+    Raises:
+        BadInput: Neither can be read; the message is about the last one.
+    """
+    try:
+        return Latest(path, *load(path))
+    except BadInput as error:
+        if not previous(path).exists():
+            raise
+        try:
+            found = load(previous(path))
+        except BadInput as second:
+            raise BadInput(f"{error} The one before it cannot be read either: {second}") from second
+        return Latest(previous(path), *found, damage=str(error) if path.exists() else "")
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, module: nn.Module, prefix: str) -> Iterator[tuple[str, Tensor]]:

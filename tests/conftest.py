@@ -20,7 +20,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start: sums d
 
 SHORT_SEARCH = [
     "--preset", "demo", "--channels", "2", "--layers", "3", "--nodes", "2", "--warmup-epochs", "1", "--epochs", "2",
-    "--batch-size", "216",
+    "--batch-size", "64", "--max-images", "400", "--architectures", "2",
 ]  # fmt: skip
 """Options of a search of three epochs with three iterations each."""
 
@@ -72,6 +72,16 @@ def register_small_convnet() -> str:
 
         register_model(daas_test_convnet)
     return name
+
+
+@pytest.fixture(scope="session")
+def whole_search(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a short search that nothing interrupted; for reading only."""
+    from daas.search.__main__ import main
+
+    out = tmp_path_factory.mktemp("searched") / "whole"
+    assert main([*SHORT_SEARCH, "--out", str(out)]) == 0
+    return out
 
 
 @pytest.fixture

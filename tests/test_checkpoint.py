@@ -56,6 +56,48 @@ def test_an_older_checkpoint_survives_a_full_disk(tmp_path: Path, monkeypatch: p
     assert [entry.name for entry in tmp_path.iterdir()] == ["c"]
 
 
+def test_one_bit_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    checkpoint.save(path, {"a": torch.randn(100)}, {"n": 1})
+    content = bytearray(path.read_bytes())
+    content[-7] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match="its checksum is wrong"):
+        checkpoint.load(path)
+    content[-7] ^= 4
+    changed = bytes(content).replace(b'{\\"n\\": 1}', b'{\\"n\\": 2}')
+    assert changed != bytes(content)
+    path.write_bytes(changed)
+    with pytest.raises(BadInput, match="its checksum is wrong"):
+        checkpoint.load(path)
+
+
+def test_the_last_two_are_kept_and_the_newest_whole_one_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "c.safetensors"
+    for n in range(3):
+        checkpoint.save(path, {"a": torch.full((50,), n)}, {"n": n}, keep_previous=True)
+    before = checkpoint.previous(path)
+    assert {entry.name for entry in tmp_path.iterdir()} == {"c.safetensors", "c.previous.safetensors"}
+    assert checkpoint.load(before)[1] == {"n": 1}
+    found = checkpoint.load_latest(path)
+    assert (found.path, found.meta, found.damage) == (path, {"n": 2}, "")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-9])
+    found = checkpoint.load_latest(path)
+    assert (found.path, found.meta, int(found.tensors["a"][0])) == (before, {"n": 1}, 1)
+    assert "no whole checkpoint" in found.damage
+    path.unlink()  # killed between the two renamings
+    assert checkpoint.load_latest(path).damage == ""
+    assert checkpoint.load_latest(path).meta == {"n": 1}
+    before.write_bytes(b"")
+    path.write_bytes(b"")
+    with pytest.raises(BadInput, match="The one before it cannot be read either"):
+        checkpoint.load_latest(path)
+    before.unlink()
+    with pytest.raises(BadInput, match="no whole checkpoint"):
+        checkpoint.load_latest(path)
+
+
 @pytest.mark.parametrize("kind", ["sgd", "adam", "radam"])
 def test_a_restored_optimizer_takes_the_same_steps(kind: str) -> None:
     make = {

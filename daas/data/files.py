@@ -12,7 +12,10 @@ from PIL import Image
 from daas.data.images import Source
 from daas.errors import BadInput
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+EXTENSIONS = (
+    ".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".jp2", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm",
+    ".heic", ".heif",  # not read without a plug-in of Pillow: named as unreadable rather than passed over
+)  # fmt: skip
 _TRAIN = ("train", "training")
 _VAL = ("val", "valid", "validation", "eval", "evaluation")
 _SPLITS = {**dict.fromkeys(_TRAIN, _TRAIN), **dict.fromkeys(_VAL, (*_VAL, "test")), "test": ("test", *_VAL)}

@@ -2,22 +2,71 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from torch import Tensor
 
 from daas.errors import BadInput
 
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 """What Pillow raises on files that are no images, or not whole."""
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes an image upright, by EXIF orientation (1 is upright)."""
+
+
+class Census:
+    """Counts sizes and modes of images while they are read; threads may add at the same time."""
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[int, int, str, bool]] = []
+
+    def add(self, image: Image.Image, turned: bool) -> None:
+        """Counts one image, upright; ``turned`` says whether it was stored in another orientation."""
+        self._seen.append((image.width, image.height, image.mode, turned))
+
+    def facts(self, of: int) -> dict[str, Any] | None:
+        """How the images are stored, or None where none was counted.
+
+        Args:
+            of: Number of images of the set.
+
+        Returns:
+            ``smallest`` and ``largest`` (width and height, by area), ``modes`` (Pillow's names, with counts),
+            ``turned`` (images with an EXIF orientation), ``counted`` images ``of`` how many.
+        """
+        if not self._seen:
+            return None
+        sizes = sorted(
+            {(width, height) for width, height, _, _ in self._seen}, key=lambda size: (math.prod(size), size)
+        )
+        return {
+            "smallest": list(sizes[0]),
+            "largest": list(sizes[-1]),
+            "modes": dict(Counter(mode for _, _, mode, _ in self._seen).most_common()),
+            "turned": sum(turned for _, _, _, turned in self._seen),
+            "counted": len(self._seen),
+            "of": of,
+        }
 
 
 @dataclass(frozen=True)
@@ -30,6 +79,7 @@ class Source:
         labels: One per image.
         class_names: One per label.
         describe: Index -> what to call the image in a message.
+        original: Whether ``read`` gives images as they were stored, not reduced before.
     """
 
     name: str
@@ -37,15 +87,26 @@ class Source:
     labels: Sequence[int]
     class_names: tuple[str, ...]
     describe: Callable[[int], str]
+    original: bool = True
 
-    def pixels(self, index: int, size: int) -> Tensor:
+    def pixels(self, index: int, size: int, census: Census | None = None) -> Tensor:
         """[size, size, 3] uint8.
+
+        Args:
+            index: Of the image.
+            size: Wanted side.
+            census: Counts the image, if given.
 
         Raises:
             BadInput: The image cannot be read; the message names it.
         """
         try:
-            return torch.from_numpy(np.asarray(fitted(self.read(index), size)).copy())
+            stored = self.read(index)
+            image = upright(stored)
+            array = np.asarray(fitted(image, size)).copy()
+            if census is not None:
+                census.add(image, turned=image is not stored)
+            return torch.from_numpy(array)
         except UNREADABLE as error:
             raise BadInput(
                 f"{self.describe(index)} cannot be read as an image ({error}). Remove or repair it, or leave such "
@@ -62,6 +123,7 @@ class ImageData(ABC):
         class_names: One per label.
         image_size: Side in pixels.
         skipped: Images that could not be read and were left out.
+        originals: How the images are stored (``Census.facts``), where that is known.
     """
 
     name: str
@@ -69,6 +131,7 @@ class ImageData(ABC):
     class_names: tuple[str, ...]
     image_size: int
     skipped: int
+    originals: dict[str, Any] | None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -95,6 +158,7 @@ class MemoryImages(ImageData):
     labels: Tensor
     class_names: tuple[str, ...]
     skipped: int = 0
+    originals: dict[str, Any] | None = None
 
     @property
     def image_size(self) -> int:  # type: ignore[override]  # computed, where the base class declares an attribute
@@ -130,6 +194,7 @@ class DiskImages(ImageData):
     image_size: int
     skipped: int = 0
     threads: int = 4
+    originals: dict[str, Any] | None = None
 
     @property
     def name(self) -> str:  # type: ignore[override]  # the source's
@@ -168,6 +233,24 @@ def decode(source: Source, indices: Sequence[int], size: int, threads: int) -> T
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(one, range(len(indices))))
     return out.permute(0, 3, 1, 2)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Turns a photograph as its EXIF orientation says; the same object where there is nothing to turn.
+
+    Damaged EXIF data turn nothing: the pixels are still good.
+    """
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # Pillow's parser raises whatever damaged tags make it raise
+        return image
+    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
+    if turn is None:
+        return image
+    turned = image.transpose(turn)
+    for key in ("exif", "xmp", "XML:com.adobe.xmp"):  # they still say how the image was stored
+        turned.info.pop(key, None)
+    return turned
 
 
 def fitted(image: Image.Image, size: int) -> Image.Image:

@@ -11,7 +11,7 @@ from PIL import Image
 from torch.utils.data import IterableDataset
 from tqdm import tqdm
 
-from daas.data.images import UNREADABLE, MemoryImages, Source, fitted
+from daas.data.images import UNREADABLE, MemoryImages, Source, fitted, upright
 from daas.errors import BadInput
 
 DIGITS_SIZE = 16
@@ -76,7 +76,8 @@ def timm_source(dataset: str, root: Path | None, split: str, download: bool, ima
     if min(labels) < 0:
         raise BadInput(f"--dataset {dataset} (split {split}) has images without a label.")
     names = _class_names(found, max(labels) + 1)
-    return Source(dataset, read, labels, names, lambda index: f"image {index} of {dataset}")
+    stored = not isinstance(read, _Stream)
+    return Source(dataset, read, labels, names, lambda index: f"image {index} of {dataset}", original=stored)
 
 
 def _class_names(found: Any, count: int) -> tuple[str, ...]:
@@ -142,6 +143,7 @@ def _progress(found: Iterable[tuple[Image.Image, Any]], name: str) -> Iterator[t
 
 
 def _reduced(image: Image.Image, image_size: int | None) -> Image.Image:
+    image = upright(image)
     if image_size is not None:
         return fitted(image, image_size)
     image.thumbnail((_STREAM_SIDE, _STREAM_SIDE))

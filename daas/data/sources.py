@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from daas.data.files import folder_source, tar_source
-from daas.data.images import UNREADABLE, DiskImages, ImageData, MemoryImages, Source
+from daas.data.images import UNREADABLE, Census, DiskImages, ImageData, MemoryImages, Source
 from daas.data.named import DIGITS_SIZE, digits, timm_source
 from daas.errors import BadInput
 
@@ -31,6 +31,8 @@ def load_images(
     download: bool = True,
 ) -> ImageData:
     """Loads a set of labelled images: RGB, the shorter side resized to ``image_size``, the centre cropped.
+
+    Photographs are turned upright by their EXIF orientation first.
 
     Args:
         dataset: ``digits`` (embedded), a timm name such as ``torch/cifar10``, ``hfds/...`` or ``wds/...``, or empty for
@@ -76,10 +78,11 @@ def _decoded(source: Source, size: int, skip: bool, threads: int) -> ImageData:
     in_memory = count * size * size * 3 <= _MEMORY_LIMIT
     pixels = torch.empty(count if in_memory else 0, size, size, 3, dtype=torch.uint8)
     good = torch.ones(count, dtype=torch.bool)
+    census = Census()
 
     def one(index: int) -> None:
         try:
-            read = source.pixels(index, size)
+            read = source.pixels(index, size, census if source.original else None)
         except BadInput:
             if not skip:
                 raise
@@ -94,12 +97,13 @@ def _decoded(source: Source, size: int, skip: bool, threads: int) -> ImageData:
     if not len(kept):
         raise BadInput(f"{source.name}: none of {count} images could be read.")
     skipped = count - len(kept)
+    originals = census.facts(count)
     if not in_memory:
-        return DiskImages(source, kept, labels[kept], size, skipped, threads)
+        return DiskImages(source, kept, labels[kept], size, skipped, threads, originals)
     if skipped:
         pixels, labels = pixels[kept], labels[kept]
     images: Tensor = pixels.permute(0, 3, 1, 2).contiguous()
-    return MemoryImages(source.name, images, labels, source.class_names, skipped)
+    return MemoryImages(source.name, images, labels, source.class_names, skipped, originals)
 
 
 def _in_parallel(work: Callable[[int], None], count: int, threads: int, title: str) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Sequence
 
 from daas.errors import BadInput
 from daas.search.config import parse
+from daas.search.distributed import RankLost, RanksDiffer
+from daas.search.repeats import repeat
 from daas.search.run import Diverged, Interrupted, search
 
 
@@ -22,24 +25,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     # PyTorch compiles its forward-mode rules with its own deprecated compiler; nothing a user could act on
     warnings.filterwarnings("ignore", message=".*torch.jit.script", category=FutureWarning)
+    number = int(os.environ.get("RANK", "0"))  # of this process, under torchrun
+    error_word = f"error in process {number}" if number else "error"
     try:
         config = parse(sys.argv[1:] if argv is None else argv)
-        report = search(config)
+        result = repeat(config) if config.seeds else search(config)
     except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"{error_word}: {error}", file=sys.stderr)
         return 2
-    except Diverged as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (Diverged, RankLost, RanksDiffer) as error:
+        print(f"{error_word}: {error}", file=sys.stderr)
         return 1
     except Interrupted as stopped:
-        print(f"\n{stopped}", file=sys.stderr)
+        if not number:
+            print(f"\n{stopped}", file=sys.stderr)
         return 130
     except KeyboardInterrupt:
         print(
             "\nStopped at once; go on from the last checkpoint, if there is one, with --resume auto.", file=sys.stderr
         )
         return 130
-    print(f"Done. Results in {config.out}; look at {report}")
+    if not number:
+        print(f"Done. Results in {config.out}; look at {result}")
     return 0
 
 

@@ -93,25 +93,27 @@ def build_data(config: SearchConfig) -> SearchData:
     train_classes = {name: index for index, name in enumerate(images.class_names)}
     mean, std = channel_stats(train)
     train_labels = _relabel(train_classes, classes)
-    counts = torch.bincount(train_labels[train.labels], minlength=len(classes)).tolist()
+    val_labels = _relabel(val_classes, classes)
     return SearchData(
         train=BatchStream(train, config.batch_size, seed_of(config.seed, 1)),
         val=BatchStream(val, config.batch_size, seed_of(config.seed, 1 if config.mode == "one-level" else 2)),
         train_labels=train_labels,
-        val_labels=_relabel(val_classes, classes),
+        val_labels=val_labels,
         class_names=classes,
         mean=mean,
         std=std,
         facts={
             "name": images.name,
             "class_names": list(classes),
-            "class_counts": counts,
+            "class_counts": torch.bincount(train_labels[train.labels], minlength=len(classes)).tolist(),
+            "val_class_counts": torch.bincount(val_labels[val.labels], minlength=len(classes)).tolist(),
             "train_images": len(train),
             "val_images": len(val),
             "image_size": images.image_size,
             "mean": list(mean),
             "std": list(std),
-            "skipped": images.skipped,
+            "skipped": images.skipped + (0 if config.val_dir is None else val.skipped),
+            "originals": images.originals,
         },
     )
 

@@ -13,9 +13,11 @@ from typing import Any, Literal
 import tyro
 
 from daas.errors import BadInput
+from daas.search import board
 from daas.search.architecture import ArchEstimator
 from daas.search.method import SINGLE_SAMPLE, check_method
 from daas.search.state import AugEstimator
+from daas.search.values import duration, seed_list
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class SearchConfig:
     """Validation images of your own (the conditions in which the network will be used), with the same class folders;
     otherwise half of the training images."""
     out: Path = Path("runs/search")
-    """Output folder: genotype.json, policy.json, summary.json, metrics.jsonl, report.html, checkpoint."""
+    """Output folder: genotype.json, policy.json, summary.json, metrics.jsonl, report.html, checkpoints."""
     preset: Literal["demo", "cpu", "paper-cifar10", "paper-cifar100", "paper-imagenet"] = "cpu"
     """Defaults of all other options."""
     mode: Literal["joint", "arch", "aug", "independent", "one-level"] = "joint"
@@ -45,8 +47,8 @@ class SearchConfig:
     """Subtract from each reward the mean of the others: over all N * M policies (policy-gradient) or over the images
     of an architecture (per-image). auto: leave-one-out for per-image, none for policy-gradient (as printed)."""
     reward: Literal["jvp", "fd"] = "jvp"
-    """Derivatives along the validation gradient (per-image, straight-through): exact, or a one-sided difference, which
-    costs less."""
+    """Rewards of single images (per-image): exact by forward-mode differentiation, or by a one-sided finite difference,
+    which is faster."""
     reward_batches: int = 0
     """R, further batches of policies per architecture that are run forward only, for their rewards (per-image)."""
     policy_parameters: Literal["per-policy", "shared"] = "per-policy"
@@ -68,6 +70,15 @@ class SearchConfig:
     """auto: go on from the checkpoint in --out; or the path of a checkpoint."""
     seed: int = 0
     """Of every random choice."""
+    seeds: str = ""
+    """For example 0,1,2,3: one search per seed, in OUT/seed-N, and a table of all; the best by validation is named."""
+    time_budget: str = ""
+    """For example 90m or 1h30m: stop after this wall-clock time (of each search), and derive what there is by then; a
+    resumed run goes on for as long again."""
+    save_every: float = 120.0
+    """Seconds between checkpoints; one is also written after every epoch."""
+    tensorboard: bool = False
+    """Write the metrics for TensorBoard too, to OUT/tensorboard."""
     device: str = "auto"
     """cpu, cuda, ...; auto takes a GPU if there is one."""
     workers: int = 4
@@ -127,6 +138,16 @@ class SearchConfig:
     aug_lr: float = 0.01
     """Adam's learning rate for gamma."""
 
+    @property
+    def budget_seconds(self) -> float | None:
+        """Seconds of --time-budget, None for no limit."""
+        return duration(self.time_budget) if self.time_budget else None
+
+    @property
+    def seed_numbers(self) -> tuple[int, ...]:
+        """The seeds of --seeds; empty without."""
+        return seed_list(self.seeds) if self.seeds else ()
+
     def check(self) -> None:
         """Raises BadInput for options that are out of range or contradict each other."""
         for name in _POSITIVE:
@@ -144,6 +165,13 @@ class SearchConfig:
         if self.batch_size < 2:
             raise BadInput("--batch-size is 1; batch norm needs at least 2 images.")
         check_method(self)
+        if self.seeds and self.seed:
+            raise BadInput(f"--seed {self.seed} and --seeds {self.seeds} contradict each other; give one of them.")
+        if self.seeds and self.resume not in ("", "auto"):
+            raise BadInput(f"--resume {self.resume} is one run's; with --seeds use --resume auto.")
+        self.seed_numbers, self.budget_seconds  # noqa: B018  # both are checked when they are read
+        if self.tensorboard:
+            board.check()
         if not self.dataset and self.data_dir is None:
             raise BadInput(
                 "No images: name a data set with --dataset (digits is embedded, torch/cifar10 downloads) or a folder "
@@ -159,7 +187,7 @@ _POSITIVE = (
 )  # fmt: skip
 _NOT_NEGATIVE = (
     "warmup_epochs", "crop_padding", "clip_grad", "seed", "min_lr", "momentum", "weight_decay", "arch_lr",
-    "arch_weight_decay", "aug_lr", "reward_batches",
+    "arch_weight_decay", "aug_lr", "reward_batches", "save_every",
 )  # fmt: skip
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -181,7 +209,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 channels, N = 5, M = 2, momentum 0.9, Adam betas (0.5, 0.999)), DARTS's where it does not (batch size, learning rates,
 weight decay, clipping), GDAS's for the temperature, and our own for gamma's learning rate."""
 
-NOT_PART_OF_THE_METHOD = frozenset({"out", "resume", "device", "workers"})
+NOT_PART_OF_THE_METHOD = frozenset(
+    {"out", "resume", "device", "workers", "seeds", "time_budget", "max_steps", "save_every", "tensorboard"}
+)
 """Options that a resumed run may change."""
 
 

@@ -121,12 +121,12 @@ def sum_gradients(gradients: MutableMapping[Tensor, Tensor], parameters: Iterabl
     used = [parameter for parameter, flag in zip(ordered, present.tolist(), strict=True) if flag]
     if not used:
         return
-    parts = [gradients[p] if p in gradients else torch.zeros_like(p) for p in used]
-    flat = torch.cat([part.reshape(-1) for part in parts])
+    parts = [gradients[p] if p in gradients else torch.zeros_like(p, dtype=torch.float64) for p in used]
+    flat = torch.cat([part.double().reshape(-1) for part in parts])
     _reduce(flat)
     gradients.clear()
     for parameter, part in zip(used, flat.split([p.numel() for p in used]), strict=True):
-        gradients[parameter] = torch.empty_like(parameter).copy_(part.view(parameter.shape))
+        gradients[parameter] = torch.empty_like(parameter, dtype=torch.float64).copy_(part.view(parameter.shape))
 
 
 def any_of(*flags: bool) -> list[bool]:
@@ -141,6 +141,16 @@ def any_of(*flags: bool) -> list[bool]:
 def wait() -> None:
     """Returns when every process has come here."""
     any_of(False)
+
+
+@contextmanager
+def in_turn() -> Iterator[None]:
+    """The first process runs the block before all others do, for what only one should fetch."""
+    if rank() > 0:
+        wait()
+    yield
+    if rank() == 0:
+        wait()
 
 
 def check_same(what: str, tensors: Mapping[str, Tensor]) -> None:

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from daas.search import record
+from daas.search import distributed, record
 from daas.search.config import SearchConfig, options
 
 
@@ -56,6 +56,13 @@ def search(config: SearchConfig, run: Callable[[SearchConfig], Path]) -> Path:
         BadInput: As each stage does, before anything is written.
     """
     reports = [run(stage) for stage in stages(config)]
+    if distributed.rank() == 0:
+        _gather(config)
+    distributed.wait()
+    return reports[1]
+
+
+def _gather(config: SearchConfig) -> None:
     for stage, name in (("arch", "genotype.json"), ("aug", "policy.json")):
         shutil.copyfile(config.out / stage / name, config.out / name)
     arch, aug = (
@@ -65,6 +72,8 @@ def search(config: SearchConfig, run: Callable[[SearchConfig], Path]) -> Path:
         **aug,
         "options": options(config),
         "steps": arch["steps"] + aug["steps"],
+        "planned_steps": arch["planned_steps"] + aug["planned_steps"],
+        "stopped": arch["stopped"] or aug["stopped"],
         "seconds": round(arch["seconds"] + aug["seconds"], 2),
         "skip_share": arch["skip_share"],
         "primitives": arch["primitives"],
@@ -72,4 +81,3 @@ def search(config: SearchConfig, run: Callable[[SearchConfig], Path]) -> Path:
         "warnings": arch["warnings"] + aug["warnings"],
     }
     record.write_text(config.out / "summary.json", json.dumps(summary, indent=2) + "\n")
-    return reports[1]

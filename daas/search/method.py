@@ -52,7 +52,7 @@ def _check_augmentation(config: SearchConfig) -> None:
     estimator, default = config.aug_estimator, type(config).__dataclass_fields__
     allowed = {
         "baseline": ("per-image", "policy-gradient"),
-        "reward": ("per-image", "straight-through"),
+        "reward": ("per-image",),
         "reward_batches": ("per-image",),
     }
     for name, estimators in allowed.items():

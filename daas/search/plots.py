@@ -15,6 +15,8 @@ from torch import Tensor
 
 mpl.use("Agg")
 _STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "none"}
+_Curves = dict[str, Sequence[float | None]]
+_SIZE = (4.9, 2.7)  # inches of a plot over the epochs: two beside each other on a desk, one on a phone
 
 
 def _svg(figure: Figure) -> str:
@@ -27,64 +29,122 @@ def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def curves(lines: Sequence[dict[str, Any]]) -> str:
-    """Loss, accuracy and learning rate over the epochs; the end of the warm-up is marked."""
-    epochs = [line["epoch"] for line in lines]
-    start = next((line["epoch"] - 0.5 for line in lines if line["phase"] == "joint"), None)
-    with mpl.rc_context(_STYLE):
-        figure = _figure(10, 2.8)
-        axes = figure.subplots(1, 3)
-        for axis, name, unit in ((axes[0], "loss", "cross-entropy"), (axes[1], "accuracy", "percent")):
-            axis.plot(epochs, [line[f"train_{name}"] for line in lines], marker=".", label="training (augmented)")
-            axis.plot(epochs, [line[f"val_{name}"] for line in lines], marker=".", label="validation")
-            axis.set_ylabel(unit)
-            axis.set_title(name)
-        axes[0].legend(fontsize=8)
-        axes[2].plot(epochs, [line["lr"] for line in lines], marker=".", color="#555")
-        axes[2].set_title("learning rate of the weights")
-        _finish(axes, start)
-        return _svg(figure)
+def losses(lines: Sequence[dict[str, Any]]) -> str:
+    """Training and validation loss over the epochs."""
+    return _over_epochs(lines, "loss (cross-entropy)", {
+        "training (augmented)": [line["train_loss"] for line in lines],
+        "validation": [line["val_loss"] for line in lines],
+    })  # fmt: skip
+
+
+def accuracies(lines: Sequence[dict[str, Any]]) -> str:
+    """Accuracy of the sampled networks and of the derived one."""
+    return _over_epochs(lines, "accuracy (percent)", {
+        "training (augmented)": [line["train_accuracy"] for line in lines],
+        "validation, sampled networks": [line["val_accuracy"] for line in lines],
+        "validation, derived network": [line["derived_accuracy"] for line in lines],
+    })  # fmt: skip
+
+
+def learning_rates(lines: Sequence[dict[str, Any]]) -> str:
+    """Learning rate of the weights over the epochs."""
+    return _over_epochs(lines, "learning rate of the weights", {"": [line["lr"] for line in lines]})
 
 
 def entropies(lines: Sequence[dict[str, Any]]) -> str:
-    """How decided each distribution is, over the epochs."""
-    epochs = [line["epoch"] for line in lines]
-    start = next((line["epoch"] - 0.5 for line in lines if line["phase"] == "joint"), None)
+    """How decided each distribution is, and the share of skip connections, over the epochs."""
+    values: _Curves = {name: [line["entropy"][name] for line in lines] for name in lines[-1]["entropy"]}
+    if "skip_share" in lines[-1]:
+        values["share of skips"] = [line["skip_share"] for line in lines]
+    return _over_epochs(lines, "entropy (1 = undecided, 0 = decided)", values, limits=(-0.03, 1.05))
+
+
+def signals(lines: Sequence[dict[str, Any]]) -> str:
+    """Signal-to-noise ratio of gamma's gradient over the joint epochs, on a logarithmic axis; noise alone has 1."""
+    joint = [line for line in lines if line.get("policy_signal")]
+    if not joint:
+        return ""
+    values: _Curves = {name: [line["policy_signal"].get(name) for line in joint] for name in joint[-1]["policy_signal"]}
+    return _over_epochs(joint, "signal / noise of the policy's gradient", values, level=1.0, log=True)
+
+
+def gains(lines: Sequence[dict[str, Any]]) -> str:
+    """How much lower the validation loss is after a step under the policy than under a uniform one, +- 2 errors."""
+    joint = [line for line in lines if "policy_gain" in line]
+    if not joint:
+        return ""
     with mpl.rc_context(_STYLE):
-        figure = _figure(5, 2.6)
+        figure = _figure(*_SIZE)
         axis = figure.subplots()
-        for name in lines[-1]["entropy"]:
-            axis.plot(epochs, [line["entropy"][name] for line in lines], marker=".", label=name)
-        axis.set_ylim(-0.03, 1.05)
-        axis.set_title("entropy (1 = undecided, 0 = decided)")
-        axis.legend(fontsize=8, ncols=3)
-        _finish([axis], start)
+        axis.errorbar(
+            [line["epoch"] for line in joint],
+            [line["policy_gain"]["mean"] for line in joint],
+            yerr=[2 * line["policy_gain"]["se"] for line in joint],
+            marker=".",
+            capsize=2,
+        )
+        axis.axhline(0.0, color="#888", linestyle="--", linewidth=1)
+        axis.set_title("policy beside a uniform one (above 0: better)")
+        _finish(axis, None)
         return _svg(figure)
 
 
 def shares(lines: Sequence[dict[str, Any]]) -> str:
     """The expected use of each operation over the epochs; the six most used at the end are named."""
-    epochs = [line["epoch"] for line in lines]
     last = lines[-1]["operation_share"]
     top = sorted(last, key=last.get, reverse=True)[:6]
     with mpl.rc_context(_STYLE):
-        figure = _figure(5, 2.6)
+        figure = _figure(*_SIZE)
         axis = figure.subplots()
         for name in last:
-            style = {"label": name} if name in top else {"color": "#ccc", "zorder": 0}
-            axis.plot(epochs, [line["operation_share"][name] for line in lines], **style)
+            style: dict[str, Any] = {"label": name, "marker": "."} if name in top else {"color": "#ccc", "zorder": 0}
+            axis.plot([line["epoch"] for line in lines], [line["operation_share"][name] for line in lines], **style)
         axis.set_title("expected applications per image")
         axis.legend(fontsize=8, ncols=2)
-        _finish([axis], next((line["epoch"] - 0.5 for line in lines if line["phase"] == "joint"), None))
+        _finish(axis, _start(lines))
         return _svg(figure)
 
 
-def _finish(axes: Any, start: float | None) -> None:
-    for axis in axes:
-        axis.set_xlabel("epoch")
-        axis.xaxis.get_major_locator().set_params(integer=True)
-        if start is not None:
-            axis.axvline(start, color="#bbb", linestyle=":", linewidth=1)
+def _over_epochs(
+    lines: Sequence[dict[str, Any]],
+    title: str,
+    values: _Curves,
+    limits: tuple[float, float] | None = None,
+    level: float | None = None,
+    log: bool = False,
+) -> str:
+    """Curves over the epochs, named where there are several; a dashed line at ``level``."""
+    with mpl.rc_context(_STYLE):
+        figure = _figure(*_SIZE)
+        axis = figure.subplots()
+        for name, row in values.items():
+            numbers = [np.nan if value is None else value for value in row]
+            axis.plot([line["epoch"] for line in lines], numbers, marker=".", label=name or None)
+        if level is not None:
+            axis.axhline(level, color="#888", linestyle="--", linewidth=1)
+        if log:
+            axis.set_yscale("log")
+        if limits is not None:
+            axis.set_ylim(*limits)
+        axis.set_title(title)
+        if len(values) > 1:
+            axis.legend(fontsize=8, ncols=1 if len(values) < 4 else 2)
+        _finish(axis, _start(lines))
+        return _svg(figure)
+
+
+def _start(lines: Sequence[dict[str, Any]]) -> float | None:
+    """Where the warm-up ends, if the lines show it."""
+    if lines[0]["phase"] == "joint":
+        return None
+    return next((line["epoch"] - 0.5 for line in lines if line["phase"] == "joint"), None)
+
+
+def _finish(axis: Any, start: float | None) -> None:
+    axis.set_xlabel("epoch")
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    if start is not None:
+        axis.axvline(start, color="#bbb", linestyle=":", linewidth=1)
 
 
 def heat_map(values: Any, rows: Sequence[str], columns: Sequence[str], title: str, size: tuple[float, float]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -12,9 +13,10 @@ from typing import Any
 from torch import Tensor
 
 from daas.augment.space import OPERATION_NAMES
-from daas.models.genotype import Genotype
+from daas.errors import BadInput
 from daas.search.architecture import CELL_TYPES
 from daas.search.state import Search
+from daas.search.warn import skip_share
 
 SUMMARY_FORMAT = "daas-search-summary/1"
 
@@ -36,43 +38,29 @@ def distributions(search: Search) -> dict[str, Any]:
     return values
 
 
-def skip_share(genotype: Genotype, cell: str = "both") -> float:
-    """The share of a genotype's edges that are skip connections, in one cell or both."""
-    nodes = {"normal": genotype.normal, "reduce": genotype.reduce, "both": genotype.normal + genotype.reduce}[cell]
-    edges = [primitive for node in nodes for primitive, _ in node]
-    return edges.count("skip_connect") / len(edges)
+def in_words(line: dict[str, Any]) -> str:
+    """An epoch's metrics, for people: one line."""
+    words = [
+        f"epoch {line['epoch']:>3} ({line['phase']})  train loss {line['train_loss']:.3f} accuracy "
+        f"{line['train_accuracy']:.1f}%  validation loss {line['val_loss']:.3f} accuracy {line['val_accuracy']:.1f}%  "
+        f"derived {line['derived_accuracy']:.1f}%"
+    ]
+    if "skip_share" in line:
+        words.append(f"skips {line['skip_share']:.0%}")
+    words += [f"entropy of {name} {line['entropy'][name]:.3f}" for name in ("alpha", "pi") if name in line["entropy"]]
+    if "pi" in line.get("policy_signal", {}):
+        words.append(f"signal / noise {line['policy_signal']['pi']:.1f}")
+    return "  ".join([*words, f"{line['seconds']:.0f} s"])
 
 
-def plain_warnings(search: Search, facts: dict[str, Any], warmed_up_only: bool) -> list[str]:
-    """What a user should know before trusting the result, in plain words."""
-    found = []
-    if search.architecture is not None:
-        genotype = search.architecture.derive()
-        for cell in CELL_TYPES:
-            share = skip_share(genotype, cell)
-            if share >= 0.5:
-                found.append(
-                    f"{share:.0%} of the {cell} cell's edges are skip connections. This is the known collapse of "
-                    "differentiable search: the network is shallow and usually weak. Try another --seed, fewer "
-                    "--epochs, or a smaller --arch-lr."
-                )
-    if search.augmentation is not None:
-        entropy = search.augmentation.entropy()
-        if warmed_up_only:
-            found.append("The run ended in the warm-up: the policy has not learned anything yet and is uniform.")
-        elif entropy["pi"] > 0.999:
-            found.append(
-                "The policy has hardly moved from uniform: its gradient found no signal. More --epochs, a larger "
-                "--aug-lr or more validation images would be needed."
-            )
-    counts = [count for count in facts["class_counts"] if count]
-    if max(counts) > 10 * min(counts):
-        found.append(
-            f"The classes are imbalanced: {max(counts)} training images in the largest, {min(counts)} in the smallest."
-        )
-    if facts["skipped"]:
-        found.append(f"{facts['skipped']} images could not be read and were left out.")
-    return found
+def pooled(gains: list[dict[str, float]]) -> dict[str, float] | None:
+    """Several comparisons of the policy with a uniform one as one: mean, standard error, number."""
+    if not gains:
+        return None
+    count = sum(gain["n"] for gain in gains)
+    mean = sum(gain["n"] * gain["mean"] for gain in gains) / count
+    variance = sum((gain["n"] * gain["se"]) ** 2 for gain in gains) / count**2
+    return {"mean": mean, "se": math.sqrt(variance), "n": count}
 
 
 def versions() -> dict[str, str]:
@@ -87,32 +75,59 @@ def versions() -> dict[str, str]:
 
 
 def append_line(path: Path, line: dict[str, Any]) -> None:
-    """Appends one JSON line and flushes it to the disk."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line, allow_nan=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    """Appends one JSON line and flushes it to the disk.
+
+    Raises:
+        BadInput: The disk is full; what was written before is whole.
+    """
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, allow_nan=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a metrics file; what follows one that was cut off is left out."""
+    found: list[dict[str, Any]] = []
+    for text in path.read_text(encoding="utf-8").splitlines():
+        try:
+            found.append(json.loads(text))
+        except json.JSONDecodeError:
+            break
+    return found
 
 
 def keep_lines(path: Path, last_step: int) -> None:
-    """Drops the lines after a checkpoint, also one that was cut off, so that a resumed run continues them."""
-    kept = []
-    if path.exists():
-        for text in path.read_text(encoding="utf-8").splitlines():
-            try:
-                line = json.loads(text)
-            except json.JSONDecodeError:
-                break
-            if line["step"] <= last_step:
-                kept.append(text + "\n")
-    write_text(path, "".join(kept))
+    """Drops the lines after a checkpoint, partial epochs and lines that were cut off; a resumed run continues them."""
+    lines = read_lines(path) if path.exists() else []
+    kept = [line for line in lines if line["step"] <= last_step and not line.get("partial")]
+    write_text(path, "".join(json.dumps(line, allow_nan=False) + "\n" for line in kept))
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file in one piece: aside, then renamed."""
+    """Writes a file in one piece: aside, then renamed.
+
+    Raises:
+        BadInput: The disk is full; an older file is whole.
+    """
     aside = path.with_name(path.name + ".part")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
+    try:
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> BadInput:
+    """What to say when a result cannot be written."""
+    return BadInput(
+        f"{path} could not be written ({error}). The checkpoint is untouched: free some space, and go on with the same "
+        "command and --resume auto."
+    )
 
 
 def _rounded(values: Tensor) -> Any:

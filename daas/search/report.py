@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,18 +20,20 @@ from daas.augment.space import INDEX, OPERATION_NAMES, OPERATIONS
 from daas.errors import BadInput
 from daas.models.drawing import cell_svg
 from daas.models.genotype import Genotype
-from daas.search import plots
+from daas.search import plots, record
 from daas.search.architecture import cell_edges
 
+_MODES = {"RGB": "in colour", "L": "grey", "P": "with a palette", "RGBA": "with transparency", "1": "black and white"}
 _ROWS = 5  # draws of the policy in the grid of images
 
 
-def write_report(out: Path, images: Tensor | None = None) -> Path:
+def write_report(out: Path, images: Tensor | None = None, classes: Mapping[str, Tensor] | None = None) -> Path:
     """Writes report.html from genotype.json, policy.json, summary.json and metrics.jsonl.
 
     Args:
         out: The run folder; genotype or policy may be missing, when only the other was searched.
         images: [B, 3, S, S] uint8, a few of the user's own images, shown with and without the policy.
+        classes: One image of each class, [3, S, S] uint8 by class name.
 
     Returns:
         The path of the page.
@@ -41,7 +44,7 @@ def write_report(out: Path, images: Tensor | None = None) -> Path:
     if not (out / "summary.json").is_file() or not (out / "metrics.jsonl").is_file():
         raise BadInput(f"{out} holds no finished search: summary.json or metrics.jsonl is missing.")
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-    lines = [json.loads(text) for text in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    lines = record.read_lines(out / "metrics.jsonl")
     genotype = Genotype.load(out / "genotype.json") if (out / "genotype.json").exists() else None
     policy = Policy.load(out / "policy.json") if (out / "policy.json").exists() else None
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
@@ -51,15 +54,59 @@ def write_report(out: Path, images: Tensor | None = None) -> Path:
     page = template.render(
         summary=summary,
         figures=_figures(summary),
-        curves=Markup(plots.curves(lines)),
-        entropies=Markup(plots.entropies(lines)) if lines[-1]["entropy"] else "",
+        curves=[Markup(curve) for curve in _curves(lines) if curve],
+        classes=_classes(summary, classes or {}),
+        originals=_originals(summary["data"]),
         architecture=None if genotype is None else _architecture(genotype, lines, summary),
         policy=None if policy is None else _policy(policy, lines, images),
         commands=_commands(out, summary, genotype is not None, policy is not None),
     )
     path = out / "report.html"
-    path.write_text(page, encoding="utf-8")
+    record.write_text(path, page)
     return path
+
+
+def _curves(lines: list[dict[str, Any]]) -> list[str]:
+    return [
+        plots.losses(lines),
+        plots.accuracies(lines),
+        plots.entropies(lines) if lines[-1]["entropy"] else "",
+        plots.signals(lines),
+        plots.gains(lines),
+        plots.learning_rates(lines),
+    ]
+
+
+def _classes(summary: dict[str, Any], pictures: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+    """What the page shows of each class: a picture, how many images it has, how many were recognised."""
+    data = summary["data"]
+    largest = max(data["class_counts"])
+    rows = zip(
+        data["class_names"], data["class_counts"], data["val_class_counts"], summary["val_class_accuracy"], strict=True
+    )
+    return [
+        {
+            "name": name,
+            "picture": plots.picture(pictures[name]) if name in pictures else "",
+            "train": count,
+            "val": val_count,
+            "accuracy": "" if accuracy is None else f"{accuracy:.0f}% right",
+            "width": f"{100 * count / largest:.1f}",
+        }
+        for name, count, val_count, accuracy in rows
+    ]
+
+
+def _originals(data: dict[str, Any]) -> str:
+    """How the images are stored, in a sentence."""
+    found = data.get("originals")
+    if not found:
+        return ""
+    smallest, largest = ("{} x {}".format(*found[name]) for name in ("smallest", "largest"))
+    sizes = f"of {smallest}" if smallest == largest else f"from {smallest} to {largest}"
+    modes = ", ".join(f"{count} {_MODES.get(mode, mode)}" for mode, count in found["modes"].items())
+    turned = f", {found['turned']} turned upright by their EXIF orientation" if found["turned"] else ""
+    return f"As stored: {found['counted']} images {sizes} pixels ({modes}{turned})."
 
 
 def _figures(summary: dict[str, Any]) -> list[tuple[str, str]]:
@@ -70,6 +117,14 @@ def _figures(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("validation accuracy", f"{summary['val_accuracy']:.1f}%"),
         ("validation loss", f"{summary['val_loss']:.3f}"),
     ]
+    counts = [count for count in summary["data"]["val_class_counts"] if count]
+    if max(counts) > 1.5 * min(counts):
+        figures.append(("balanced accuracy", f"{summary['val_balanced_accuracy']:.1f}%"))
+    if "policy_gain" in summary:
+        gain = summary["policy_gain"]
+        figures.append(("policy beside a uniform one", f"{gain['mean']:+.3f} \u00b1 {gain['se']:.3f}"))
+    if summary["processes"] > 1:
+        figures.append(("processes", str(summary["processes"])))
     if "skip_share" in summary:
         figures.append(("skip connections", f"{summary['skip_share']:.0%}"))
     return figures

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,36 +14,40 @@ from daas.search.config import NOT_PART_OF_THE_METHOD
 from daas.search.state import Search
 
 FORMAT = "daas-search-checkpoint/1"
+_EPOCH = "epoch."
 
 
-def save(path: Path, search: Search, totals: Tensor, progress: dict[str, Any], options: dict[str, Any]) -> None:
-    """Writes everything that the next iteration depends on.
+def save(
+    path: Path, search: Search, epoch: dict[str, Tensor], progress: dict[str, Any], options: dict[str, Any]
+) -> None:
+    """Writes everything that the next iteration depends on; the checkpoint before is kept beside it.
 
     Args:
-        path: The checkpoint file; an older one is replaced only when the new one is complete.
+        path: The checkpoint file.
         search: Weights, distributions and their optimisers.
-        totals: Sums of the running epoch's metrics.
+        epoch: Sums of the running epoch's metrics, by name.
         progress: ``step`` (iterations done) and ``seconds``.
         options: The run's options, compared when it is resumed.
     """
-    tensors = {name: tensor.detach() for name, tensor in _tensors(search)} | {"totals": totals}
-    checkpoint.save(path, tensors, {"format": FORMAT, "progress": progress, "options": options})
+    everything = tensors(search) | {_EPOCH + name: tensor for name, tensor in epoch.items()}
+    checkpoint.save(path, everything, {"format": FORMAT, "progress": progress, "options": options}, keep_previous=True)
 
 
-def restore(path: Path, search: Search, options: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
-    """Reads a checkpoint back into a freshly built search.
+def restore(path: Path, search: Search, options: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any], str]:
+    """Reads a checkpoint, or the one before it if the last is damaged, back into a freshly built search.
 
     Returns:
-        The totals of the running epoch, and the progress.
+        The sums of the running epoch, the progress, and why the last checkpoint could not be used (or empty).
 
     Raises:
-        BadInput: The file is cut off, is of another kind, or belongs to a run with other options.
+        BadInput: Both are damaged, are of another kind, or belong to a run with other options.
     """
-    tensors, meta = checkpoint.load(path)
+    latest = checkpoint.load_latest(path)
+    path, tensors, meta = latest.path, latest.tensors, latest.meta
     if meta.get("format") != FORMAT:
         raise BadInput(f"{path} is no checkpoint of a search (format {meta.get('format')!r}, expected {FORMAT!r}).")
     _same_options(path, meta["options"], options)
-    totals = tensors.pop("totals")
+    epoch = {name.removeprefix(_EPOCH): tensors.pop(name) for name in list(tensors) if name.startswith(_EPOCH)}
     for module, prefix in _modules(search):
         for name, parameter in module.named_parameters():
             key = f"{prefix}.{name}"
@@ -56,7 +59,7 @@ def restore(path: Path, search: Search, options: dict[str, Any]) -> tuple[Tensor
         checkpoint.restore_optimizer(optimizer, module, prefix, tensors)
     if tensors:
         raise BadInput(f"{path} holds values that this search does not have, for example {next(iter(tensors))}.")
-    return totals, meta["progress"]
+    return epoch, meta["progress"], latest.damage
 
 
 def _same_options(path: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
@@ -86,9 +89,13 @@ def _optimizers(search: Search) -> list[tuple[torch.optim.Optimizer, nn.Module, 
     return found
 
 
-def _tensors(search: Search) -> Iterator[tuple[str, Tensor]]:
-    for module, prefix in _modules(search):
-        for name, parameter in module.named_parameters():
-            yield f"{prefix}.{name}", parameter
+def tensors(search: Search) -> dict[str, Tensor]:
+    """Weights, distributions and the states of their optimisers, by name."""
+    found = {
+        f"{prefix}.{name}": parameter.detach()
+        for module, prefix in _modules(search)
+        for name, parameter in module.named_parameters()
+    }
     for optimizer, module, prefix in _optimizers(search):
-        yield from checkpoint.optimizer_tensors(optimizer, module, prefix)
+        found |= dict(checkpoint.optimizer_tensors(optimizer, module, prefix))
+    return found

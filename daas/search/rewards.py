@@ -71,8 +71,8 @@ def observe(
     return Observed(_cat([batch.log_prob for batch in [*(p.batch for p in passes), *extra]]), rewards)
 
 
-def gamma_objective(search: Search, observed: list[Observed], eta: float) -> Tensor | None:
-    """The scalar whose gradient in gamma is this process's share of the estimate; None where it has no share.
+def gamma_objectives(search: Search, observed: list[Observed], eta: float) -> list[Tensor]:
+    """One scalar per architecture of this process; the mean of their gradients in gamma over all N is the estimate.
 
     Args:
         search: The estimator and its baseline.
@@ -84,16 +84,13 @@ def gamma_objective(search: Search, observed: list[Observed], eta: float) -> Ten
     sizes = [len(part) for part in rewards]
     flat = torch.cat(rewards).cpu() if rewards else torch.empty(0)  # the one time that the host waits for the device
     if method.baseline and method.estimator == "policy-gradient":
-        total = distributed.total(torch.stack([flat.sum(), torch.tensor(float(len(flat)))]))
+        total = distributed.total(torch.stack([flat.double().sum(), torch.tensor(float(len(flat)))]))
         flat = leave_one_out(flat, total)  # over all N * M
     parts = list(flat.split(sizes)) if rewards else []
     if method.baseline and method.estimator == "per-image":
         parts = [leave_one_out(part) for part in parts]  # over the images of an architecture
-    if not parts:
-        return None
     rule = straight_through_gradient if method.estimator == "straight-through" else eq9_policy_gradient
-    terms = [rule(part.graph, reward, eta) for part, reward in zip(observed, parts, strict=True)]
-    return torch.stack(terms).sum() / search.architectures
+    return [rule(part.graph, reward, eta) for part, reward in zip(observed, parts, strict=True)]
 
 
 def _along_jvp(
@@ -138,17 +135,8 @@ def _gate_sensitivity(
     def loss(images: Tensor) -> Tensor:
         return cross_entropy(search.logits(images, z), labels)
 
-    weights: list[Tensor] = list(theta.values())
     pixels = training.batch.images
-    if search.method.reward == "jvp":
-        gradient = pixel_gradient(loss, pixels, weights, v)
-    else:
-
-        def in_pixels() -> Tensor:
-            leaf = pixels.detach().requires_grad_()
-            return torch.autograd.grad(loss(leaf), leaf)[0]
-
-        gradient = finite_difference(in_pixels, weights, v, in_pixels())
+    gradient = pixel_gradient(loss, pixels, list(theta.values()), v)
     return gate_sensitivity(gradient / search.preparation.scale(pixels), training.batch.slots)
 
 

@@ -1,33 +1,32 @@
-"""A whole search: epochs of iterations, warm-up first, with checkpoints and logs; then the derivation."""
+"""A whole search: epochs of iterations, warm-up first, with checkpoints and metrics; then the derivation."""
 
 from __future__ import annotations
 
-import json
 import math
-import signal
 import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from daas.errors import BadInput
-from daas.search import independent, record, resume
+from daas.search import board, distributed, independent, record, resume, warn, watch
 from daas.search.build import SearchData, build_data, build_search
 from daas.search.config import SearchConfig, options
-from daas.search.report import write_report
+from daas.search.finish import Outcome, finish
+from daas.search.output import CHECKPOINT, checkpoint_to_resume
+from daas.search.plan import Plan
 from daas.search.state import Search
 from daas.search.step import iteration
+from daas.search.stop import StopRequest, TimeBudget
+from daas.seeds import seed_of
 
-CHECKPOINT = "checkpoint.safetensors"
-RUN_FILES = ("genotype.json", "policy.json", "summary.json", "metrics.jsonl", "report.html", CHECKPOINT)
-_SAVE_EVERY = 120.0  # seconds between checkpoints within an epoch
+_GLOBAL = 105  # what a random stream is for
+_PAIRS = 4  # comparisons of the policy with a uniform one per epoch
 
 
 class Interrupted(Exception):
@@ -39,51 +38,19 @@ class Diverged(Exception):
 
 
 @dataclass
-class Plan:
-    """Which step belongs to which epoch and phase, and the schedules (one value per epoch)."""
-
-    config: SearchConfig
-    steps_per_epoch: int
-
-    @property
-    def epochs(self) -> int:
-        """Warm-up and joint epochs."""
-        return self.config.warmup_epochs + self.config.epochs
-
-    @property
-    def last_step(self) -> int:
-        """Number of iterations of the whole run."""
-        planned = self.epochs * self.steps_per_epoch
-        return planned if self.config.max_steps is None else min(planned, self.config.max_steps)
-
-    def epoch(self, step: int) -> int:
-        """Epoch of a step, from 0."""
-        return step // self.steps_per_epoch
-
-    def joint(self, step: int) -> bool:
-        """Whether policies are sampled and learned at this step."""
-        return self.config.mode != "arch" and self.epoch(step) >= self.config.warmup_epochs
-
-    def eta(self, step: int) -> float:
-        """Learning rate of the weights: a cosine from --lr to --min-lr."""
-        share = self.epoch(step) / max(1, self.epochs - 1)
-        return self.config.min_lr + 0.5 * (self.config.lr - self.config.min_lr) * (1 + math.cos(math.pi * share))
-
-    def temperature(self, step: int) -> float:
-        """Tau of eq. 10 and 11: linear from --tau-max to --tau-min."""
-        share = self.epoch(step) / max(1, self.epochs - 1)
-        return self.config.tau_max + share * (self.config.tau_min - self.config.tau_max)
-
-
-@dataclass
 class Run:
     """A search in progress.
 
     Attributes:
         totals: [5] float64 on the device: sums of the epoch's train loss, train correct, validation loss, validation
             correct, and their count.
+        signal: Of the epoch's policy gradients.
+        budget: Wall-clock limit of this process.
+        board: TensorBoard files, if they are wanted.
         step: Iterations done.
         before: Seconds spent before this process took over.
+        stopped: Why the run ends before its plan, or empty.
+        warned: Kinds of warnings that were printed.
     """
 
     config: SearchConfig
@@ -92,27 +59,39 @@ class Run:
     plan: Plan
     device: torch.device
     totals: Tensor
+    signal: watch.PolicySignal
+    budget: TimeBudget
+    board: board.Board | None = None
     step: int = 0
     before: float = 0.0
     started: float = field(default_factory=time.monotonic)
+    stopped: str = ""
+    warned: set[str] = field(default_factory=set)
 
     @property
     def seconds(self) -> float:
         """Wall-clock seconds of search, over all resumptions."""
         return self.before + time.monotonic() - self.started
 
+    @property
+    def writes(self) -> bool:
+        """Whether this process is the one that writes files and prints."""
+        return distributed.rank() == 0
+
     def save(self) -> None:
         """Writes the checkpoint."""
-        progress = {"step": self.step, "seconds": self.seconds}
-        resume.save(self.config.out / CHECKPOINT, self.search, self.totals, progress, options(self.config))
+        if self.writes:
+            progress = {"step": self.step, "seconds": self.seconds}
+            epoch = {"totals": self.totals, **self.signal.tensors()}
+            resume.save(self.config.out / CHECKPOINT, self.search, epoch, progress, options(self.config))
 
 
 def search(config: SearchConfig) -> Path:
-    """Runs a search and writes its results.
+    """Runs a search and writes its results; under ``torchrun`` together with the other processes.
 
     Args:
         config: The options; ``config.out`` receives genotype.json, policy.json, summary.json, metrics.jsonl,
-            report.html and the checkpoint.
+            report.html and the checkpoints.
 
     Returns:
         The path of the report.
@@ -123,91 +102,95 @@ def search(config: SearchConfig) -> Path:
         Diverged: A loss became infinite or not a number.
     """
     config.check()
-    if config.mode == "independent":
-        return independent.search(config, search)
-    source = _checkpoint_to_resume(config)
-    device = torch.device(
-        ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
-    )
-    data = build_data(config)
+    with distributed.processes():
+        if config.mode == "independent":
+            return independent.search(config, search)
+        run = _start(config)
+        _loop(run)
+        if run.writes:
+            outcome = Outcome(run.step, run.seconds, run.stopped, distributed.world_size())
+            finish(config, run.data, run.search, run.plan, run.device, outcome)
+        distributed.wait()
+    return config.out / "report.html"
+
+
+def _start(config: SearchConfig) -> Run:
+    """Reads images and, to go on with a run, its checkpoint; nothing is written before all of it fits."""
+    budget = TimeBudget(config.budget_seconds)
+    source = checkpoint_to_resume(config)
+    device = distributed.local_device(config.device)
+    with distributed.in_turn():  # the first process downloads
+        data = build_data(config)
     state = build_search(config, data, device)
     plan = Plan(config, data.train.steps_per_epoch)
-    run = Run(config, data, state, plan, device, torch.zeros(5, dtype=torch.float64, device=device))
+    totals = torch.zeros(5, dtype=torch.float64, device=device)
+    run = Run(config, data, state, plan, device, totals, watch.PolicySignal(), budget)
+    damage = ""
     if source is not None:
-        totals, progress = resume.restore(source, state, options(config))
-        run.totals, run.step, run.before = totals.to(device), int(progress["step"]), float(progress["seconds"])
-    config.out.mkdir(parents=True, exist_ok=True)
-    record.keep_lines(config.out / "metrics.jsonl", run.step)
-    _loop(run)
-    return _finish(run)
+        epoch, progress, damage = resume.restore(source, state, options(config))
+        run.totals = epoch.pop("totals").to(device)
+        run.signal = watch.PolicySignal.of(epoch)
+        run.step, run.before = int(progress["step"]), float(progress["seconds"])
+    distributed.check_same("At the start", resume.tensors(state))
+    if run.writes:
+        _open_output(run, source, damage)
+    return run
 
 
-def _checkpoint_to_resume(config: SearchConfig) -> Path | None:
-    """The checkpoint to go on from, or None for a new run; refuses an output folder that holds another run."""
-    present = [name for name in RUN_FILES if (config.out / name).exists()]
-    if config.out.exists() and not config.out.is_dir():
-        raise BadInput(f"--out {config.out} is a file; name a folder.")
-    if config.resume and config.resume != "auto":
-        if not Path(config.resume).is_file():
-            raise BadInput(f"--resume {config.resume}: there is no such checkpoint. auto takes the one in --out.")
-        return Path(config.resume)
-    if config.resume == "auto" and CHECKPOINT in present:
-        return config.out / CHECKPOINT
-    if present:
-        raise BadInput(
-            f"--out {config.out} holds another run ({', '.join(present)}), and nothing is written over. Go on with it "
-            "by --resume auto, or choose another folder."
-        )
-    return None
-
-
-class _StopRequest:
-    """Notes Ctrl-C (or SIGTERM), so that the run stops between two iterations; a second one stops at once."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> _StopRequest:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                self._before[number] = signal.signal(number, self._note)
-            except ValueError:  # not in the main thread: whoever runs us there handles its own signals
-                break
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
+def _open_output(run: Run, source: Path | None, damage: str) -> None:
+    out = run.config.out
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"--out {out} cannot be made ({error}). Choose another folder.") from error
+    if damage:
+        print(f"{damage}\nGoing on from the checkpoint before it, iteration {run.step}.", file=sys.stderr)
+        if source == out / CHECKPOINT:
+            source.replace(source.with_name("checkpoint.damaged.safetensors"))
+    if source is None:
+        run.save()  # from here on there is always something to go on from
+    record.keep_lines(out / "metrics.jsonl", run.step)
+    if run.config.tensorboard:
+        run.board = board.Board(out, run.step)
+    if run.step >= run.plan.last_step:
+        return
+    for text in warn.about_images(run.data.facts).values():
+        print(f"Warning: {text}", file=sys.stderr)
 
 
 def _loop(run: Run) -> None:
     saved = time.monotonic()
+    hidden = None if run.writes else True
     with (
-        _StopRequest() as stop,
-        tqdm(total=run.plan.last_step, initial=run.step, unit="step", disable=None, dynamic_ncols=True) as bar,
+        StopRequest() as stop,
+        tqdm(total=run.plan.last_step, initial=run.step, unit="step", disable=hidden, dynamic_ncols=True) as bar,
     ):
-        while run.step < run.plan.last_step:
+        while run.step < run.plan.last_step and not run.stopped:
             _advance(run)
             bar.update()
-            epoch_ends = run.step % run.plan.steps_per_epoch == 0 or run.step == run.plan.last_step
+            epoch_ends = run.plan.epoch_ends(run.step)
+            due = time.monotonic() - saved > run.config.save_every
+            interrupt, spent, due = distributed.any_of(stop.requested, run.budget.spent(), due)
+            if spent and run.step < run.plan.last_step:
+                run.stopped = "time budget"
             if run.step % 10 == 0 or epoch_ends:
                 _show(run, bar)
             if epoch_ends:
                 _end_epoch(run)
-            if epoch_ends or stop.requested or time.monotonic() - saved > _SAVE_EVERY:
+            if epoch_ends or due or interrupt or run.stopped or run.step == run.plan.last_step:
                 run.save()
                 saved = time.monotonic()
-            if stop.requested and run.step < run.plan.last_step:
+            if interrupt and run.step < run.plan.last_step and not run.stopped:
                 raise Interrupted(
                     f"Stopped after {run.step} of {run.plan.last_step} iterations; the state is saved in "
                     f"{run.config.out / CHECKPOINT}. Go on with the same command and --resume auto."
                 )
+    if not run.stopped and run.step < run.plan.planned_steps:
+        run.stopped = "limit of iterations"
+    if not run.plan.epoch_ends(run.step):
+        _end_epoch(run, partial=True)
+    if run.board is not None:
+        run.board.close()
 
 
 def _advance(run: Run) -> None:
@@ -215,6 +198,7 @@ def _advance(run: Run) -> None:
     eta = run.plan.eta(run.step)
     for group in run.search.weights.param_groups:
         group["lr"] = eta
+    torch.manual_seed(seed_of(run.config.seed, run.step, _GLOBAL))  # dropout in a fixed network
     try:
         result = iteration(
             run.search,
@@ -229,6 +213,7 @@ def _advance(run: Run) -> None:
         raise _diverged(run, str(error)) from error
     run.totals[:4] += result.means(run.device)
     run.totals[4] += 1
+    run.signal.add(result.policy_gradient)
     run.step += 1
 
 
@@ -247,80 +232,53 @@ def _show(run: Run, bar: tqdm[Any]) -> None:
     )
 
 
-def _end_epoch(run: Run) -> None:
-    """Writes the epoch's line of metrics and starts the sums anew."""
+def _end_epoch(run: Run, partial: bool = False) -> None:
+    """Writes the epoch's line of metrics and starts the sums anew.
+
+    Args:
+        run: The run.
+        partial: The run ends within the epoch; if it is resumed later, the line of the whole epoch takes its place.
+    """
     train_loss, train_correct, val_loss, val_correct = (run.totals[:4] / run.totals[4]).tolist()
     last = run.step - 1
     if not all(math.isfinite(value) for value in (train_loss, val_loss)):
         raise _diverged(run, "the loss is no longer a number")
-    line = {
-        "epoch": run.plan.epoch(last) + 1,
-        "phase": "joint" if run.plan.joint(last) or run.plan.epoch(last) >= run.config.warmup_epochs else "warm-up",
-        "step": run.step,
-        "seconds": round(run.seconds, 2),
-        "lr": run.plan.eta(last),
-        "train_loss": train_loss,
-        "train_accuracy": 100 * train_correct,
-        "val_loss": val_loss,
-        "val_accuracy": 100 * val_correct,
-        **record.distributions(run.search),
-    }
-    record.append_line(run.config.out / "metrics.jsonl", line)
-    tqdm.write(
-        f"epoch {line['epoch']:>3} ({line['phase']})  train loss {train_loss:.3f} accuracy {100 * train_correct:.1f}%  "
-        f"validation loss {val_loss:.3f} accuracy {100 * val_correct:.1f}%  {run.seconds:.0f} s"
-    )
-    sys.stdout.flush()  # a log file shows the epoch when it ends
+    distributed.check_same(f"After {run.step} iterations", resume.tensors(run.search))
+    if run.writes:
+        line: dict[str, Any] = {
+            "epoch": run.plan.epoch(last) + 1,
+            "phase": run.plan.phase(last),
+            "step": run.step,
+            "seconds": round(run.seconds, 2),
+            "lr": run.plan.eta(last),
+            "train_loss": train_loss,
+            "train_accuracy": 100 * train_correct,
+            "val_loss": val_loss,
+            "val_accuracy": 100 * val_correct,
+            "derived_accuracy": watch.derived_accuracy(run.search, run.data, run.device),
+            **record.distributions(run.search),
+        }
+        if run.search.augmentation is not None and run.search.method.learns and run.plan.joint(last):
+            line["policy_signal"] = run.signal.ratios()
+            line["policy_gain"] = watch.policy_gain(
+                run.search, run.data, run.device, run.step, run.plan.eta(last), _PAIRS
+            )
+        _write_epoch(run, line, partial)
     run.totals.zero_()
+    run.signal = watch.PolicySignal()
 
 
-def _finish(run: Run) -> Path:
-    """Derives the pair, measures it on the validation images, writes the summary and the report."""
-    config, out = run.config, run.config.out
-    source = f"daas search, mode {config.mode}, {run.data.facts['name']}, preset {config.preset}, seed {config.seed}"
-    if run.search.architecture is not None:
-        run.search.architecture.derive("searched", source).save(out / "genotype.json")
-    if run.search.augmentation is not None:
-        run.search.augmentation.derive("searched", source).save(out / "policy.json")
-    loss, accuracy = evaluate(run.search, run.data, run.device)
-    last_line = json.loads((out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
-    where = record.distributions(run.search)
-    warmed_up_only = not run.plan.joint(run.step - 1)
-    summary = {
-        "format": record.SUMMARY_FORMAT,
-        "seed": config.seed,
-        "versions": record.versions(),
-        "device": str(run.device),
-        "options": options(config),
-        "data": run.data.facts,
-        "steps": run.step,
-        "seconds": round(run.seconds, 2),
-        "train_loss": last_line["train_loss"],
-        "train_accuracy": last_line["train_accuracy"],
-        "val_loss": loss,
-        "val_accuracy": accuracy,
-        "entropy": where["entropy"],
-        "warnings": record.plain_warnings(run.search, run.data.facts, warmed_up_only),
-    }
-    if run.search.architecture is not None:
-        summary |= {"primitives": list(run.search.architecture.primitives), "skip_share": where["skip_share"]}
-    if run.search.augmentation is not None:
-        summary["operation_share"] = where["operation_share"]
-    record.write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
-    return write_report(out, run.data.train_batch(0, torch.device("cpu"))[0][:8])
-
-
-@torch.no_grad()
-def evaluate(search: Search, data: SearchData, device: torch.device) -> tuple[float, float]:
-    """Loss and accuracy (percent) of the derived network with the shared weights, over one epoch of D_val.
-
-    Batch norm uses batch statistics, as in the search; the figure ranks searches, it is not a trained accuracy.
-    """
-    z = None if search.architecture is None else search.architecture.derived_architecture()
-    rows = []
-    for step in range(data.val.steps_per_epoch):
-        images, labels = data.val_batch(step, device)
-        logits = search.network(search.preparation.normalize(images), z)
-        rows.append(torch.stack([cross_entropy(logits, labels), (logits.argmax(-1) == labels).float().mean()]))
-    loss, accuracy = torch.stack(rows).double().mean(0).tolist()
-    return loss, 100 * accuracy
+def _write_epoch(run: Run, line: dict[str, Any], partial: bool) -> None:
+    path = run.config.out / "metrics.jsonl"
+    record.append_line(path, line | ({"partial": True} if partial else {}))
+    if run.board is not None:
+        run.board.line(line)
+    tqdm.write(record.in_words(line))
+    lines = record.read_lines(path)
+    if 2 * line["epoch"] > run.plan.epochs:  # before, cells and policies are hardly more than their random start
+        gain = record.pooled([earlier["policy_gain"] for earlier in lines[-5:] if "policy_gain" in earlier])
+        for kind, text in warn.about_search(run.search, lines, gain).items():
+            if kind not in run.warned:
+                run.warned.add(kind)
+                tqdm.write(f"Warning: {text}")
+    sys.stdout.flush()  # a log file shows the epoch when it ends

@@ -67,7 +67,7 @@ class AugmentationMethod:
         estimator: Of its gradient; ``uniform`` learns nothing.
         baseline: Whether the mean of the other rewards is subtracted from each (``leave_one_out``): over all N * M
             policies (policy-gradient), or over the images of an architecture (per-image).
-        reward: Derivatives along v: exactly by forward-mode differentiation, or by a finite difference.
+        reward: Of single images: exactly by forward-mode differentiation, or by a finite difference.
         reward_batches: R, forward-only batches of policies per architecture besides the M training batches.
     """
 
@@ -159,10 +159,10 @@ class StepResult:
 
     def means(self, device: torch.device) -> Tensor:
         """(train loss, train correct, validation loss, validation correct), [4], over the passes of all processes."""
-        sums = torch.zeros(2, 3, device=device)
+        sums = torch.zeros(2, 3, dtype=torch.float64, device=device)
         for row, passes in enumerate((self.train, self.val)):
             if passes:  # a process without samples has none
-                sums[row, :2] = torch.stack(passes).sum(0)
+                sums[row, :2] = torch.stack(passes).double().sum(0)
                 sums[row, 2] = len(passes)
         sums = distributed.total(sums)
         return (sums[:, :2] / sums[:, 2:]).flatten()
@@ -170,6 +170,9 @@ class StepResult:
 
 class Gradients:
     """The three gradients of an iteration, gathered over its N architectures, then descended together.
+
+    Sums are taken in float64, so that they do not depend on the order of the samples, nor on how many processes share
+    them, but for the rarest rounding.
 
     Weights that no sampled architecture used have no gradient: neither they nor their momentum move.
     """
@@ -183,7 +186,7 @@ class Gradients:
     def add(self, into: dict[Tensor, Tensor], parameters: list[Tensor], gradients: list[Tensor]) -> None:
         """Adds 1/N of one architecture's gradients."""
         for parameter, gradient in zip(parameters, gradients, strict=True):
-            part = gradient / self.search.architectures
+            part = gradient.double() / self.search.architectures
             into[parameter] = into[parameter] + part if parameter in into else part
 
     def descend(self) -> None:
@@ -214,7 +217,7 @@ class Gradients:
             if optimizer is not None and gradients:
                 optimizer.zero_grad(set_to_none=True)
                 for parameter, gradient in gradients.items():
-                    parameter.grad = gradient
+                    parameter.grad = gradient.to(parameter.dtype)
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
 

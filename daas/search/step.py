@@ -12,7 +12,7 @@ from daas.search import distributed
 from daas.search.architecture import Path
 from daas.search.estimators import one_step_ahead
 from daas.search.passes import ARCHITECTURE, augmented, training_pass
-from daas.search.rewards import Observed, gamma_objective, observe
+from daas.search.rewards import Observed, gamma_objectives, observe
 from daas.search.state import Batch, Gradients, Search, StepResult
 from daas.seeds import generator
 
@@ -110,8 +110,8 @@ def _add_architecture_gradient(search: Search, gradients: Gradients, gates: list
         return
     weights: list[Tensor] = list(search.architecture.parameters())
     downstream = torch.stack([gradient for _, gradient in gates]).cpu()  # one transfer for all
-    objective = (torch.stack([gate for gate, _ in gates]) * downstream).sum()
-    gradients.add(gradients.architecture, weights, list(torch.autograd.grad(objective, weights)))
+    for (gate, _), gradient in zip(gates, downstream, strict=True):
+        gradients.add(gradients.architecture, weights, list(torch.autograd.grad((gate * gradient).sum(), weights)))
 
 
 def _add_policy_gradient(
@@ -119,11 +119,9 @@ def _add_policy_gradient(
 ) -> None:
     """Eq. 9, or another estimate of the gradient of gamma, from what the architectures of this process observed."""
     assert search.augmentation is not None
-    objective = gamma_objective(search, observed, eta)
-    if objective is None:
-        return
     gamma: list[Tensor] = list(search.augmentation.parameters())
-    gradients.gamma = dict(zip(gamma, torch.autograd.grad(objective, gamma), strict=True))
+    for objective in gamma_objectives(search, observed, eta):
+        gradients.add(gradients.gamma, gamma, list(torch.autograd.grad(objective, gamma)))
     result.rewards.extend(part.rewards for part in observed)
 
 

@@ -8,7 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from daas.search.architecture import ArchitectureDistribution, cell_edges
+from daas.search.architecture import (
+    PRIMITIVE_SETS,
+    ArchEstimator,
+    Architecture,
+    ArchitectureDistribution,
+    Mixture,
+    cell_edges,
+)
 
 
 def distribution(scale: float = 1.0, nodes: int = 4) -> ArchitectureDistribution:
@@ -40,7 +47,7 @@ def test_samples_have_two_distinct_inputs_per_node_and_gates_of_one() -> None:
 def test_sample_frequencies_agree_with_the_exact_probabilities() -> None:
     """Operations are categorical by softmax(alpha); the two edges are drawn without replacement by softmax(beta)."""
     made = distribution()
-    draws = 20_000
+    draws = 8_000
     random = torch.Generator().manual_seed(1)
     operation_count = torch.zeros(2, 14, len(made.primitives), dtype=torch.float64)
     pair_count: dict[tuple[int, tuple[int, ...]], int] = {}
@@ -123,3 +130,54 @@ def test_entropy_is_one_when_uniform_and_zero_when_decided(scale: float) -> None
     made = distribution(scale)
     expected = 1.0 if scale == 0.0 else 0.0
     assert made.entropy() == pytest.approx({"alpha": expected, "beta": expected}, abs=0.05)
+
+
+@pytest.mark.parametrize("estimator", ["gumbel", "gdas", "darts"])
+def test_none_can_be_searched_but_is_never_derived(estimator: ArchEstimator) -> None:
+    made = ArchitectureDistribution(4, PRIMITIVE_SETS["darts"], torch.Generator().manual_seed(0), estimator)
+    with torch.no_grad():
+        made.alpha[..., made.primitives.index("none")] += 5.0
+    genotype = made.derive()
+    assert "none" not in {name for nodes in (genotype.normal, genotype.reduce) for node in nodes for name, _ in node}
+    z = made.derived_architecture()
+    assert all(made.primitives[z.operations[cell][edge]] != "none" for cell in range(2) for edge in z.edges[cell])
+
+
+@pytest.mark.parametrize("estimator", ["gdas", "darts"])
+def test_without_beta_an_edge_is_as_strong_as_its_best_operation(estimator: ArchEstimator) -> None:
+    random = torch.Generator().manual_seed(2)
+    made = ArchitectureDistribution(4, generator=random, estimator=estimator)
+    with torch.no_grad():
+        made.alpha.copy_(torch.randn(made.alpha.shape, generator=random))
+    assert [name for name, _ in made.named_parameters()] == ["alpha"]
+    strength = made.alpha.detach().softmax(-1).amax(-1)
+    genotype = made.derive()
+    for cell, nodes in enumerate((genotype.normal, genotype.reduce)):
+        for node, chosen in enumerate(nodes):
+            own = [edge for edge, (_, target) in enumerate(made.edge_list) if target == node + 2]
+            best = sorted(sorted(own, key=lambda e: -float(strength[cell, e]))[:2])
+            assert [source for _, source in chosen] == [made.edge_list[edge][0] for edge in best]
+            shares = made.edge_probabilities()[cell, own]
+            torch.testing.assert_close(shares, strength[cell, own] / strength[cell, own].sum())
+
+
+def test_gdas_samples_one_operation_on_every_edge_by_alpha() -> None:
+    random = torch.Generator().manual_seed(4)
+    made = ArchitectureDistribution(2, generator=random, estimator="gdas")
+    with torch.no_grad():
+        made.alpha.copy_(torch.randn(made.alpha.shape, generator=random))
+    draws, count = 4000, torch.zeros(2, 5, 7, dtype=torch.float64)
+    for _ in range(draws):
+        z = made.sample(random, 1.0)
+        assert isinstance(z, Architecture)
+        assert z.edges == ((0, 1, 2, 3, 4),) * 2
+        count[torch.arange(2).unsqueeze(1), torch.arange(5), torch.tensor(z.operations)] += 1
+    p = made.operation_probabilities().double()
+    assert ((count / draws - p).abs() / (p * (1 - p) / draws).sqrt()).max() < 4.5
+
+
+def test_darts_is_the_mixture_with_the_gradient_of_alpha() -> None:
+    made = ArchitectureDistribution(2, generator=torch.Generator().manual_seed(1), estimator="darts").double()
+    z = made.sample(torch.Generator().manual_seed(1), 1.0)
+    assert isinstance(z, Mixture)
+    torch.testing.assert_close(z.gates, made.alpha.softmax(-1))

@@ -107,3 +107,49 @@ def test_a_draw_for_a_batch_repeats_one_policy_and_varies_signs() -> None:
     assert set(draw.value[:, 0].sign().tolist()) == {-1.0, 1.0}
     not_applied = PolicySample(sample.op, torch.tensor([[False, False]]), sample.magnitude)
     assert (made.to_draw(not_applied, 8, torch.Generator().manual_seed(5)).op == -1).all()
+
+
+def test_shared_parameters_are_those_of_the_operation_in_its_slot() -> None:
+    random = torch.Generator().manual_seed(0)
+    shared, full = AugmentationDistribution(shared=True, generator=random), AugmentationDistribution(generator=random)
+    assert shared.p_logit.shape == (15, 2)
+    assert shared.delta.shape == (15, 2, 10)
+    ops = torch.cartesian_prod(torch.arange(15), torch.arange(15))
+    with torch.no_grad():
+        for parameter in shared.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=random))
+        full.pi.copy_(shared.pi)
+        for slot in range(2):
+            full.p_logit[:, slot] = shared.p_logit[ops[:, slot], slot]
+            full.delta[:, slot] = shared.delta[ops[:, slot], slot]
+    sample = shared.sample(500, torch.Generator().manual_seed(1))
+    torch.testing.assert_close(shared.log_prob(sample), full.log_prob(sample))
+    assert torch.equal(sample.op, full.sample(500, torch.Generator().manual_seed(1)).op)
+    torch.testing.assert_close(shared.operation_share(), full.operation_share())
+    assert shared.entropy() == pytest.approx(full.entropy())
+    assert shared.derive().sub_policies == full.derive().sub_policies
+
+
+def test_relaxed_samples_have_the_same_distribution_and_gates_with_their_values() -> None:
+    table = torch.tensor([[0.5, -1.0, 3.0], [2.0, 0.3, 1.0]], dtype=torch.float64)
+    random = torch.Generator().manual_seed(0)
+    made = AugmentationDistribution(2, table, torch.tensor([True, False]), random)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=random))
+    draws = 3000
+    op, applied = torch.zeros(2, 2), torch.zeros(4)
+    seen = torch.zeros(4)
+    for _ in range(draws):
+        sample, gates = made.sample_relaxed(random, 0.5)
+        op[torch.arange(2), sample.op[0]] += 1
+        index = int(made.policy_index(sample.op))
+        applied[index] += float(sample.applied[0, 0])
+        seen[index] += 1
+        assert torch.equal(gates[:, 0], torch.ones(2))
+        assert torch.equal(gates[:, 1], sample.applied[0].float())
+        torch.testing.assert_close(gates[:, 2], sample.magnitude[0] / 2)
+    p = made.pi.detach().softmax(-1)
+    assert ((op / draws - p).abs() / (p * (1 - p) / draws).sqrt()).max() < 4.5
+    q = made.p_logit.detach()[:, 0].sigmoid()
+    assert ((applied / seen - q).abs() / (q * (1 - q) / seen).sqrt()).max() < 4.5

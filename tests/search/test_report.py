@@ -28,7 +28,7 @@ def test_the_page_shows_everything_and_loads_nothing(run_search: Run) -> None:
         "data:image/png;base64",
     ):
         assert text in page
-    assert page.count("<img ") == 8 * 6
+    assert page.count("<img ") == 8 * 6 + 10  # the grid of the policy, one image per class
     assert page.count("<svg") >= 9
     references = re.findall(r"""(?:src|href)=["']([^"']+)""", page)
     assert all(reference.startswith(("data:", "#")) for reference in references)

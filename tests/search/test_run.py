@@ -10,20 +10,47 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
+from daas import checkpoint
 from daas.augment import Policy
 from daas.models import Genotype
+from daas.search import run as module
 from daas.search.__main__ import main
 from tests.conftest import SHORT_SEARCH
 
 Run = Callable[..., tuple[int, Path]]
-FILES = {"genotype.json", "policy.json", "summary.json", "metrics.jsonl", "report.html", "checkpoint.safetensors"}
+FILES = {
+    "genotype.json", "policy.json", "summary.json", "metrics.jsonl", "report.html", "checkpoint.safetensors",
+    "checkpoint.previous.safetensors",
+}  # fmt: skip
 
 
 def artefacts(folder: Path) -> tuple[bytes, bytes]:
     return (folder / "genotype.json").read_bytes(), (folder / "policy.json").read_bytes()
+
+
+def metrics(folder: Path) -> list[dict[str, Any]]:
+    """The lines of metrics, without the times."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+def state(folder: Path) -> dict[str, Tensor]:
+    """Everything in the last checkpoint: weights, momenta, distributions, sums of the epoch."""
+    return checkpoint.load(folder / "checkpoint.safetensors")[0]
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    assert artefacts(one) == artefacts(other)
+    assert metrics(one) == metrics(other)
+    first, second = state(one), state(other)
+    assert set(first) == set(second)
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_a_search_writes_everything(run_search: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -42,60 +69,123 @@ def test_a_search_writes_everything(run_search: Run, capsys: pytest.CaptureFixtu
         assert key in summary
     assert summary["steps"] == 9
     assert len(summary["operation_share"]) == 15
-    assert summary["data"]["train_images"] + summary["data"]["val_images"] == 1297
+    assert summary["data"]["train_images"] + summary["data"]["val_images"] == 400
     assert "Done" in capsys.readouterr().out
 
 
-def test_the_seed_decides_the_result(run_search: Run) -> None:
-    results = [artefacts(run_search("--seed", seed, out=f"{k}")[1]) for k, seed in enumerate(("3", "3", "4"))]
-    assert results[0] == results[1]
-    assert results[0] != results[2]
+def test_the_seed_decides_the_result(run_search: Run, whole_search: Path) -> None:
+    assert artefacts(run_search(out="again")[1]) == artefacts(whole_search)
+    assert artefacts(run_search("--seed", "4", out="other")[1]) != artefacts(whole_search)
 
 
-def test_stopped_and_resumed_equals_uninterrupted(run_search: Run) -> None:
-    """--max-steps ends a run in the middle of an epoch; what follows must not depend on that."""
-    from daas.search import run as module
+@pytest.fixture
+def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Presses Ctrl-C in the middle of a run, once."""
 
-    _, whole = run_search(out="whole")
-    original = module._end_epoch
-    original_advance = module._advance
+    def arrange(steps: int) -> None:
+        original = module._advance
 
-    def stop_once(run: module.Run) -> None:
-        original_advance(run)
-        if run.step == 5:
-            os.kill(os.getpid(), signal.SIGINT)
+        def advance(run: module.Run) -> None:
+            original(run)
+            if run.step == steps:
+                monkeypatch.setattr(module, "_advance", original)
+                os.kill(os.getpid(), signal.SIGINT)
 
-    module._advance = stop_once
-    try:
-        code, part = run_search(out="part")
-    finally:
-        module._advance = original_advance
+        monkeypatch.setattr(module, "_advance", advance)
+
+    return arrange
+
+
+def test_stopped_and_resumed_equals_uninterrupted(
+    run_search: Run, whole_search: Path, stop_after: Callable[[int], None]
+) -> None:
+    stop_after(5)
+    code, part = run_search(out="part")
     assert code == 130
     assert not (part / "genotype.json").exists()
     code, part = run_search("--resume", "auto", out="part")
     assert code == 0
-    assert module._end_epoch is original
-    assert artefacts(part) == artefacts(whole)
-    numbers = [
-        [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in text.splitlines()]
-        for text in ((whole / "metrics.jsonl").read_text(), (part / "metrics.jsonl").read_text())
-    ]
-    assert numbers[0] == numbers[1]
+    assert_same_run(part, whole_search)
 
 
-def test_killed_and_resumed_equals_uninterrupted(run_search: Run, tmp_path: Path) -> None:
-    _, whole = run_search(out="whole")
+def test_killed_and_resumed_equals_uninterrupted(whole_search: Path, tmp_path: Path) -> None:
+    """SIGKILL at two moments of a run that writes a checkpoint after every iteration."""
     killed = tmp_path / "killed"
-    command = [sys.executable, "-m", "daas.search", *SHORT_SEARCH, "--out", str(killed)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not (killed / "checkpoint.safetensors").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
-    assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
-    assert main([*SHORT_SEARCH, "--out", str(killed), "--resume"]) == 0
-    assert artefacts(killed) == artefacts(whole)
+    arguments = [*SHORT_SEARCH, "--out", str(killed), "--save-every", "0", "--resume", "auto"]
+    for until in ("checkpoint.safetensors", "checkpoint.previous.safetensors"):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "daas.search", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 120
+        while not (killed / until).exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
+    assert main(arguments) == 0
+    assert_same_run(killed, whole_search)
+
+
+def test_a_run_that_was_limited_goes_on_as_if_it_had_not_been(run_search: Run, whole_search: Path) -> None:
+    """Both limits end it in the middle of an epoch, derive the pair, and say so; a resumed run forgets that."""
+    code, part = run_search("--max-steps", "4", out="part")
+    assert code == 0
+    summary = json.loads((part / "summary.json").read_text())
+    assert (summary["steps"], summary["planned_steps"], summary["stopped"]) == (4, 9, "limit of iterations")
+    assert "stopped by its limit of iterations after 4 of 9" in summary["warnings"][0]
+    assert [line.get("partial", False) for line in metrics(part)] == [False, True]
+    again = (part / "genotype.json").read_bytes(), (part / "metrics.jsonl").read_bytes()
+    assert run_search("--max-steps", "4", "--resume", "auto", out="part")[0] == 0  # nothing left to do
+    assert (part / "genotype.json").read_bytes() == again[0]
+    assert [line["step"] for line in metrics(part)] == [3, 4]
+    code, part = run_search("--time-budget", "0.0001s", "--resume", "auto", out="part")
+    assert code == 0
+    summary = json.loads((part / "summary.json").read_text())
+    assert (summary["steps"], summary["stopped"]) == (5, "time budget")
+    assert "--resume auto goes on" in summary["warnings"][0]
+    assert "stopped by its time budget" in (part / "report.html").read_text()
+    assert run_search("--resume", "auto", out="part")[0] == 0
+    assert_same_run(part, whole_search)
+    assert json.loads((part / "summary.json").read_text())["stopped"] == ""
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    run_search: Run, whole_search: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, out = run_search("--max-steps", "6")
+    last, before = out / "checkpoint.safetensors", out / "checkpoint.previous.safetensors"
+    damaged = bytearray(last.read_bytes())
+    damaged[-500] ^= 1  # one bit of one weight
+    last.write_bytes(damaged)
+    capsys.readouterr()
+    assert run_search("--resume", "auto")[0] == 0
+    said = capsys.readouterr().err
+    assert "checksum is wrong" in said
+    assert "Going on from the checkpoint before it, iteration 3" in said
+    assert (out / "checkpoint.damaged.safetensors").read_bytes() == bytes(damaged)
+    assert_same_run(out, whole_search)
+    for path in (last, before):
+        path.write_bytes(path.read_bytes()[:-1000])
+    assert run_search("--resume", "auto")[0] == 2
+    assert "The one before it cannot be read either" in capsys.readouterr().err
+
+
+def test_a_full_disk_stops_the_run_and_leaves_the_checkpoint(run_search: Run, whole_search: Path) -> None:
+    """A limit on the size of files stands for the full disk: the metrics fit, a checkpoint no longer does."""
+    _, out = run_search("--max-steps", "4")
+    limit = (out / "checkpoint.safetensors").stat().st_size // 2
+    arguments = [*SHORT_SEARCH, "--out", str(out), "--resume", "auto"]
+    code = (
+        f"import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}));"
+        f"from daas.search.__main__ import main; sys.exit(main({arguments!r}))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert found.returncode == 2
+    assert "could not be written" in found.stderr
+    assert "the previous checkpoint is untouched. Free some space and resume" in found.stderr
+    assert not list(out.glob("*.part"))
+    assert run_search("--resume", "auto")[0] == 0
+    assert_same_run(out, whole_search)
 
 
 def test_another_runs_folder_is_left_alone(run_search: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,14 +196,6 @@ def test_another_runs_folder_is_left_alone(run_search: Run, capsys: pytest.Captu
     assert run_search("--seed", "1", "--resume", "auto")[0] == 2
     assert "--seed was 0 and is 1" in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
-
-
-def test_a_checkpoint_that_was_cut_off_is_refused(run_search: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    _, out = run_search("--max-steps", "3")
-    checkpoint = out / "checkpoint.safetensors"
-    checkpoint.write_bytes(checkpoint.read_bytes()[:-1000])
-    assert run_search("--max-steps", "3", "--resume", "auto")[0] == 2
-    assert "no whole checkpoint" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -135,6 +217,13 @@ def test_a_checkpoint_that_was_cut_off_is_refused(run_search: Run, capsys: pytes
         (["--mode", "aug", "--model", "no_such_model"], "no_such_model"),
         (["--batch-size", "100000"], "fewer than one batch"),
         (["--resume", "nowhere.safetensors"], "no such checkpoint"),
+        (["--time-budget", "soon"], "90m, 1h30m"),
+        (["--time-budget", "0m"], "no time"),
+        (["--save-every", "-1"], "--save-every is -1"),
+        (["--seeds", "0,0"], "names a seed twice"),
+        (["--seeds", "zero"], "whole numbers"),
+        (["--seeds", "1,2", "--seed", "3"], "contradict"),
+        (["--seeds", "1,2", "--resume", "somewhere"], "one run's"),
     ],
 )
 def test_bad_options(run_search: Run, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -206,7 +295,7 @@ def test_one_level_learns_on_all_images(run_search: Run) -> None:
     code, out = run_search("--mode", "one-level", "--max-steps", "1")
     data = json.loads((out / "summary.json").read_text())["data"]
     assert code == 0
-    assert data["train_images"] == data["val_images"] == 1297
+    assert data["train_images"] == data["val_images"] == 400
 
 
 def test_a_given_policy_augments_an_architecture_search(run_search: Run) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from daas.search.architecture import ArchitectureDistribution
+from daas.augment import DAASPolicy
+from daas.augment.draw import Draw
+from daas.augment.ops import apply
+from daas.search.architecture import PRIMITIVE_SETS, ArchEstimator, ArchitectureDistribution
 from daas.search.augmentation import AugmentationDistribution
-from daas.search.state import AugmentationMethod, Preparation, Search
+from daas.search.passes import RELAXATION_TEMPERATURE
+from daas.search.state import AugEstimator, AugmentationMethod, Preparation, Search
 from daas.search.step import iteration
 from daas.search.supernet import SuperNet
 from daas.seeds import generator
@@ -17,11 +23,22 @@ from daas.seeds import generator
 ETA, TAU = 0.05, 2.0
 
 
-def make(per_image: bool = False, architectures: int = 2, policies: int = 2, seed: int = 0) -> Search:
+def make(
+    estimator: AugEstimator = "policy-gradient",
+    architectures: int = 2,
+    policies: int = 2,
+    seed: int = 0,
+    arch_estimator: ArchEstimator = "gumbel",
+    primitives: tuple[str, ...] = PRIMITIVE_SETS["paper"],
+    shared: bool = False,
+    amp: bool = False,
+    **method: Any,
+) -> Search:
     torch.manual_seed(seed)
-    network = SuperNet(3, channels=2, layers=3, nodes=2).to(memory_format=torch.channels_last)
-    architecture = ArchitectureDistribution(2, generator=generator(seed, 1))
-    augmentation = AugmentationDistribution(generator=generator(seed, 2))
+    network = SuperNet(3, channels=2, layers=3, nodes=2, primitives=primitives).to(memory_format=torch.channels_last)
+    architecture = ArchitectureDistribution(2, primitives, generator(seed, 1), arch_estimator)
+    augmentation = AugmentationDistribution(generator=generator(seed, 2), shared=shared)
+    method.setdefault("baseline", estimator == "per-image")
     return Search(
         network=network,
         preparation=Preparation((0.4, 0.4, 0.4), (0.3, 0.3, 0.3), 1, 0.5),
@@ -32,9 +49,10 @@ def make(per_image: bool = False, architectures: int = 2, policies: int = 2, see
         augmentation_optimizer=torch.optim.SGD(augmentation.parameters(), 1.0),
         architectures=architectures,
         policies=policies,
-        method=AugmentationMethod("per-image" if per_image else "policy-gradient", baseline=per_image),
+        method=AugmentationMethod(estimator, **method),
         clip_grad=0.0,
         seed=5,
+        amp=amp,
     )
 
 
@@ -68,10 +86,22 @@ def test_unsampled_weights_and_their_momentum_do_not_move_by_one_bit() -> None:
     assert len(momentum) > len(active)
 
 
-@pytest.mark.parametrize("per_image", [False, True])
-def test_an_iteration_is_algorithm_1(per_image: bool) -> None:
+@pytest.mark.parametrize(
+    ("estimator", "method"),
+    [
+        ("policy-gradient", {}),
+        ("policy-gradient", {"baseline": True}),
+        ("per-image", {}),
+        ("per-image", {"reward_batches": 2}),
+        ("per-image", {"baseline": False}),
+        ("straight-through", {}),
+        ("uniform", {}),
+    ],
+)
+def test_an_iteration_is_algorithm_1(estimator: AugEstimator, method: dict[str, Any]) -> None:
     """theta by eq. 13, alpha and beta by eq. 12, gamma by eq. 9, each written out with whole-network copies."""
-    search, plain = make(per_image), make(per_image)
+    search, plain = make(estimator, **method), make(estimator, **method)
+    per_image, relaxed = estimator in ("per-image", "uniform"), estimator == "straight-through"
     train, val = batch(1), batch(2)
     iteration(search, train, val, 3, ETA, TAU, True)
 
@@ -82,16 +112,21 @@ def test_an_iteration_is_algorithm_1(per_image: bool) -> None:
     mean_gradient = {name: torch.zeros_like(weight) for name, weight in theta.items()}
     alpha_beta = [torch.zeros_like(p) for p in plain.architecture.parameters()]
     gamma = [torch.zeros_like(p) for p in plain.augmentation.parameters()]
+    everything: list[tuple[Tensor, Tensor]] = []
     for i in range(2):
         z = plain.architecture.sample(generator(5, 3, 0, i), TAU)
         passes = []
-        for j in range(2):
-            sample = plain.augmentation.sample(8 if per_image else 1, generator(5, 3, 1, i, j))
-            draw = plain.augmentation.to_draw(sample, 8, generator(5, 3, 2, i, j))
-            images = preparation.augment(train[0], draw, generator(5, 3, 3, i, j))
+        for j in range(2 + method.get("reward_batches", 0)):
+            streams = [generator(5, 3, use, i, j) for use in (1, 2, 3)]
+            if relaxed:
+                images, log_prob = relaxed_images(plain, train[0], *streams)
+            else:
+                sample = plain.augmentation.sample(8 if per_image else 1, streams[0])
+                draw = plain.augmentation.to_draw(sample, 8, streams[1])
+                images, log_prob = preparation.augment(train[0], draw, streams[2]), plain.augmentation.log_prob(sample)
             losses = cross_entropy(network(images, z), train[1], reduction="none")
-            rows = losses.unbind() if per_image else [losses.mean()]
-            passes.append((sample, [gradients(row, network) for row in rows], gradients(losses.mean(), network)))
+            rows = losses.unbind() if estimator == "per-image" else [losses.mean()]
+            passes.append((log_prob, [gradients(row, network) for row in rows], gradients(losses.mean(), network)))
         g = {name: (passes[0][2][name] + passes[1][2][name]) / 2 for name in theta}
         with torch.no_grad():
             for name, weight in network.named_parameters():
@@ -101,18 +136,34 @@ def test_an_iteration_is_algorithm_1(per_image: bool) -> None:
             for name, weight in network.named_parameters():
                 weight.copy_(theta[name])
         rewards = torch.stack([inner(v, row) for _, rows, _ in passes for row in rows])
-        if per_image:
-            n = len(rewards)
-            rewards = torch.stack([rewards[k] - (rewards.sum() - rewards[k]) / (n - 1) for k in range(n)])
-        log_prob = torch.cat([plain.augmentation.log_prob(sample) for sample, _, _ in passes])
-        objective = -ETA * (rewards * log_prob).mean() / 2
-        for k, part in enumerate(torch.autograd.grad(objective, list(plain.augmentation.parameters()))):
-            gamma[k] += part
+        if relaxed:  # the images carry the gradient: no score function
+            rewards = torch.stack(
+                [
+                    inner(v, gradients(cross_entropy(network(x, z), train[1]), network, create_graph=True))
+                    for x in (
+                        relaxed_images(plain, train[0], *(generator(5, 3, use, i, j) for use in (1, 2, 3)))[0]
+                        for j in range(2)
+                    )
+                ]
+            )
+            for k, part in enumerate(torch.autograd.grad(-ETA * rewards.mean() / 2, parameters(plain))):
+                gamma[k] += part
+        elif estimator != "uniform":
+            everything.append((rewards.detach(), torch.cat([log_prob for log_prob, _, _ in passes])))
         loss = cross_entropy(network(preparation.normalize(val[0]), z, gated=True), val[1]) / 2
         for k, part in enumerate(torch.autograd.grad(loss, list(plain.architecture.parameters()))):
             alpha_beta[k] += part
         for name in theta:
             mean_gradient[name] += g[name] / 2
+    if estimator == "policy-gradient":  # the baseline is taken over all N * M
+        everything = [(torch.cat([r for r, _ in everything]), torch.cat([p for _, p in everything]))]
+    for rewards, log_prob in everything:
+        n = len(rewards)
+        if plain.method.baseline:
+            rewards = torch.stack([rewards[k] - (rewards.sum() - rewards[k]) / (n - 1) for k in range(n)])
+        objective = -ETA * (rewards * log_prob).mean() / len(everything)
+        for k, part in enumerate(torch.autograd.grad(objective, parameters(plain))):
+            gamma[k] += part
 
     for name, weight in search.network.named_parameters():
         moved = mean_gradient[name] != 0
@@ -125,16 +176,39 @@ def test_an_iteration_is_algorithm_1(per_image: bool) -> None:
     ):
         torch.testing.assert_close(after, before - step, rtol=1e-3, atol=1e-6)
     largest = max(float(step.abs().max()) for step in gamma)
-    assert largest > 0
-    for after, before, step in zip(
-        search.augmentation.parameters(), plain.augmentation.parameters(), gamma, strict=True
-    ):
+    assert largest > 0 or estimator == "uniform"
+    for after, before, step in zip(parameters(search), parameters(plain), gamma, strict=True):
         torch.testing.assert_close(after - before, -step, rtol=1e-2, atol=2e-3 * largest)
 
 
-def gradients(loss: Tensor, network: SuperNet) -> dict[str, Tensor]:
+def parameters(search: Search) -> list[Tensor]:
+    assert search.augmentation is not None
+    return list(search.augmentation.parameters())
+
+
+def relaxed_images(
+    search: Search, images: Tensor, policy: torch.Generator, signs: torch.Generator, crops: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """The batch under a relaxed policy, whose pixels carry the gradient that DADA defines, written out plainly."""
+    assert search.augmentation is not None
+    sample, gates = search.augmentation.sample_relaxed(policy, RELAXATION_TEMPERATURE)
+    draw = search.augmentation.to_draw(sample.all_applied(), len(images), signs)
+    levels = search.preparation.crop_flip(images, crops)
+    x = levels.float() / 255.0
+    for slot in range(2):
+        operation, applied, magnitude = gates[slot]
+        operated = apply(levels, Draw(draw.op[:, [slot]], draw.value[:, [slot]], draw.center[:, [slot]]))
+        o = operated.float() / 255.0 + (x - x.detach()) + (magnitude - magnitude.detach())
+        x = operation * (applied * o + (1 - applied) * x)
+        levels = operated if bool(applied > 0.5) else levels
+    return ((x - 0.4) / 0.3).contiguous(memory_format=torch.channels_last), gates
+
+
+def gradients(loss: Tensor, network: SuperNet, create_graph: bool = False) -> dict[str, Tensor]:
     weights = dict(network.named_parameters())
-    found = torch.autograd.grad(loss, list(weights.values()), retain_graph=True, allow_unused=True)
+    found = torch.autograd.grad(
+        loss, list(weights.values()), retain_graph=True, allow_unused=True, create_graph=create_graph
+    )
     return {
         name: torch.zeros_like(weight) if part is None else part
         for (name, weight), part in zip(weights.items(), found, strict=True)
@@ -153,14 +227,62 @@ def test_the_warm_up_leaves_gamma_alone() -> None:
     assert all(torch.equal(p, b) for p, b in zip(search.augmentation.parameters(), before, strict=True))
 
 
-@pytest.mark.parametrize("change", [{"per_image": True}, {"architectures": 3}, {"policies": 1}])
-def test_every_choice_changes_the_step(change: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    ("start", "change"),
+    [
+        ({}, {"estimator": "per-image"}),
+        ({}, {"estimator": "straight-through"}),
+        ({}, {"estimator": "uniform"}),
+        ({}, {"architectures": 3}),
+        ({}, {"policies": 1}),
+        ({}, {"baseline": True}),
+        ({}, {"shared": True}),
+        ({}, {"amp": True}),
+        ({}, {"arch_estimator": "gdas"}),
+        ({}, {"arch_estimator": "darts"}),
+        ({}, {"primitives": PRIMITIVE_SETS["darts"]}),
+        ({"estimator": "per-image"}, {"baseline": False}),
+        ({"estimator": "per-image"}, {"reward_batches": 1}),
+    ],
+)
+def test_every_choice_changes_the_step(start: dict[str, Any], change: dict[str, Any]) -> None:
     results = []
-    for search in (make(), make(**change)):
+    for search in (make(**start), make(**start, **change)):
         iteration(search, batch(1), batch(2), 0, ETA, TAU, True)
         assert search.augmentation is not None
-        results.append(search.augmentation.pi.detach().clone())
-    assert not torch.allclose(*results, rtol=1e-4, atol=0)
+        results.append(search.augmentation.operation_share())
+    assert not torch.allclose(*results, rtol=1e-6, atol=0)
+
+
+def test_finite_differences_are_another_step_close_to_the_exact_one() -> None:
+    steps = []
+    for reward in ("jvp", "fd"):
+        search = make("per-image", reward=reward)
+        steps.append(iteration(search, batch(1), batch(2), 0, ETA, TAU, True).policy_gradient["pi"])
+    assert not torch.equal(*steps)
+    assert (steps[0] - steps[1]).norm() < 0.05 * steps[0].norm()
+
+
+def test_a_given_policy_changes_the_step_without_sampling() -> None:
+    results = []
+    for policy in (None, DAASPolicy.load("randaugment")):
+        search = make(policies=1)
+        search.given_policy, search.augmentation, search.augmentation_optimizer = policy, None, None
+        iteration(search, batch(1), batch(2), 0, ETA, TAU, False)
+        results.append(torch.cat([weight.detach().flatten() for weight in search.network.parameters()]))
+    assert not torch.allclose(*results)
+
+
+def test_darts_moves_all_weights_and_gdas_those_of_one_operation_per_edge() -> None:
+    counts = {}
+    for estimator in ("darts", "gdas"):
+        search = make(arch_estimator=estimator, architectures=1)
+        before = [p.detach().clone() for p in search.network.parameters()]
+        iteration(search, batch(1), batch(2), 0, ETA, TAU, False)
+        counts[estimator] = sum(not torch.equal(p, b) for p, b in zip(search.network.parameters(), before, strict=True))
+        total = len(before)
+    assert counts["darts"] == total
+    assert counts["gdas"] < 0.5 * total
 
 
 def test_clipping_limits_the_norm_of_the_weights_step() -> None:

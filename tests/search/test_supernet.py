@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
 
-from daas.search.architecture import Architecture, ArchitectureDistribution
+from daas.search.architecture import (
+    PRIMITIVE_SETS,
+    ArchEstimator,
+    Architecture,
+    ArchitectureDistribution,
+    Mixture,
+)
 from daas.search.supernet import FixedNetwork, SuperNet, _State, run_primitive
 
 
@@ -98,3 +106,49 @@ def test_the_network_keeps_no_trace_of_a_pass(parts: tuple[SuperNet, Architectur
 def test_a_supernet_needs_a_path() -> None:
     with pytest.raises(ValueError, match="sampled path"):
         SuperNet(2, channels=2, layers=3)(torch.zeros(2, 3, 8, 8), None)
+
+
+@pytest.mark.parametrize("estimator", ["gdas", "darts"])
+def test_gates_on_every_edge_against_finite_differences(estimator: ArchEstimator) -> None:
+    """d loss / d gate by central differences in float64; the mixture's gates are weights, also without ``gated``."""
+    torch.manual_seed(0)
+    primitives = PRIMITIVE_SETS["darts"]
+    network = SuperNet(4, channels=2, layers=3, nodes=2, primitives=primitives).double()
+    made = ArchitectureDistribution(2, primitives, torch.Generator().manual_seed(1), estimator).double()
+    z = made.sample(torch.Generator().manual_seed(3), 1.0)
+    x = torch.randn(4, 3, 8, 8, dtype=torch.float64)
+
+    def loss(gates: torch.Tensor) -> torch.Tensor:
+        return network(x, dataclasses.replace(z, gates=gates), gated=True).square().sum()
+
+    gates = z.gates.detach().clone().requires_grad_()
+    analytic = torch.autograd.grad(loss(gates), gates)[0]
+    if estimator == "darts":
+        torch.testing.assert_close(network(x, z, gated=True), network(x, z))
+    with torch.no_grad():
+        for index in range(0, gates.numel(), 3):
+            unit = torch.zeros(gates.numel(), dtype=torch.float64)
+            unit[index] = 1e-5
+            numeric = (loss(gates + unit.view_as(gates)) - loss(gates - unit.view_as(gates))) / 2e-5
+            torch.testing.assert_close(analytic.flatten()[index], numeric, rtol=1e-4, atol=1e-6)
+
+
+def test_the_mixture_is_the_weighted_sum_of_all_operations() -> None:
+    torch.manual_seed(0)
+    network = SuperNet(4, channels=2, layers=3, nodes=2, primitives=PRIMITIVE_SETS["darts"]).double()
+    cell = network.cells[1]
+    s0, s1 = torch.randn(2, 3, 6, 8, 8, dtype=torch.float64).clamp_min(0)
+    s1 = torch.randn(3, 4, 8, 8, dtype=torch.float64).clamp_min(0)
+    weights = torch.rand(2, 5, 8, dtype=torch.float64)
+    states = [cell.preprocess0(s0), cell.preprocess1(s1)]
+    for target in (2, 3):
+        edges = [edge for edge, (_, node) in enumerate(cell.edge_list) if node == target]
+        states.append(
+            sum(
+                weights[1, edge, o] * primitive(states[cell.edge_list[edge][0]])
+                for edge in edges
+                for o, primitive in enumerate(cell.edges[edge])
+            )
+        )
+    expected = torch.cat(states[2:], 1)
+    torch.testing.assert_close(cell(s0, s1, Mixture(weights), gated=False), expected)

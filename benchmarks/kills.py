@@ -1,0 +1,130 @@
+"""A search that is killed at random moments and resumed each time ends with the artefacts of an uninterrupted one.
+
+Every trial starts a search in a process of its own, kills it with SIGKILL at a moment drawn uniformly from the time
+that an uninterrupted search takes (start-up included), resumes it with ``--resume auto``, and compares genotype.json,
+policy.json, metrics.jsonl (without times) and every tensor of the last checkpoint. A checkpoint is written after every
+iteration, so that kills also land while one is being written. A last trial kills one search until it is done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.timing import table, write
+from daas import checkpoint
+
+SEARCH = [
+    "--preset", "demo", "--channels", "2", "--layers", "3", "--nodes", "2", "--warmup-epochs", "2", "--epochs", "4",
+    "--batch-size", "32", "--max-images", "400", "--architectures", "2", "--save-every", "0", "--resume", "auto",
+]  # fmt: skip
+
+
+def start(out: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "daas.search", *SEARCH, "--out", str(out)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def to_the_end(out: Path) -> float:
+    """Runs, or resumes, until the search is done; seconds."""
+    begun = time.monotonic()
+    process = start(out)
+    errors = process.communicate()[1].decode()
+    if process.returncode:
+        raise RuntimeError(f"the search in {out} left with exit code {process.returncode}: {errors}")
+    return time.monotonic() - begun
+
+
+def kill_after(out: Path, seconds: float) -> bool:
+    """Starts or resumes a search and kills it; whether it was still running then."""
+    process = start(out)
+    try:
+        process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+    return process.returncode == -signal.SIGKILL
+
+
+def step_of(out: Path) -> int:
+    """Iterations in the newest whole checkpoint; -1 where there is none yet."""
+    path = out / "checkpoint.safetensors"
+    if not path.exists() and not checkpoint.previous(path).exists():
+        return -1
+    return int(checkpoint.load_latest(path).meta["progress"]["step"])
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    """Names of the artefacts in which two finished searches differ."""
+    found = [
+        name for name in ("genotype.json", "policy.json") if (one / name).read_bytes() != (other / name).read_bytes()
+    ]
+    if _metrics(one) != _metrics(other):
+        found.append("metrics.jsonl")
+    first, second = (checkpoint.load(folder / "checkpoint.safetensors")[0] for folder in (one, other))
+    if set(first) != set(second) or not all(torch.equal(first[name], second[name]) for name in first):
+        found.append("checkpoint")
+    return found
+
+
+def _metrics(folder: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    moments = random.Random(options.seed)
+    rows: list[list[str]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder) / "whole"
+        takes = to_the_end(whole)
+        last = step_of(whole)
+        for trial in range(options.trials):
+            out = Path(folder) / f"trial-{trial}"
+            after = moments.uniform(0, takes)
+            killed = kill_after(out, after)
+            at, torn = step_of(out), bool(list(out.glob("*.part")))
+            to_the_end(out)
+            found = differences(whole, out)
+            rows.append([
+                str(trial + 1), f"{after:.1f}", "yes" if killed else "no, it had ended", str(at),
+                "yes" if torn else "no", ", ".join(found) or "identical",
+            ])  # fmt: skip
+            print(
+                f"trial {trial + 1}: killed after {after:.1f} s at iteration {at} of {last}: {rows[-1][-1]}", flush=True
+            )
+        chain, out = 0, Path(folder) / "chain"
+        while step_of(out) < last:
+            chain += kill_after(out, moments.uniform(0.3 * takes, takes))
+        to_the_end(out)
+        chained = differences(whole, out)
+    identical = sum(row[-1] == "identical" for row in rows)
+    text = (
+        f"An uninterrupted search: {last} iterations in {takes:.1f} s. Killed once each at random moments (seed "
+        f"{options.seed}) and resumed: {identical} of {len(rows)} identical. One search killed {chain} times before it "
+        f"was done: {', '.join(chained) or 'identical'}.\n\n"
+        + table(["trial", "killed after (s)", "killed", "iteration", "while writing", "artefacts"], rows)
+    )
+    write("kills", f"python -m benchmarks.kills --trials {options.trials} --seed {options.seed}", text, {
+        "seed": options.seed, "n": len(rows), "identical": identical, "seconds_uninterrupted": takes,
+        "iterations": last, "kills_in_a_chain": chain, "chain": chained or "identical", "trials": rows,
+    })  # fmt: skip
+    return 0 if identical == len(rows) and not chained else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+"""``python -m benchmarks.planted --data-dir DIR``: does the search find an operation that was planted?
+
+Training photographs as they are, validation photographs all carrying one operation: the policy that serves the
+validation set is that operation. A small fixed network, all four estimators of gamma, the same number of iterations.
+Every finished run is a line of ``benchmarks/results/planted.jsonl``; a later call does what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from benchmarks.timing import table, write
+from daas.augment.draw import Draw
+from daas.augment.ops import apply
+from daas.augment.space import INDEX, OPERATION_NAMES
+from daas.data import BatchStream, ImageData, channel_stats, load_images, stratified_halves
+from daas.data.images import MemoryImages
+from daas.search.augmentation import AugmentationDistribution
+from daas.search.state import AugmentationMethod, Preparation, Search
+from daas.search.step import iteration
+from daas.search.supernet import FixedNetwork
+from daas.seeds import generator
+
+PLANTED = {
+    "Rotate": 30.0, "ShearX": 0.3, "TranslateX": 0.45, "Invert": 0.0, "Brightness": 0.3, "Solarize": 256.0 * 4 / 9,
+}  # fmt: skip
+"""Operation and magnitude that every validation image carries; shear, translate and rotate with a random sign."""
+ESTIMATORS = {"per-image": 1, "policy-gradient": 2, "uniform": 1, "straight-through": 1}
+"""Estimator and M, its training passes per iteration: the paper's 2 for its estimator, DADA's single sample."""
+RESULTS = Path(__file__).parent / "results" / "planted.jsonl"
+ETA = 0.05
+_SUBSET, _INITIAL, _GAMMA, _PLANT = range(201, 205)  # what a random stream is for
+
+
+def convnet(num_classes: int, width: int = 16) -> nn.Module:
+    """Three convolutions with batch norm: [B, 3, H, W] -> [B, num_classes]."""
+    layers: list[nn.Module] = []
+    for c_in, c_out in ((3, width), (width, 2 * width), (2 * width, 4 * width)):
+        layers += [nn.Conv2d(c_in, c_out, 3, padding=1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU(), nn.MaxPool2d(2)]
+    return nn.Sequential(*layers[:-1], nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * width, num_classes))
+
+
+def build(seed: int, classes: int, data: ImageData, method: AugmentationMethod, policies: int, shared: bool) -> Search:
+    """A search for the policy of the small network."""
+    with torch.random.fork_rng():
+        torch.manual_seed(generator(seed, _INITIAL).initial_seed())
+        network = FixedNetwork(convnet(classes)).to(memory_format=torch.channels_last)
+    distribution = AugmentationDistribution(generator=generator(seed, _GAMMA), shared=shared)
+    return Search(
+        network=network,
+        preparation=Preparation(*channel_stats(data), 4, 0.5),
+        weights=torch.optim.SGD(network.parameters(), ETA, momentum=0.9, weight_decay=3e-4),
+        architecture=None,
+        architecture_optimizer=None,
+        augmentation=distribution,
+        augmentation_optimizer=torch.optim.Adam(distribution.parameters(), 0.01, betas=(0.5, 0.999)),
+        architectures=1,
+        policies=policies,
+        method=method,
+        clip_grad=5.0,
+        seed=seed,
+    )
+
+
+def halves(images: ImageData, count: int, seed: int) -> tuple[ImageData, ImageData]:
+    """``count`` training and ``count`` validation images, drawn evenly over the classes."""
+    first, second = stratified_halves(images.labels, seed)
+    rank = torch.empty(len(images), dtype=torch.int64)
+    for half in (first, second):
+        for label in images.labels.unique():
+            members = half[images.labels[half] == label]
+            rank[members[torch.randperm(len(members), generator=generator(seed, _SUBSET, int(label)))]] = torch.arange(
+                len(members)
+            )
+    train, val = (half[rank[half].argsort(stable=True)[:count]] for half in (first, second))
+    return images.subset(train), images.subset(val)
+
+
+def plant(images: Tensor, operation: str, seed: int) -> Tensor:
+    """[N, 3, H, W] uint8, every image with the operation applied."""
+    count = len(images)
+    op = torch.full((count, 1), INDEX[operation])
+    value = torch.full((count, 1), PLANTED[operation], dtype=torch.float64)
+    always = torch.ones(count, 1, dtype=torch.bool)
+    return apply(images, Draw.from_choices(op, value, always, generator(seed, _PLANT)))
+
+
+def run(images: ImageData, key: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
+    """One search; its line of results."""
+    seed, estimator = key["seed"], key["estimator"]
+    train, val = halves(images, options.images, seed)
+    method = AugmentationMethod(estimator, estimator == "per-image", key["reward"])
+    shared = key["policy_parameters"] == "shared"
+    search = build(seed, len(images.class_names), train, method, ESTIMATORS[estimator], shared)
+    planted = plant(val.fetch(torch.arange(len(val))), key["operation"], seed)
+    val = MemoryImages(val.name, planted, val.labels, val.class_names)
+    train_stream, val_stream = (
+        BatchStream(data, options.batch_size, seed + k) for k, data in ((0, train), (1000, val))
+    )
+    start, shares = time.monotonic(), {}
+    for step in tqdm(range(options.iterations), desc=f"{key['operation']}, {estimator}, seed {seed}", disable=None):
+        result = iteration(search, train_stream.batch(step), val_stream.batch(step), step, ETA, 1.0, True)
+        if (step + 1) % 200 == 0:
+            assert search.augmentation is not None
+            share = dict(zip(OPERATION_NAMES, search.augmentation.operation_share().tolist(), strict=True))
+            shares[step + 1] = share[key["operation"]]
+    assert search.augmentation is not None
+    best = sorted(share, key=lambda name: -share[name])
+    return {
+        **key,
+        "share": share[key["operation"]],
+        "rank": best.index(key["operation"]) + 1,
+        "first": {name: round(share[name], 4) for name in best[:4]},
+        "share_by_iteration": shares,
+        "train_loss": float(result.means(torch.device("cpu"))[0]),
+        "seconds": round(time.monotonic() - start, 1),
+    }
+
+
+def main() -> None:
+    options = _options()
+    done = _read()
+    keys = [
+        {
+            "operation": operation, "estimator": estimator, "seed": seed, "iterations": options.iterations,
+            "images": options.images, "batch_size": options.batch_size, "reward": options.reward,
+            "policy_parameters": options.policy_parameters,
+        }
+        for seed in options.seeds
+        for estimator in options.estimators
+        for operation in options.operations
+    ]  # fmt: skip
+    missing = [key for key in keys if not any(key.items() <= line.items() for line in done)]
+    print(f"{len(keys) - len(missing)} of {len(keys)} runs are there", flush=True)
+    if missing:
+        images = load_images(data_dir=options.data_dir)
+        for key in missing[: options.limit]:
+            line = run(images, key, options)
+            with RESULTS.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+            print(json.dumps(line), flush=True)
+    report()
+
+
+def _read() -> list[dict[str, Any]]:
+    return [json.loads(text) for text in RESULTS.read_text(encoding="utf-8").splitlines()] if RESULTS.exists() else []
+
+
+def report() -> None:
+    """Writes the table of all finished runs."""
+    lines = _read()
+    rows = []
+    kinds = sorted(
+        {(line["estimator"], line["policy_parameters"], line["reward"], line["iterations"]) for line in lines}
+    )
+    for kind in kinds:
+        found = [
+            line
+            for line in lines
+            if (line["estimator"], line["policy_parameters"], line["reward"], line["iterations"]) == kind
+        ]
+        cells = []
+        for operation in PLANTED:
+            of = [line for line in found if line["operation"] == operation]
+            ranks = ", ".join(str(line["rank"]) for line in of)
+            cells.append(f"{statistics.mean(line['share'] for line in of):.2f}; {ranks}" if of else "")
+        rows.append([*map(str, kind), str(len(found)), *cells])
+    head = ["estimator", "p and delta", "reward", "iterations", "runs", *PLANTED]
+    text = (
+        "Mean share of the planted operation (0.067 at the start), then its rank among the 15 in each run.\n\n"
+        + table(head, rows)
+    )
+    write("planted", "python -m benchmarks.planted --data-dir cifar10-train.tar", text, {"runs": len(lines)})
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data-dir", type=Path, required=True, help="a folder of class folders, or a .tar of one")
+    parser.add_argument("--estimators", nargs="+", choices=list(ESTIMATORS), default=list(ESTIMATORS))
+    parser.add_argument("--operations", nargs="+", choices=list(PLANTED), default=list(PLANTED))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--iterations", type=int, default=1200)
+    parser.add_argument("--images", type=int, default=4000, help="of each half")
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--reward", choices=["jvp", "fd"], default="fd", help="of per-image")
+    parser.add_argument("--policy-parameters", choices=["per-policy", "shared"], default="per-policy")
+    parser.add_argument("--limit", type=int, default=None, help="runs of this call")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

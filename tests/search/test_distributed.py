@@ -1,0 +1,106 @@
+"""Several processes: the collectives, and that two processes search as one does."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from daas.search import distributed, resume
+from daas.search.architecture import ArchitectureDistribution
+from daas.search.augmentation import AugmentationDistribution
+from daas.search.state import AugmentationMethod, Preparation, Search
+from daas.search.step import iteration
+from daas.search.supernet import SuperNet
+from daas.seeds import generator
+
+ETA, TAU, STEPS = 0.05, 2.0, 4
+
+
+class DoublePreparation(Preparation):
+    """In float64, so that the order of sums does not show."""
+
+    def normalize(self, images: Tensor) -> Tensor:
+        return super().normalize(images).double()
+
+
+def make_search(architectures: int) -> Search:
+    torch.manual_seed(0)
+    network = SuperNet(3, channels=2, layers=3, nodes=2).double()
+    architecture = ArchitectureDistribution(2, generator=generator(1)).double()
+    augmentation = AugmentationDistribution(generator=generator(2)).double()
+    return Search(
+        network=network,
+        preparation=DoublePreparation((0.4, 0.4, 0.4), (0.3, 0.3, 0.3), 1, 0.5),
+        weights=torch.optim.SGD(network.parameters(), ETA, momentum=0.9, weight_decay=0.01),
+        architecture=architecture,
+        architecture_optimizer=torch.optim.Adam(architecture.parameters(), 0.01, betas=(0.5, 0.999)),
+        augmentation=augmentation,
+        augmentation_optimizer=torch.optim.Adam(augmentation.parameters(), 0.01, betas=(0.5, 0.999)),
+        architectures=architectures,
+        policies=1,
+        method=AugmentationMethod("per-image", baseline=True),
+        clip_grad=5.0,
+        seed=5,
+    )
+
+
+def searched(architectures: int) -> dict[str, Tensor]:
+    """The state after a few iterations on images made up from a seed, and the metrics of the last one."""
+    search = make_search(architectures)
+    random = generator(3)
+    images = torch.randint(256, (8, 3, 12, 12), generator=random, dtype=torch.uint8)
+    labels = torch.randint(3, (8,), generator=random)
+    for step in range(STEPS):
+        result = iteration(search, (images, labels), (images.flip(0), labels.flip(0)), step, ETA, TAU, step > 0)
+    means = result.means(torch.device("cpu"))
+    distributed.check_same("At the end", resume.tensors(search))
+    return {**resume.tensors(search), "means": means}
+
+
+def in_processes(work: str, count: int, folder: Path) -> list[dict[str, Tensor]]:
+    """Runs a function of this module in several gloo processes; what each returned."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    started = []
+    for rank in range(count):
+        environment = os.environ | {
+            "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1",
+        }  # fmt: skip
+        code = f"from tests.search import test_distributed as t; t.run(t.{work}, {str(folder / str(rank))!r})"
+        started.append(subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE))
+    errors = [process.communicate(timeout=120)[1].decode() for process in started]
+    assert [process.returncode for process in started] == [0] * count, errors
+    return [torch.load(folder / str(rank), weights_only=True) for rank in range(count)]
+
+
+def run(work: Callable[[], dict[str, Tensor]], path: str) -> None:
+    with distributed.processes():
+        torch.save(work(), path)
+
+
+@pytest.mark.parametrize(("architectures", "count"), [(4, 2), (3, 2)])
+def test_processes_take_the_same_steps_as_one(architectures: int, count: int, tmp_path: Path) -> None:
+    one = searched(architectures)
+    several = in_processes(f"searched_{architectures}", count, tmp_path)
+    for found in several:
+        assert set(found) == set(one)  # also: the same weights have momentum
+        for name, tensor in one.items():
+            assert torch.allclose(found[name], tensor, rtol=1e-9, atol=1e-12), name
+
+
+def searched_4() -> dict[str, Tensor]:
+    return searched(4)
+
+
+def searched_3() -> dict[str, Tensor]:
+    return searched(3)
