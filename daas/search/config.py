@@ -44,8 +44,8 @@ class SearchConfig:
     one policy per image and rewards each by a directional derivative; straight-through is DADA's; uniform learns
     nothing and augments uniformly."""
     baseline: Literal["auto", "none", "leave-one-out"] = "auto"
-    """Subtract from each reward the mean of the others: over all N * M policies (policy-gradient) or over the images
-    of an architecture (per-image). auto: leave-one-out for per-image, none for policy-gradient (as printed)."""
+    """Subtract from each reward the mean of others: of all N * M policies (policy-gradient), or of the batch and of the
+    same image's other draws (per-image). auto: leave-one-out for per-image, none for policy-gradient (as printed)."""
     reward: Literal["jvp", "fd"] = "jvp"
     """Rewards of single images (per-image): exact by forward-mode differentiation, or by a one-sided finite difference,
     which is faster."""

@@ -102,6 +102,28 @@ def leave_one_out(rewards: Tensor, total: Tensor | None = None) -> Tensor:
     return torch.where(count > 1, credit, rewards)
 
 
+def leave_one_out_of_image(rewards: Tensor) -> Tensor:
+    """A baseline for several draws per image: a blend of what the image's other draws and all other rewards say.
+
+    An image's other draws know how much its loss moves along v whatever its policy is; with n draws their mean gets
+    the weight (n - 1) / n, the best one where images and policies contribute alike to the spread of rewards. No reward
+    enters its own baseline, so that the estimator stays unbiased.
+
+    Args:
+        rewards: [n, B], n draws of a policy for each of B images.
+
+    Returns:
+        [n, B] rewards minus baselines.
+    """
+    draws = len(rewards)
+    credit = leave_one_out(rewards.flatten()).view_as(rewards)
+    if draws == 1:
+        return credit
+    same_image = (rewards.sum(0) - rewards) / (draws - 1)
+    everyone = rewards - credit
+    return credit - (draws - 1) / draws * (same_image - everyone)
+
+
 def eq9_policy_gradient(log_prob: Tensor, rewards: Tensor, eta: float) -> Tensor:
     """A scalar whose gradient in gamma is eq. 9: -eta * mean of reward * gradient of log p(Gamma; gamma).
 

@@ -17,6 +17,7 @@ from daas.search.estimators import (
     gate_sensitivity,
     inner_product,
     leave_one_out,
+    leave_one_out_of_image,
     pixel_gradient,
     straight_through_gradient,
 )
@@ -88,7 +89,8 @@ def gamma_objectives(search: Search, observed: list[Observed], eta: float) -> li
         flat = leave_one_out(flat, total)  # over all N * M
     parts = list(flat.split(sizes)) if rewards else []
     if method.baseline and method.estimator == "per-image":
-        parts = [leave_one_out(part) for part in parts]  # over the images of an architecture
+        draws = search.policies + method.reward_batches
+        parts = [leave_one_out_of_image(part.view(draws, -1)).flatten() for part in parts]
     rule = straight_through_gradient if method.estimator == "straight-through" else eq9_policy_gradient
     return [rule(part.graph, reward, eta) for part, reward in zip(observed, parts, strict=True)]
 

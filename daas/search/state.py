@@ -66,7 +66,7 @@ class AugmentationMethod:
     Attributes:
         estimator: Of its gradient; ``uniform`` learns nothing.
         baseline: Whether the mean of the other rewards is subtracted from each (``leave_one_out``): over all N * M
-            policies (policy-gradient), or over the images of an architecture (per-image).
+            policies (policy-gradient), or over the batch and the image's other draws (per-image).
         reward: Of single images: exactly by forward-mode differentiation, or by a finite difference.
         reward_batches: R, forward-only batches of policies per architecture besides the M training batches.
     """

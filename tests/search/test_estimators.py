@@ -19,6 +19,7 @@ from daas.search.estimators import (
     gate_sensitivity,
     inner_product,
     leave_one_out,
+    leave_one_out_of_image,
     one_step_ahead,
     pixel_gradient,
     straight_through_gradient,
@@ -125,24 +126,29 @@ def rewards_of_images(toy: Toy, v: Tensor) -> Tensor:
     return torch.stack(rows)
 
 
-ESTIMATORS = ("eq9", "eq9, baseline over N * M", "per-image", "per-image, baseline over the batch")
+ESTIMATORS = (
+    "eq9", "eq9, baseline over N * M", "per-image", "per-image, baseline over the batch",
+    "per-image, two draws, baseline over batch and image",
+)  # fmt: skip
 
 
 def estimates(toy: Toy, kind: str, draws: int) -> tuple[Tensor, Tensor]:
-    """Many estimates of the gamma gradient from six sampled policies each, [draws, parameters], and the exact one.
+    """Many estimates of the gamma gradient from six or twelve policies, [draws, parameters], and the exact one.
 
-    eq9: three policies for whole batches, twice (N = 2, M = 3). per-image: one policy for each of the six images.
+    eq9: three policies for whole batches, twice (N = 2, M = 3). per-image: one or two for each of the six images.
     """
     v = torch.autograd.grad(toy.validation(toy.theta), toy.theta)[0]
     score, reward = scores(toy), rewards_of_images(toy, v)
     everything = toy.all_policies()
     probability = (toy.distribution.log_prob(everything).exp() / toy.multiplicity(everything)).detach()
-    drawn = torch.multinomial(probability, 6 * draws, replacement=True, generator=torch.Generator().manual_seed(11))
-    drawn = drawn.view(draws, 6)
-    got = reward[drawn, torch.arange(6)] if kind.startswith("per-image") else reward.mean(1)[drawn]
-    credit = torch.stack([leave_one_out(row) for row in got]) if "baseline" in kind else got
+    count = 12 if "two draws" in kind else 6
+    drawn = torch.multinomial(probability, count * draws, replacement=True, generator=torch.Generator().manual_seed(11))
+    drawn = drawn.view(draws, count)
+    got = reward[drawn, torch.arange(count) % 6] if kind.startswith("per-image") else reward.mean(1)[drawn]
+    baseline = (lambda row: leave_one_out_of_image(row.view(-1, 6)).flatten()) if "batch" in kind else leave_one_out
+    credit = torch.stack([baseline(row) for row in got]) if "baseline" in kind else got
     # the gradient of eq9_policy_gradient, linear in the scores: checked against it below
-    found = -ETA * torch.einsum("ds,dsp->dp", credit, score[drawn]) / 6
+    found = -ETA * torch.einsum("ds,dsp->dp", credit, score[drawn]) / count
     log_prob = toy.distribution.log_prob(everything)[drawn[0]]
     gradient = torch.autograd.grad(eq9_policy_gradient(log_prob, credit[0], ETA), list(toy.distribution.parameters()))
     torch.testing.assert_close(found[0], torch.cat([part.flatten() for part in gradient]))
@@ -151,7 +157,7 @@ def estimates(toy: Toy, kind: str, draws: int) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("kind", ESTIMATORS)
 def test_every_score_function_estimator_is_unbiased(kind: str, record_property: pytest.RecordProperty) -> None:
-    found, exact = estimates(Toy(), kind, draws=20_000)
+    found, exact = estimates(Toy(), kind, draws=12_000)
     error = found.std(0) / len(found) ** 0.5
     deviation = ((found.mean(0) - exact).abs() / error.clamp_min(1e-15))[error > 1e-12]
     record_property("trace of the covariance", float(found.var(0).sum()))

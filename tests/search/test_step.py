@@ -160,7 +160,12 @@ def test_an_iteration_is_algorithm_1(estimator: AugEstimator, method: dict[str, 
     for rewards, log_prob in everything:
         n = len(rewards)
         if plain.method.baseline:
-            rewards = torch.stack([rewards[k] - (rewards.sum() - rewards[k]) / (n - 1) for k in range(n)])
+            others = torch.stack([(rewards.sum() - rewards[k]) / (n - 1) for k in range(n)])
+            if per_image:  # the same image's other draws have a say of (draws - 1) / draws
+                draws = n // 8
+                same = torch.stack([(rewards[k % 8 :: 8].sum() - rewards[k]) / (draws - 1) for k in range(n)])
+                others = others / draws + same * (draws - 1) / draws
+            rewards = rewards - others
         objective = -ETA * (rewards * log_prob).mean() / len(everything)
         for k, part in enumerate(torch.autograd.grad(objective, parameters(plain))):
             gamma[k] += part
