@@ -1,0 +1,196 @@
+"""``python -m benchmarks.search_cost``: time and peak memory of one search iteration, ours and its rivals'.
+
+All are built from the same cells; contestants take turns. Memory is measured in a process of each one's own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.search_rivals import ETA, Batch, FirstOrder, MixedNet, SecondOrder
+from benchmarks.timing import ratio_text, table, take_turns, write
+from daas.search.architecture import ArchEstimator, ArchitectureDistribution
+from daas.search.augmentation import AugmentationDistribution
+from daas.search.state import AugmentationMethod, Preparation, Search
+from daas.search.step import iteration
+from daas.search.supernet import SuperNet
+from daas.seeds import generator
+
+REFERENCE = "DARTS, first order"
+
+
+class Ours:
+    """An iteration of the search of this package.
+
+    Args:
+        channels: Of the first cells.
+        layers: Cells.
+        method: Of gamma; None to search the architecture alone.
+        architectures: N.
+        policies: M.
+        arch_estimator: Of alpha.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        layers: int,
+        method: AugmentationMethod | None,
+        architectures: int = 5,
+        policies: int = 2,
+        arch_estimator: ArchEstimator = "gumbel",
+    ) -> None:
+        network = SuperNet(10, channels, layers).to(memory_format=torch.channels_last)
+        architecture = ArchitectureDistribution(4, generator=generator(0, 1), estimator=arch_estimator)
+        augmentation = None if method is None else AugmentationDistribution(generator=generator(0, 2))
+        self.search = Search(
+            network=network,
+            preparation=Preparation((0.4, 0.4, 0.4), (0.3, 0.3, 0.3), 4, 0.5),
+            weights=torch.optim.SGD(network.parameters(), ETA, momentum=0.9, weight_decay=3e-4),
+            architecture=architecture,
+            architecture_optimizer=torch.optim.Adam(architecture.parameters(), 3e-4, weight_decay=1e-3),
+            augmentation=augmentation,
+            augmentation_optimizer=None
+            if augmentation is None
+            else torch.optim.Adam(augmentation.parameters(), 0.01, betas=(0.5, 0.999)),
+            architectures=architectures,
+            policies=policies,
+            method=method or AugmentationMethod(),
+            clip_grad=5.0,
+            seed=0,
+        )
+        self.step = 0
+
+    def __call__(self, train: Batch, val: Batch) -> None:
+        """One iteration."""
+        iteration(self.search, train, val, self.step, ETA, 1.0, self.search.augmentation is not None)
+        self.step += 1
+
+
+def per_image(**options: Any) -> AugmentationMethod:
+    return AugmentationMethod("per-image", baseline=True, **options)
+
+
+CONTESTANTS: dict[str, Callable[[int, int], Callable[[Batch, Batch], None]]] = {
+    REFERENCE: lambda c, n: FirstOrder(MixedNet(c, n)),
+    "DARTS, first order, channels first": lambda c, n: FirstOrder(MixedNet(c, n), torch.contiguous_format),
+    "DARTS, second order": lambda c, n: SecondOrder(MixedNet(c, n)),
+    "PC-DARTS, first order": lambda c, n: FirstOrder(MixedNet(c, n, partial=4)),
+    "--mode arch --arch-estimator darts": lambda c, n: Ours(c, n, None, 1, 1, "darts"),
+    "--mode arch --arch-estimator gdas": lambda c, n: Ours(c, n, None, 1, 1, "gdas"),
+    "--mode arch, N=5": lambda c, n: Ours(c, n, None, 5, 1),
+    "policy-gradient, N=5, M=2": lambda c, n: Ours(c, n, AugmentationMethod()),
+    "per-image, jvp, N=5, M=1": lambda c, n: Ours(c, n, per_image(), 5, 1),
+    "per-image, fd, N=5, M=1": lambda c, n: Ours(c, n, per_image(reward="fd"), 5, 1),
+    "per-image, fd, N=5, M=2": lambda c, n: Ours(c, n, per_image(reward="fd"), 5, 2),
+}
+"""By name: (channels, cells) -> an iteration. The first four search an architecture alone; ours a policy too."""
+GROWTH: dict[str, dict[str, int]] = {
+    "base": {}, "batch x 2": {"batch": 2}, "channels x 2": {"channels": 2}, "cells 4 -> 8": {"layers": 2},
+    "N x 2": {"architectures": 2}, "M x 2": {"policies": 2},
+}  # fmt: skip
+
+
+def batches(size: int) -> tuple[Batch, Batch]:
+    """Random uint8 images of 32 x 32 and labels, twice."""
+    random = generator(7)
+
+    def one() -> tuple[Tensor, Tensor]:
+        images = torch.randint(256, (size, 3, 32, 32), generator=random, dtype=torch.uint8)
+        return images, torch.randint(10, (size,), generator=random)
+
+    return one(), one()
+
+
+def memory(name: str, options: argparse.Namespace) -> float:
+    """MB that an iteration adds to a process that holds the network, measured in its own process."""
+    command = [sys.executable, "-m", "benchmarks.search_cost", "--memory-of", name, "--batch-size"]
+    command += [str(options.batch_size), "--channels", str(options.channels), "--layers", str(options.layers)]
+    return float(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+
+
+def own_memory(name: str, options: argparse.Namespace) -> float:
+    run = CONTESTANTS[name](options.channels, options.layers)
+    data = batches(options.batch_size)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    run(*data)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def growth(rounds: int) -> tuple[list[list[str]], dict[str, Any]]:
+    """How the iteration's time grows with each size, from 8 channels, 4 cells, batch 16, N = 2, M = 1."""
+    contestants = {}
+    for name, factors in GROWTH.items():
+        for kind, method in (("policy-gradient", AugmentationMethod()), ("per-image", per_image(reward="fd"))):
+            run = Ours(
+                8 * factors.get("channels", 1), 4 * factors.get("layers", 1), method,
+                2 * factors.get("architectures", 1), factors.get("policies", 1),
+            )  # fmt: skip
+            contestants[f"{name}, {kind}"] = partial(run, *batches(16 * factors.get("batch", 1)))
+    times = take_turns(contestants, rounds, warmup=1)
+    rows = [
+        [
+            name,
+            *(
+                ratio_text(times[f"{name}, {kind}"], times[f"base, {kind}"])
+                for kind in ("policy-gradient", "per-image")
+            ),
+        ]
+        for name in GROWTH
+    ]
+    return rows, times
+
+
+def main() -> None:
+    options = _options()
+    torch.manual_seed(0)
+    if options.memory_of:
+        print(json.dumps(own_memory(options.memory_of, options)))
+        return
+    data = batches(options.batch_size)
+    runs = {name: partial(make(options.channels, options.layers), *data) for name, make in CONTESTANTS.items()}
+    times = take_turns(runs, options.rounds, warmup=1)
+    used = {name: memory(name, options) for name in CONTESTANTS}
+    rows = [
+        [
+            name, f"{statistics.median(times[name]):.2f}", ratio_text(times[name], times[REFERENCE]),
+            f"{used[name]:.0f}", f"{used[name] / used[REFERENCE]:.2f}",
+        ]
+        for name in CONTESTANTS
+    ]  # fmt: skip
+    growth_rows, growth_times = growth(options.rounds)
+    text = (
+        f"{options.channels} channels, {options.layers} cells, batch {options.batch_size}, 32 x 32 pixels; "
+        f"{options.rounds} rounds; ratios with quartiles. Memory: what an iteration adds to a process that holds the "
+        "network.\n\n"
+        + table(["iteration", "s", "time / DARTS", "MB", "memory / DARTS"], rows)
+        + "\n\nGrowth, from 8 channels, 4 cells, batch 16, N = 2, M = 1 (time relative to that):\n\n"
+        + table(["", "policy-gradient", "per-image, fd"], growth_rows)
+    )
+    figures = {"seconds": times, "megabytes": used, "growth_seconds": growth_times}
+    write("search_cost", "python -m benchmarks.search_cost", text, figures)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--channels", type=int, default=16)
+    parser.add_argument("--layers", type=int, default=8)
+    parser.add_argument("--memory-of", default="", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
