@@ -159,7 +159,6 @@ def find_policy(name: str | Path) -> Policy:
 
     Raises:
         BadInput: Nothing of that name.
-        daas.hub.HubFailure: The Hub cannot be reached.
     """
     text = str(name)
     if text.startswith("hf-hub:"):

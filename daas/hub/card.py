@@ -19,8 +19,9 @@ PLACEHOLDER = "hf-hub:USER/NAME"
 """Stands for the repository until the card is pushed to one."""
 _FILES = {
     "weights": contents.WEIGHTS, "genotype": contents.GENOTYPE, "cells": contents.CELLS_PICTURE,
-    "policy": contents.POLICY, "policy_picture": contents.POLICY_PICTURE, "recipe": contents.RECIPE,
-    "curves": contents.CURVES, "verification": contents.VERIFICATION, "licence": contents.LICENCE,
+    "policy": contents.POLICY, "policy_picture": contents.POLICY_PICTURE, "schedule": contents.SCHEDULE,
+    "recipe": contents.RECIPE, "curves": contents.CURVES, "verification": contents.VERIFICATION,
+    "licence": contents.LICENCE,
 }  # fmt: skip
 _SECTIONS = ("Results", "How to load it", "How it was trained", "What was not measured", "Checking it", "Licence")
 
@@ -81,12 +82,14 @@ def card(run: Run, network: Network, name: str, license_id: str) -> ModelCard:
         kind=f"a network of {network.cells}" if network.genotype else f"`{network.architecture}`",
         result=result,
         data=result["data"],
+        split=_split(run),
         classes=", ".join(names[:12]) + (", ..." if len(names) > 12 else ""),
         network=network,
         metrics=metrics,
         which=run.which,
         chosen=run.metrics,
         policy=run.policy,
+        schedule=run.schedule,
         most=", ".join(f"{op} {share[op]:.2f}" for op in most),
         duration=f"{seconds / 3600:.1f} hours" if seconds >= 7200 else f"{seconds / 60:.1f} minutes",
         recipe=yaml.safe_dump(run.options, sort_keys=False, allow_unicode=True),
@@ -115,18 +118,22 @@ def _metadata(run: Run, network: Network, name: str, license_id: str, metrics: l
     results = [
         EvalResult(
             task_type="image-classification", task_name="Image classification", dataset_type=dataset,
-            dataset_name=str(data["name"]), dataset_split="validation", dataset_args={"images": data["val_images"]},
-            metric_type="accuracy", metric_name=metric["label"], metric_value=round(metric["value"], 3),
+            dataset_name=str(data["name"]), dataset_split=_split(run), dataset_args={"images": data["val_images"]},
+            metric_type="accuracy", metric_name=f"{metric['label']} (percent)", metric_value=round(metric["value"], 3),
         )
         for metric in metrics
     ]  # fmt: skip
     tags = ["image-classification", "timm", "daas", "pytorch"]
     tags += ["neural-architecture-search"] if network.genotype else []
-    tags += ["data-augmentation"] if run.policy else []
+    tags += ["data-augmentation"] if run.policy or run.schedule else []
     return ModelCardData(
         license=license_id, library_name="timm", pipeline_tag="image-classification", tags=tags, metrics=["accuracy"],
         model_name=name, eval_results=results,
     )  # fmt: skip
+
+
+def _split(run: Run) -> str:
+    return str(run.options.get("val_split") or "validation")
 
 
 def for_repository(text: str, repository: str) -> str:

@@ -13,7 +13,8 @@ from huggingface_hub import constants
 
 from daas.errors import BadInput
 
-CONFIG, WEIGHTS, GENOTYPE, POLICY = "config.json", "model.safetensors", "genotype.json", "policy.json"
+CONFIG, WEIGHTS, GENOTYPE = "config.json", "model.safetensors", "genotype.json"
+POLICY, SCHEDULE = "policy.json", "policy_schedule.json"
 CARD, LICENCE, RECIPE, CURVES, VERIFICATION = "README.md", "LICENSE", "recipe.yaml", "summary.csv", "verification.json"
 CELLS_PICTURE, POLICY_PICTURE = "cells.svg", "policy.png"
 NEEDED = (CONFIG, WEIGHTS, CARD, LICENCE, RECIPE, VERIFICATION)
@@ -47,7 +48,7 @@ def check_paths(where: str, paths: Iterable[str]) -> None:
 
 
 def files_of(folder: Path) -> list[str]:
-    """The files of a folder, sorted, with forward slashes; caches of the Hub's client are left out.
+    """The files of a folder, sorted, with forward slashes; git's own and caches of the Hub's client are left out.
 
     Raises:
         BadInput: No folder; a link that leads out of it; a pickle, by its name or by its content.
@@ -60,7 +61,7 @@ def files_of(folder: Path) -> list[str]:
     found = []
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
-        if path.is_dir() or relative.parts[:2] == (".cache", "huggingface"):
+        if path.is_dir() or relative.parts[0] == ".git" or relative.parts[:2] == (".cache", "huggingface"):
             continue
         if not path.resolve().is_relative_to(inside):
             raise BadInput(

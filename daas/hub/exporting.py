@@ -23,6 +23,7 @@ from daas.hub.contents import (
     POLICY,
     POLICY_PICTURE,
     RECIPE,
+    SCHEDULE,
     WEIGHTS,
     new_folder,
     sha256,
@@ -99,6 +100,8 @@ def _write(run: Run, folder: Path, name: str, license_id: str, licence: str) -> 
     if run.policy is not None:
         run.policy.save(folder / POLICY)
         policy_picture(run.policy, folder / POLICY_PICTURE)
+    if run.schedule is not None:
+        run.schedule.save(folder / SCHEDULE)
     recipe = yaml.safe_dump(run.options, sort_keys=False, allow_unicode=True)
     (folder / RECIPE).write_text(recipe, encoding="utf-8")
     (folder / LICENCE).write_text(licence, encoding="utf-8")

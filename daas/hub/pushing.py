@@ -164,11 +164,11 @@ def _overwritten(target: Repository, there: Listing, ours: str) -> list[str]:
         return [f"it holds {len(names)} file(s) that did not come from here, for example {names[0]}"]
     at = Repository(target.id, there.commit)
     large = [name for name, file in there.files.items() if file.lfs is not None]
-    folder, _ = fetch(at, skip=large)
     try:
+        folder, _ = fetch(at, skip=large)
         theirs = Verification.load(folder)
     except BadInput as error:
-        return [f"its {error}"]
+        return [f"it is faulty: {error}"]
     found = []
     if theirs.written > ours:
         found.append(f"its weights are newer ({theirs.written}) than these ({ours})")

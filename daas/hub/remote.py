@@ -235,16 +235,15 @@ def fetch_policy(name: str) -> Policy:
         name: ``user/name`` or ``user/name@revision``.
 
     Raises:
-        BadInput: No such repository, revision or file, or no policy in it.
-        HubFailure: No connection.
+        BadInput: No such repository, revision or file, no policy in it, or no connection.
     """
     repository = Repository.parse(name)
-    with told_plainly(f"reading {POLICY} of hf-hub:{repository}"):
-        path = hf_hub_download(repository.id, POLICY, revision=repository.revision)
     try:
+        with told_plainly("reading it"):
+            path = hf_hub_download(repository.id, POLICY, revision=repository.revision)
         return Policy.load(path)
-    except BadInput as error:
-        raise BadInput(f"hf-hub:{repository}: {error}") from error
+    except (BadInput, HubFailure) as error:
+        raise BadInput(f"{POLICY} of hf-hub:{repository}: {error}") from error
 
 
 def same_content(file: RepoFile, path: Path) -> bool:

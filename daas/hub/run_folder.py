@@ -11,9 +11,9 @@ import timm
 import yaml
 from torch import nn
 
-from daas.augment.policy import Policy
+from daas.augment import Policy, PolicySchedule
 from daas.errors import BadInput
-from daas.hub.contents import CURVES, GENOTYPE, POLICY
+from daas.hub.contents import CURVES, GENOTYPE, POLICY, SCHEDULE
 from daas.models import CellNet
 from daas.models.stems import CifarStem
 from daas.train.output import RESULT, RESULT_FORMAT, load_weights
@@ -37,7 +37,8 @@ class Run:
         which: Whose weights are meant: of the best or of the last epoch.
         result: result.json.
         options: args.yaml, without what belongs to the computer it ran on.
-        policy: What its images were augmented with; None without one.
+        policy: What its images were augmented with; None without one, and where a schedule takes its place.
+        schedule: One policy after another, over the epochs; None without one.
     """
 
     folder: Path
@@ -45,6 +46,7 @@ class Run:
     result: dict[str, Any]
     options: dict[str, Any]
     policy: Policy | None
+    schedule: PolicySchedule | None
 
     @classmethod
     def load(cls, folder: Path, which: Which = "best") -> Run:
@@ -80,8 +82,13 @@ class Run:
             raise BadInput(f"{path}: {', '.join(absent)} is missing.")
         if not (folder / CURVES).is_file():
             raise BadInput(f"{folder / CURVES} is missing; a training writes it after its first epoch.")
-        policy = None if result.get("policy") is None else Policy.from_dict(result["policy"])
-        return cls(folder, which, result, _options(folder, policy is not None), policy)
+        policy, schedule = result.get("policy"), result.get("policy_schedule")
+        aa = f"daas:{POLICY}" if policy else f"daas:{SCHEDULE}" if schedule else None
+        return cls(
+            folder, which, result, _options(folder, aa),
+            policy=Policy.from_dict(policy) if policy else None,
+            schedule=PolicySchedule.from_dict(schedule) if schedule else None,
+        )  # fmt: skip
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -126,7 +133,7 @@ class Run:
         return model
 
 
-def _options(folder: Path, policy: bool) -> dict[str, Any]:
+def _options(folder: Path, aa: str | None) -> dict[str, Any]:
     """args.yaml for a repository folder: policy and genotype are the files there, other paths lose their folders."""
     path = folder / "args.yaml"
     try:
@@ -138,8 +145,8 @@ def _options(folder: Path, policy: bool) -> dict[str, Any]:
     if not isinstance(options, dict):
         raise BadInput(f"{path} holds no options; found {str(options)[:80]}.")
     options = {key: _without_folders(value) for key, value in options.items() if key not in _HERE}
-    if policy:
-        options["aa"] = f"daas:{POLICY}"
+    if aa:
+        options["aa"] = aa
     if "genotype" in (options.get("model_kwargs") or {}):
         options["model_kwargs"]["genotype"] = GENOTYPE
     return options

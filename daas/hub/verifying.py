@@ -13,9 +13,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from daas.augment.policy import Policy
+from daas.augment import Policy, PolicySchedule
 from daas.errors import BadInput
-from daas.hub.contents import CARD, CONFIG, GENOTYPE, NEEDED, POLICY, VERIFICATION, WEIGHTS, files_of
+from daas.hub.contents import CARD, CONFIG, GENOTYPE, NEEDED, POLICY, SCHEDULE, VERIFICATION, WEIGHTS, files_of
 from daas.hub.remote import Repository, fetch
 from daas.hub.verification import TOLERANCE, Verification, checksums, reference_input, reference_logits
 from daas.models import CellNet, Genotype
@@ -123,12 +123,16 @@ def _compare_checksums(report: Report, folder: Path, written: Verification) -> N
 
 
 def _check_policy(report: Report, folder: Path, names: list[str]) -> None:
-    if POLICY not in names:
-        report.notes.append("no policy: the model was trained without one")
-        return
-    policy = _run(report, lambda: Policy.load(folder / POLICY))
-    if policy is not None:
-        report.passed.append(f"policy {policy.name!r}, {len(policy.sub_policies)} sub-policies")
+    if POLICY in names:
+        policy = _run(report, lambda: Policy.load(folder / POLICY))
+        if policy is not None:
+            report.passed.append(f"policy {policy.name!r}, {len(policy.sub_policies)} sub-policies")
+    elif SCHEDULE in names:
+        schedule = _run(report, lambda: PolicySchedule.load(folder / SCHEDULE))
+        if schedule is not None:
+            report.passed.append(f"schedule {schedule.name!r}, {len(schedule.segments)} policies")
+    else:
+        report.notes.append("no policy: the model was trained without one of this package")
 
 
 def _config(folder: Path) -> dict[str, Any]:

@@ -58,6 +58,8 @@ def test_files_and_their_hashes(tmp_path: Path) -> None:
     (tmp_path / "deep" / "b").write_bytes(b"abc")
     (tmp_path / ".cache" / "huggingface").mkdir(parents=True)
     (tmp_path / ".cache" / "huggingface" / "x").write_text("x")
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "HEAD").write_text("x")
     assert files_of(tmp_path) == ["deep/b"]
     assert sha256(tmp_path / "deep" / "b") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     with pytest.raises(BadInput, match="no such folder"):

@@ -16,6 +16,8 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 
 import daas
+from daas.augment import PolicySchedule
+from daas.augment.schedule import Segment
 from daas.errors import BadInput
 from daas.hub import export, verify
 from daas.hub.contents import files_of
@@ -122,9 +124,24 @@ def test_a_network_without_cells(tmp_path: Path) -> None:
     folder = export(tmp_path / "wide", tmp_path / "out")
     report = verify(folder)
     assert report.faults == []
-    assert report.notes == ["no policy: the model was trained without one", "no genotype: this is no cell network"]
+    assert report.notes == [
+        "no policy: the model was trained without one of this package",
+        "no genotype: this is no cell network",
+    ]
     assert "equal to the bit" in str(report)
     assert not {"genotype.json", "policy.json", "cells.svg"} & set(files_of(folder))
+
+
+def test_a_schedule_of_policies(run: Path, tmp_path: Path) -> None:
+    policies = [daas.Policy.random(torch.Generator().manual_seed(seed)) for seed in range(2)]
+    segments = (Segment(0, policies[0]), Segment(1, policies[1]))
+    schedule = PolicySchedule("steps", "made for this test", 2, segments)
+    _edit("result.json", lambda v: v.update(policy=None, policy_schedule=schedule.to_dict()))(run)
+    folder = export(run, tmp_path / "out")
+    assert PolicySchedule.load(folder / "policy_schedule.json") == schedule
+    assert yaml.safe_load((folder / "recipe.yaml").read_text())["aa"] == "daas:policy_schedule.json"
+    assert "Trained under `steps`" in (folder / "README.md").read_text()
+    assert "schedule 'steps', 2 policies" in verify(folder).passed
 
 
 def test_another_licence_comes_with_its_text(run_folder: Path, tmp_path: Path) -> None:

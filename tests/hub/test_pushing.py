@@ -216,6 +216,12 @@ def test_repositories_made_otherwise_are_not_written_over_unasked(hub: Hub, repo
         push(repository, REPO)
     push(repository, REPO, force=True)
     assert "pytorch_model.bin" not in pushed(hub)
+    head = hub.repositories[REPO]
+    head.commit("main", {**head.files(), "pytorch_model.bin": b"\x80\x02"}, "another tool")
+    with pytest.raises(BadInput, match=r"it is faulty.*pickle by its name"):
+        push(repository, REPO)
+    push(repository, REPO, force=True)
+    assert "pytorch_model.bin" not in pushed(hub)
 
 
 def test_somebody_elses_push_in_between_is_noticed(hub: Hub, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:

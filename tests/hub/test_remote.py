@@ -100,6 +100,11 @@ def test_a_policy_that_is_not_there(hub: Hub, exported: Path, monkeypatch: pytes
     with pytest.raises(BadInput, match="refuses the token") as caught:
         daas.DAASPolicy.load(f"hf-hub:{REPO}")
     assert "WWW" not in str(caught.value)
+    monkeypatch.setattr(
+        "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9/{repo_id}/{filename}"
+    )
+    with pytest.raises(BadInput, match="the Hub cannot be reached"):
+        daas.DAASPolicy.load(f"hf-hub:{REPO}")
 
 
 def test_the_code_on_the_card_runs(
