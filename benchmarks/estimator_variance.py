@@ -107,7 +107,7 @@ def main() -> None:
         ("early", options.train, AugmentationMethod("uniform")),
         ("late", options.search, AugmentationMethod("per-image", baseline=True, reward="fd", reward_batches=1)),
     ):
-        _train(search, train, val, method, steps, 0 if stage == "early" else options.train)
+        train_with(search, train, val, method, steps, 0 if stage == "early" else options.train)
         assert search.augmentation is not None
         entropy = search.augmentation.entropy()
         found = advantages(*measure(search, train, val, options.rounds, 10_000_000 * (1 + len(figures))))
@@ -130,9 +130,10 @@ def main() -> None:
     write("estimator_variance", command, text, figures)
 
 
-def _train(
+def train_with(
     search: Search, train: BatchStream, val: BatchStream, method: AugmentationMethod, steps: int, start: int
 ) -> None:
+    """Trains the network, and gamma by the method, for some iterations."""
     assert search.augmentation is not None
     search.policies, search.method = 1, method
     search.weights = torch.optim.SGD(search.network.parameters(), ETA, momentum=0.9, weight_decay=3e-4)

@@ -65,7 +65,8 @@ class SearchConfig:
     model_kwargs: tuple[str, ...] = ()
     """With --mode aug: constructor arguments of that model, NAME=VALUE ..."""
     amp: bool = False
-    """Run the network in bfloat16 where that is safe (torch.autocast): faster on GPUs that have it."""
+    """Run the network in bfloat16 where that is safe (torch.autocast), for GPUs that have it; forward-mode passes
+    stay in float32."""
     resume: str = ""
     """auto: go on from the checkpoint in --out; or the path of a checkpoint."""
     seed: int = 0

@@ -62,6 +62,8 @@ def _check_augmentation(config: SearchConfig) -> None:
                 f"--{name.replace('_', '-')} {value} goes with --aug-estimator {' or '.join(estimators)} and a mode "
                 f"that learns a policy; found --aug-estimator {estimator} and --mode {config.mode}."
             )
+    if config.amp and config.reward == "fd":
+        raise BadInput("--reward fd takes steps that bfloat16 rounds away: leave out --amp, or use --reward jvp.")
     if config.baseline == "leave-one-out" and estimator == "policy-gradient":
         count = config.policies * (config.architectures if config.mode != "aug" else 1)
         if count < 2:

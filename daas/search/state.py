@@ -100,7 +100,7 @@ class Search:
         clip_grad: Largest norm of the weights' gradient; 0 for no limit.
         seed: Of all random streams.
         given_policy: Augments training images where no policy is sampled; None for crop and flip alone.
-        amp: Whether the network runs in bfloat16 where autocast says so.
+        amp: Whether the network runs in bfloat16 where autocast says so; forward-mode passes stay in float32.
     """
 
     network: SuperNet | FixedNetwork
@@ -133,7 +133,8 @@ class Search:
             gated: Whether the path's gates are multiplied in.
             weights: Stand in for the network's own, by name.
         """
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.amp):
+        half = self.amp and weights is None  # forward-mode rules of batch norm do not mix types
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
             if weights is None:
                 logits: Tensor = self.network(images, z, gated)
             else:

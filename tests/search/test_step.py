@@ -248,6 +248,7 @@ def test_the_warm_up_leaves_gamma_alone() -> None:
         ({}, {"primitives": PRIMITIVE_SETS["darts"]}),
         ({"estimator": "per-image"}, {"baseline": False}),
         ({"estimator": "per-image"}, {"reward_batches": 1}),
+        ({"estimator": "per-image"}, {"amp": True}),
     ],
 )
 def test_every_choice_changes_the_step(start: dict[str, Any], change: dict[str, Any]) -> None:
