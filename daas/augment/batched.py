@@ -82,8 +82,16 @@ def run(images: Tensor, draw: Draw, colors: Tensor, bilinear: bool, exact: bool)
     result = images.clone(memory_format=torch.contiguous_format)
     for family, chosen, parameters in _plan(draw, setting, images.device):
         part = family.run(result.index_select(0, chosen), parameters, setting)
-        result.index_copy_(0, chosen, part)
+        _put(result, chosen, part)
     return result
+
+
+def _put(images: Tensor, chosen: Tensor, part: Tensor) -> None:
+    """``images[chosen] = part``; bytes are moved eight at a time where they can be, as torch moves them one by one."""
+    flat, rows = images.flatten(1), part.flatten(1)
+    if images.dtype == torch.uint8 and flat.shape[1] % 8 == 0:
+        flat, rows = flat.view(torch.int64), rows.contiguous().view(torch.int64)
+    flat.index_copy_(0, chosen, rows)
 
 
 def _plan(draw: Draw, setting: Setting, device: torch.device) -> list[tuple[Family, Tensor, Tensor]]:
@@ -91,12 +99,15 @@ def _plan(draw: Draw, setting: Setting, device: torch.device) -> list[tuple[Fami
     ops, values, centers = draw.op.numpy(), draw.value.numpy(), draw.center.numpy()
     steps: list[tuple[Family, npt.NDArray[np.int64], Tensor]] = []
     for slot in range(ops.shape[1]):
-        op = ops[:, slot]
-        for number in np.unique(_FAMILY_OF[op]).tolist():
-            if number >= 0:
-                rows = np.flatnonzero(_FAMILY_OF[op] == number)
-                parameters = FAMILIES[number].prepare(op[rows], values[rows, slot], centers[rows, slot], setting)
-                steps.append((FAMILIES[number], rows, torch.from_numpy(parameters)))
+        op, value, center = ops[:, slot], values[:, slot], centers[:, slot]
+        numbers = _FAMILY_OF[op]
+        order = np.argsort(numbers, kind="stable")
+        ends = np.searchsorted(numbers[order], np.arange(len(FAMILIES) + 1))
+        for number, family in enumerate(FAMILIES):
+            rows = order[ends[number] : ends[number + 1]]
+            if len(rows):
+                parameters = family.prepare(op[rows], value[rows], center[rows], setting)
+                steps.append((family, rows, torch.from_numpy(parameters)))
     indices = _upload([torch.from_numpy(rows) for _, rows, _ in steps], device)
     sent: dict[int, Tensor] = {}
     for dtype in {parameters.dtype for *_, parameters in steps}:
@@ -139,24 +150,22 @@ def _geometric(images: Tensor, matrix: Tensor, setting: Setting) -> Tensor:
 
 def _threshold(op: npt.NDArray[np.int64], value: npt.NDArray[np.float64], center: _Array, setting: Setting) -> _Array:
     """Threshold and step: Invert is Solarize with the threshold 0, and neither has steps."""
-    threshold = np.select([op == INDEX["Solarize"], op == INDEX["Invert"]], [np.ceil(value), 0.0], 256.0)
-    bits = np.where(op == INDEX["Posterize"], np.trunc(value).clip(0, 8), 8)
-    return np.stack([threshold, np.exp2(8 - bits)], 1).astype(np.int16)
+    threshold = np.select([op == INDEX["Solarize"], op == INDEX["Invert"]], [np.ceil(value).clip(0, 256), 0.0], 256.0)
+    step = np.exp2(8 - np.where(op == INDEX["Posterize"], np.trunc(value).clip(0, 8), 8))
+    if not setting.exact:
+        return np.stack([threshold, step], 1).astype(np.float32)
+    return np.stack([np.maximum(threshold - 1, 0), 255.0 * (threshold == 0), 256.0 - step], 1).astype(np.uint8)
 
 
 def _point(images: Tensor, parameters: Tensor, setting: Setting) -> Tensor:
-    """Invert, Solarize and Posterize."""
+    """Invert, Solarize and Posterize; on bytes without a comparison, which costs more than all the rest together."""
+    if setting.exact:
+        below, always, kept = parameters.view(-1, 3, 1, 1, 1).unbind(1)
+        flip = torch.maximum(images, below).sub_(below).clamp_max_(1).mul_(255) | always  # 255 from the threshold on
+        return images.bitwise_xor(flip).bitwise_and_(kept)
     threshold, step = parameters.view(-1, 2, 1, 1, 1).unbind(1)
     inverted = torch.where(images < threshold, images, 255 - images)
-    if setting.exact:
-        return inverted & (256 - step).to(torch.uint8)  # step 1: all eight bits
     return torch.where(step > 1, torch.floor(inverted / step) * step, inverted)
-
-
-def _blend_parameters(
-    op: npt.NDArray[np.int64], value: npt.NDArray[np.float64], center: _Array, setting: Setting
-) -> _Array:
-    return np.stack([value, op == INDEX["Contrast"]], 1).astype(np.float32)
 
 
 def _box(op: _Array, value: npt.NDArray[np.float64], center: npt.NDArray[np.float64], setting: Setting) -> _Array:
@@ -173,7 +182,8 @@ def _cutout(images: Tensor, box: Tensor, setting: Setting) -> Tensor:
     x = torch.arange(setting.width, device=images.device, dtype=box.dtype)
     y = torch.arange(setting.height, device=images.device, dtype=box.dtype)
     inside = ((y >= top) & (y <= bottom)).unsqueeze(2) & ((x >= left) & (x <= right)).unsqueeze(1)
-    return torch.where(inside.unsqueeze(1), setting.grey.view(1, -1, 1, 1), images)
+    inside = inside.unsqueeze(1).to(images.dtype)
+    return images * (1 - inside) + setting.grey.view(1, -1, 1, 1) * inside  # torch.where is 40 times slower on bytes
 
 
 FAMILIES = (
@@ -181,7 +191,8 @@ FAMILIES = (
     Family(("Invert", "Solarize", "Posterize"), _threshold, _point),
     Family(("AutoContrast",), _no_parameters, lambda images, _, s: enhance.autocontrast(images, s.exact)),
     Family(("Equalize",), _no_parameters, lambda images, _, s: enhance.equalize(images)),
-    Family(("Contrast", "Brightness"), _blend_parameters, lambda images, p, s: enhance.blend(images, p, s.exact)),
+    Family(("Contrast",), _factor, lambda images, p, s: enhance.contrast(images, p, s.exact)),
+    Family(("Brightness",), _factor, lambda images, p, s: enhance.brightness(images, p, s.exact)),
     Family(("Color",), _factor, lambda images, p, s: enhance.color(images, p, s.exact)),
     Family(("Sharpness",), _factor, lambda images, p, s: enhance.sharpness(images, p, s.exact)),
     Family(("Cutout",), _box, _cutout),

@@ -14,6 +14,7 @@ from daas.augment.space import OPERATIONS, is_signed
 from daas.errors import BadInput
 
 _LARGEST_VALUE = 1e4
+_SIGNED = torch.cat([is_signed(), torch.tensor([False])])  # the last entry is that of -1, nothing
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,10 @@ class Draw:
         """
         rows, slots = op.shape
         random = torch.rand(rows, slots, 3, generator=generator, dtype=torch.float64, device=op.device)
-        negative = (random[..., 0] < 0.5) & is_signed().to(op.device)[op.clamp_min(0)]
-        value = torch.where(negative, -value, value)
-        nothing = ~applied | (op < 0)
-        return cls(
-            torch.where(nothing, -1, op), torch.where(nothing, torch.zeros_like(value), value), random[..., 1:].clone()
-        )
+        kept = applied & (op >= 0)
+        negative = (random[..., 0] < 0.5) & _SIGNED.to(op.device).take(op)
+        value = torch.where(negative, -value, value).where(kept, 0.0)
+        return cls(op.where(kept, -1), value, random[..., 1:].contiguous())
 
     @classmethod
     def concat(cls, draws: Sequence[Draw]) -> Draw:

@@ -72,12 +72,13 @@ def warp(images: Tensor, fixed: Tensor, fill: Tensor) -> Tensor:
     x = torch.arange(width, device=images.device, dtype=fixed.dtype)
     y = torch.arange(height, device=images.device, dtype=fixed.dtype).unsqueeze(-1)
     a, b, c, d, e, f = fixed.view(count, 6, 1, 1).unbind(1)
-    source_x = (a * x + (b * y + c)) >> 16
-    source_y = (d * x + (e * y + f)) >> 16
-    inside = (source_x >= 0) & (source_x < width) & (source_y >= 0) & (source_y < height)
-    index = (source_y * width + source_x).where(inside, 0).long().view(count, 1, -1).expand(-1, channels, -1)
-    moved = images.flatten(2).gather(2, index).view_as(images)
-    return torch.where(inside.unsqueeze(1), moved, fill.view(1, channels, 1, 1))
+    # A border of fill, and coordinates that stop there: no comparison and no choice per pixel and channel.
+    bordered = fill.view(1, channels, 1, 1).expand(count, channels, height + 2, width + 2).contiguous()
+    bordered[:, :, 1:-1, 1:-1] = images
+    source_x = ((a * x + (b * y + c)) >> 16).clamp_(-1, width)
+    source_y = ((d * x + (e * y + f)) >> 16).clamp_(-1, height)
+    index = source_y.add_(1).mul_(width + 2).add_(source_x).add_(1).long().view(count, 1, -1)
+    return bordered.flatten(2).gather(2, index.expand(-1, channels, -1)).view_as(images)
 
 
 def warp_bilinear(images: Tensor, matrix: Tensor, fill: Tensor) -> Tensor:
