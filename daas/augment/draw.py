@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from daas.augment.space import OPERATIONS, is_signed
+from daas.augment.files import DRAW_FORMAT, check_keys, read_json, write_json
+from daas.augment.space import INDEX, OPERATION_NAMES, OPERATIONS, is_signed
 from daas.errors import BadInput
 
 _LARGEST_VALUE = 1e4
+_SHOWN = 32  # images that print shows
 _SIGNED = torch.cat([is_signed(), torch.tensor([False])])  # the last entry is that of -1, nothing
 
 
@@ -91,15 +94,46 @@ class Draw:
             raise BadInput(f"the draw has centres from {center.min()} to {center.max()}; they lie in [0, 1).")
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values, exact: floats are written with all their digits."""
-        return {"op": self.op.tolist(), "value": self.value.tolist(), "center": self.center.tolist()}
+        """JSON values, exact (floats with all their digits), the operations by name; null is none."""
+        op = [[OPERATION_NAMES[o] if o >= 0 else None for o in row] for row in self.op.tolist()]
+        return {"format": DRAW_FORMAT, "op": op, "value": self.value.tolist(), "center": self.center.tolist()}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Draw:
-        """The inverse of ``to_dict``."""
-        op = torch.tensor(values["op"], dtype=torch.int64)
-        value, center = (torch.tensor(values[key], dtype=torch.float64) for key in ("value", "center"))
-        return cls(op, value, center)
+    def from_dict(cls, values: Mapping[str, Any]) -> Draw:
+        """The inverse of ``to_dict``.
+
+        Raises:
+            BadInput: Another format, missing or unknown keys, lists of different sizes, or what ``check`` refuses.
+        """
+        if not isinstance(values, Mapping) or values.get("format") != DRAW_FORMAT:
+            raise BadInput(f"a draw is a JSON object with the format {DRAW_FORMAT!r}; found {str(values)[:80]}.")
+        check_keys("draw", values, ("format", "op", "value", "center"))
+        try:
+            op = [[-1 if name is None else INDEX[name] for name in row] for row in values["op"]]
+            shape = (len(op), len(op[0]) if op else 0)
+            value, center = (torch.tensor(values[key], dtype=torch.float64) for key in ("value", "center"))
+            draw = cls(torch.tensor(op, dtype=torch.int64).view(shape), value.view(shape), center.view(*shape, 2))
+        except KeyError as error:
+            raise BadInput(f"draw: unknown operation {error}; known are {', '.join(OPERATION_NAMES)}.") from error
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise BadInput(
+                f"draw: op and value are [images, slots], center has two numbers for each ({error})."
+            ) from error
+        draw.check()
+        return draw
+
+    def save(self, path: str | Path) -> None:
+        """Writes a JSON file, whole, or leaves what was there."""
+        write_json(path, self.to_dict())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Draw:
+        """Reads a file of ``save``.
+
+        Raises:
+            BadInput: No such file, no JSON, or no draw.
+        """
+        return cls.from_dict(read_json(path, "draw"))
 
     def describe(self, image: int) -> list[str]:
         """In words, what happens to one image: one entry per applied operation."""
@@ -110,3 +144,10 @@ class Draw:
                     f"{OPERATIONS[op].name} {value:.3g}" if OPERATIONS[op].has_magnitude else OPERATIONS[op].name
                 )
         return lines
+
+    def __str__(self) -> str:
+        """One line per image, as far as a screen goes."""
+        shown = min(len(self), _SHOWN)
+        lines = [f"{image:4d}  {', '.join(self.describe(image)) or '-'}" for image in range(shown)]
+        more = [f"and {len(self) - shown} more"] if shown < len(self) else []
+        return "\n".join([f"Draw of {self.op.shape[1]} operations for each of {len(self)} images", *lines, *more])

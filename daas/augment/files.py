@@ -1,4 +1,4 @@
-"""Policy and schedule files: JSON that people can read, one sub-policy per line."""
+"""Policy, schedule and draw files: JSON that people can read, one sub-policy per line."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ from typing import Any, TypeVar
 from daas.errors import BadInput
 
 POLICY_FORMAT = "daas-policy/1"
+DRAW_FORMAT = "daas-draw/1"
 SCHEDULE_FORMAT = "daas-policy-schedule/1"
 
 _Read = TypeVar("_Read")
 
 
-def read_json(path: str | Path) -> Any:
+def read_json(path: str | Path, kind: str = "policy") -> Any:
     """The values of a file.
+
+    Args:
+        path: Of the file.
+        kind: What it should be, for errors.
 
     Raises:
         BadInput: No such file, or no JSON.
@@ -24,9 +29,9 @@ def read_json(path: str | Path) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise BadInput(f"{path}: no such policy file ({error.strerror}).") from error
+        raise BadInput(f"{path}: no such {kind} file ({error.strerror}).") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: no JSON ({error}). A policy file is written by Policy.save.") from error
+        raise BadInput(f"{path}: no JSON ({error}). A {kind} file is written by {kind.capitalize()}.save.") from error
 
 
 def load(path: str | Path, from_dict: Callable[[Any], _Read]) -> _Read:
