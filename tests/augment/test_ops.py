@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from benchmarks.pillow_policy import reference
+from daas import DAASPolicy, list_policies
 from daas.augment import cpu
 from daas.augment.draw import Draw
 from daas.augment.ops import Backend, apply, choose_backend, normalized
@@ -255,3 +256,13 @@ def test_which_backend_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_backend("auto", bytes_) == "torch"
     with pytest.raises(BadInput, match=r"not installed: pip install 'timm-daas\[cpu\]'"):
         choose_backend("numba", bytes_)
+
+
+@both
+@pytest.mark.parametrize("size", [(32, 32), (224, 224)])
+@pytest.mark.parametrize("name", list_policies())
+def test_shipped_policies_are_pillows_bit_for_bit(name: str, size: tuple[int, int], backend: Backend) -> None:
+    images = pictures(8 if size[0] == 224 else 100, *size, seed=13)
+    policy = DAASPolicy.load(name, backend=backend)
+    draw = policy.sample(len(images), torch.Generator().manual_seed(14))
+    assert torch.equal(policy.apply(images, draw), reference(images, draw))
