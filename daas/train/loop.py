@@ -215,9 +215,12 @@ def validate(
                 images = images.contiguous(memory_format=torch.channels_last)
             with autocast(options, place.device):
                 logits = model(images.to(device)).to(place.device)
-            top1, top5 = accuracy(logits, labels, topk=(1, min(5, classes)))
-            loss = cross_entropy(logits.float(), labels)
-            sums += torch.stack([loss, top1, top5, torch.ones_like(loss)]).double() * len(labels)
+            percent = torch.stack(accuracy(logits, labels, topk=(1, min(5, classes))))
+            loss = cross_entropy(logits.float(), labels, reduction="sum")
+            sums[0] += loss
+            sums[1:3] += (percent * len(labels) / 100).round()
+            sums[3] += len(labels)
     if place.world > 1:
         torch.distributed.all_reduce(sums)
-    return {name: float(value / sums[3]) for name, value in zip(("loss", "top1", "top5"), sums, strict=False)}
+    loss_sum, right1, right5, count = sums.tolist()
+    return {"loss": loss_sum / count, "top1": 100 * right1 / count, "top5": 100 * right5 / count}
