@@ -35,7 +35,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     if not options.validate and _first():
         print(f"Done: top-1 {result['top1']:.2f}% (best {result['best_top1']:.2f}%). Results in {result['output']}")
-        print(result["speed"])
     return 0
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 import daas
 from daas.augment import DAASPolicy, Draw, PolicySchedule
 from daas.augment.files import SCHEDULE_FORMAT, read_json
+from daas.augment.ops import Backend
 from daas.errors import BadInput
 from daas.train.options import TrainOptions
 
@@ -25,24 +26,30 @@ class EpochPolicy:
     Args:
         spec: After the prefix: a name, a path or ``hf-hub:REPOSITORY``.
         epochs: Of the training; a schedule is stretched to them.
+        backend: What applies it: ``numba`` in the processes that load images, ``auto`` on the device.
 
     Attributes:
         transform: Of the present epoch.
         schedule: Where there is one, as long as the training.
     """
 
-    def __init__(self, spec: str, epochs: int) -> None:
+    def __init__(self, spec: str, epochs: int, backend: Backend = "auto") -> None:
+        self._backend: Backend = backend
         self.schedule: PolicySchedule | None = None
         if Path(spec).is_file() and _is_schedule(spec):
             self.schedule = PolicySchedule.load(spec).stretched(epochs)
-        self.transform = DAASPolicy.load(spec) if self.schedule is None else DAASPolicy(self.schedule.at(0))
+        self.transform = (
+            DAASPolicy.load(spec, backend=backend)
+            if self.schedule is None
+            else DAASPolicy(self.schedule.at(0), backend=backend)
+        )
 
     def set_epoch(self, epoch: int) -> None:
         """Switches to the policy of an epoch; the last one stays on in a cool-down."""
         if self.schedule is not None:
             policy = self.schedule.at(min(epoch, self.schedule.epochs - 1))
             if policy is not self.transform.policy:
-                self.transform = DAASPolicy(policy)
+                self.transform = DAASPolicy(policy, backend=self._backend)
 
 
 def _is_schedule(path: str) -> bool:
@@ -64,7 +71,9 @@ def policy_of(options: TrainOptions) -> EpochPolicy | None:
         )
     if not named or options.no_aug:
         return None
-    return EpochPolicy(str(options.aa).removeprefix(PREFIX), options.epochs)
+    return EpochPolicy(
+        str(options.aa).removeprefix(PREFIX), options.epochs, "numba" if options.aa_in_workers else "auto"
+    )
 
 
 class BatchAugmentation:

@@ -19,6 +19,17 @@ class Clock:
     def __init__(self) -> None:
         self.seconds = {"training": 0.0, "data": 0.0, "augmentation": 0.0, "validation": 0.0}
         self.images = 0
+        self._lap = 0.0
+
+    def start_lap(self) -> None:
+        """From here on time counts for the next ``lap``."""
+        self._lap = time.perf_counter()
+
+    def lap(self, activity: str) -> None:
+        """Counts what passed since the last lap, or ``start_lap``, as this activity."""
+        now = time.perf_counter()
+        self.seconds[activity] += now - self._lap
+        self._lap = now
 
     @contextmanager
     def spend(self, activity: str) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,7 +97,8 @@ def train_epoch(
     """
     learner.runner.train()
     total, accumulate = batches.per_epoch, options.grad_accum_steps
-    source = _timed(batches.epoch(progress.epoch, progress.batch), clock)
+    source = batches.epoch(progress.epoch, progress.batch)
+    clock.start_lap()
     with tqdm(
         total=total, initial=progress.batch, unit="batch", disable=None if place.first else True, leave=False
     ) as bar:
@@ -119,18 +120,14 @@ def train_epoch(
                     learner.ema.update(learner.model, step=updates)
                 if learner.schedule is not None:
                     learner.schedule.step_update(num_updates=updates, metric=progress.losses.avg)
+            clock.lap("training")
             bar.set_postfix(loss=f"{progress.losses.avg:.3f}", refresh=False)
             bar.update()
             after_batch(progress, images)
+    clock.lap("training")
     if hasattr(learner.optimizer, "sync_lookahead"):
         learner.optimizer.sync_lookahead()
     return _mean(progress.losses, place)
-
-
-def _timed(source: Iterator[tuple[Tensor, Tensor]], clock: Clock) -> Iterator[tuple[Tensor, Tensor]]:
-    """Counts everything from the first batch to the end as training."""
-    with clock.spend("training"):
-        yield from source
 
 
 def _step(

@@ -41,8 +41,7 @@ def train(options: TrainOptions) -> dict[str, Any]:
         options: See ``python -m daas.train --help``.
 
     Returns:
-        ``top1`` and ``top5`` (percent) and ``loss`` after the last epoch, ``best_top1``, ``best_epoch``, ``output`` and
-        ``speed`` (a line about where the time went).
+        ``top1`` and ``top5`` (percent) and ``loss`` after the last epoch, ``best_top1``, ``best_epoch`` and ``output``.
 
     Raises:
         BadInput: Options, images, model or checkpoint that cannot be used; an output folder of another run.
@@ -64,12 +63,15 @@ def train(options: TrainOptions) -> dict[str, Any]:
         if source is not None:
             resume.take_best(source, folder)
         (folder / ARGS).write_text(yaml.safe_dump(as_json(vars(options)), sort_keys=False), encoding="utf-8")
-    while run.progress.epoch < run.epochs:
-        _epoch(run)
-    if place.first:
-        _write(run)
-    if run.logs is not None:
-        run.logs.close()
+    try:
+        while run.progress.epoch < run.epochs:
+            _epoch(run)
+        if place.first:
+            _write(run)
+    finally:
+        if run.logs is not None:
+            run.logs.close()
+            print(f"\n{run.clock.text(place.world)}", flush=True)
     return _summary(run)
 
 
@@ -217,7 +219,6 @@ def _summary(run: Training) -> dict[str, Any]:
     best = run.rows[run.best]
     return {
         **last, "best_top1": best["eval"]["top1"], "best_epoch": best["epoch"], "output": str(run.folder),
-        "speed": run.clock.text(run.place.world),
     }  # fmt: skip
 
 

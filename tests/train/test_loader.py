@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import math
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import timm
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import save_file
 from timm.data import create_dataset, create_loader, resolve_data_config
 from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 from timm.optim import create_optimizer_v2
@@ -22,8 +21,8 @@ from timm.utils import ModelEmaV3, accuracy, random_seed
 from daas import Policy
 from daas.augment import PolicySchedule, Segment
 from daas.train.__main__ import main
+from tests.train.conftest import Train, weights
 
-Train = Callable[..., tuple[int, Path]]
 EPOCHS, BATCH = 3, 8
 
 
@@ -53,12 +52,6 @@ def run_train(photos: Path, tmp_path: Path) -> Train:
         return code, tmp_path / out
 
     return run
-
-
-def weights(folder: Path) -> torch.Tensor:
-    return torch.cat(
-        [tensor.flatten().double() for _, tensor in sorted(load_file(folder / "last.safetensors").items())]
-    )
 
 
 def timms_own(
@@ -184,8 +177,6 @@ def test_every_option_changes_the_run(
         known["plain"] = weights(run_train("--epochs", "1", "--warmup-epochs", "0", out="plain")[1])
     if "PRETRAINED" in change:
         model = timm.create_model("test_resnet", num_classes=3)
-        from safetensors.torch import save_file
-
         save_file(model.state_dict(), tmp_path / "weights.safetensors")
     if "MAP" in change:
         (tmp_path / "map.txt").write_text("red\ngreen\nblue\n")

@@ -3,39 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
-from pathlib import Path
+import json
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from daas import Policy
-from daas.train.__main__ import main
-
-Train = Callable[..., tuple[int, Path]]
-
-
-@pytest.fixture
-def run_train(tmp_path: Path, small_convnet: str) -> Train:
-    def run(*arguments: str, out: str = "run", leave_out: tuple[str, ...] = ()) -> tuple[int, Path]:
-        values = {
-            "--dataset": "digits", "--val-split": "test", "--model": small_convnet,
-            "--img-size": "8", "--epochs": "2",
-            "--warmup-epochs": "0", "--batch-size": "128", "--train-split": "test",
-            "--lr": "0.05", "--hflip": "0", "--output": str(tmp_path),
-            "--experiment": out, "--model-kwargs": "width=4",
-        }  # fmt: skip
-        given = [word for flag, value in values.items() if flag not in leave_out for word in (flag, value)]
-        return main([*given, *arguments]), tmp_path / out
-
-    return run
-
-
-def weights(folder: Path) -> torch.Tensor:
-    return torch.cat(
-        [tensor.flatten().double() for _, tensor in sorted(load_file(folder / "last.safetensors").items())]
-    )
+from daas import checkpoint
+from tests.train.conftest import Train, weights
 
 
 def test_a_training_writes_everything_and_learns(run_train: Train) -> None:
@@ -131,14 +106,6 @@ def test_every_option_changes_the_run(
 def known() -> dict[tuple[str, ...], torch.Tensor]:
     """Weights of runs that several tests compare with."""
     return {}
-
-
-def test_a_policy_changes_the_run(run_train: Train, tmp_path: Path) -> None:
-    Policy.random(torch.Generator().manual_seed(0)).save(tmp_path / "p.json")
-    _, plain = run_train(out="plain")
-    code, augmented = run_train("--aa", f"daas:{tmp_path / 'p.json'}", out="augmented")
-    assert code == 0
-    assert not torch.equal(weights(plain), weights(augmented))
 
 
 CELL = ["--model", "daas_cell_cifar", "--model-kwargs", "channels=2", "layers=3", "--img-size", "16", "-b", "250"]
@@ -246,3 +213,28 @@ def test_another_runs_folder_is_left_alone(run_train: Train, capsys: pytest.Capt
 def test_a_loss_that_is_no_number_stops_the_run(run_train: Train, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_train("--lr", "1e30")[0] == 1
     assert "the loss is" in capsys.readouterr().err
+
+
+def test_the_batch_that_diverged_is_saved(run_train: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out = run_train("--lr", "1e30", "--aux-weight", "0")
+    assert code == 1
+    message = capsys.readouterr().err
+    tensors, meta = checkpoint.load(out / "diverged.safetensors")
+    assert tensors["images"].shape == (128, 3, 8, 8)
+    assert tensors["targets"].shape == (128,)
+    assert f"in epoch {meta['epoch']}, batch {meta['batch']} " in message
+    assert str(out / "diverged.safetensors") in message
+
+
+def test_what_else_the_run_may_ask_for(run_train: Train) -> None:
+    _, out = run_train("--val-interval", "2", "--epochs", "3", "--eval-metric", "loss", "--smoothing", "0", "--lr", "1")
+    rows = list(csv.DictReader((out / "summary.csv").open()))
+    assert [bool(row["eval_loss"]) for row in rows] == [False, True, True]
+    losses = [float(row["eval_loss"]) for row in rows[1:]]
+    assert json.loads((out / "result.json").read_text())["best"]["epoch"] == 1 + losses.index(min(losses))
+    _, elsewhere = run_train("--resume", str(out), "--val-interval", "2", "--epochs", "3", "--eval-metric", "loss",
+                             "--smoothing", "0", "--lr", "1", out="elsewhere")  # fmt: skip
+    assert (elsewhere / "model_best.safetensors").read_bytes() == (out / "model_best.safetensors").read_bytes()
+    code, cpu = run_train("--model-ema", "--model-ema-force-cpu", out="cpu")
+    assert code == 0
+    assert torch.equal(weights(cpu), weights(run_train(out="plain")[1]))

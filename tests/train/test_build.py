@@ -1,0 +1,41 @@
+"""What a training is put together from: compiled models, the networks and schedules of recipes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from daas.train import build, parse
+from daas.train.checks import check
+from daas.train.command_line import list_recipes
+from tests.train.conftest import Train, weights
+
+
+def test_compiled_models_train_and_save_the_same_names(run_train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    original = torch.compile
+
+    def compiled(model: torch.nn.Module, **arguments: object) -> object:
+        asked.append(arguments)
+        return original(model, backend="eager")
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    flags = ["--torchcompile", "--torchcompile-mode", "reduce-overhead", "--epochs", "1"]
+    plain, fast = (run_train(*words, out=f"{k}") for k, words in enumerate((["--epochs", "1"], flags)))
+    assert (plain[0], fast[0]) == (0, 0)
+    assert asked == [{"backend": "inductor", "mode": "reduce-overhead"}]
+    assert torch.allclose(weights(plain[1]), weights(fast[1]), atol=1e-5)
+    assert load_file(plain[1] / "last.safetensors").keys() == load_file(fast[1] / "last.safetensors").keys()
+
+
+@pytest.mark.parametrize("recipe", [name for name in list_recipes() if name != "digits-cpu"])
+def test_recipes_build_their_networks(recipe: str) -> None:
+    options = parse(["--recipe", recipe])
+    check(options)
+    with torch.device("meta"):
+        model = build.network(options, 10)
+    size = build.data_config(options)["input_size"]
+    assert size == ((3, 224, 224) if recipe == "imagenet" else (3, 32, 32))
+    assert build.optimizer(options, model, 1).param_groups[0]["lr"] == options.lr
+    assert build.schedule(options, build.optimizer(options, model, 1), 10)[1] == options.epochs
