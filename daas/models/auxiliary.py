@@ -35,13 +35,14 @@ class CellNetWithAux(CellNet):
         """[B, in_chans, H, W] -> [B, num_classes], in training a pair of them."""
         if not self.training:
             return super().forward(x)
-        maps: list[Tensor] = self.stem(x)
-        before, output = F.relu(maps[-2]), maps[-1]
+        _, before, output = self.stem(x)
+        active = True
         auxiliary = x
         for index, cell in enumerate(self.cells):
-            current = F.relu(output)
+            current = output if active else F.relu(output)
             output = cell(before, current)
             before = current
+            active = cell.relu_output
             if index == self.aux_after:
                 auxiliary = self.aux_head(output)
         return self.forward_head(output), auxiliary

@@ -91,7 +91,8 @@ class CellNet(TimmNetwork):
                 reduction_factor *= 2
             nodes = self.genotype.reduce if reduction else self.genotype.normal
             concat = self.genotype.reduce_concat if reduction else self.genotype.normal_concat
-            cell = Cell(nodes, concat, c_pp, c_p, channels, reduction, after_reduction, drop_path)
+            level = layer == layers - 1 or layer + 1 in (layers // 3, 2 * layers // 3)  # levels have no ReLU yet
+            cell = Cell(nodes, concat, c_pp, c_p, channels, reduction, after_reduction, drop_path, not level)
             after_reduction = reduction
             c_pp, c_p = c_p, cell.out_channels
             yield cell
@@ -99,29 +100,26 @@ class CellNet(TimmNetwork):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """[B, in_chans, H, W] -> [B, num_features, H', W'], the output of the last cell."""
-        maps: list[Tensor] = self.stem(x)
-        before, output = F.relu(maps[-2]), maps[-1]
+        _, before, output = self.stem(x)
+        active = True  # whether the output is that of a ReLU, as cells read it
         for cell in self.cells:
-            current = F.relu(output)
+            current = output if active else F.relu(output)
             if self.grad_checkpointing and not is_scripting():
                 output = checkpoint(cell, before, current)
             else:
                 output = cell(before, current)
             before = current
+            active = cell.relu_output
         return output
 
     def _levels(self, x: Tensor) -> Iterator[Tensor]:
-        maps: list[Tensor] = self.stem(x)
-        yield from maps[:-2]
-        if len(self.stem.levels):
-            yield maps[-2]
-        before, output = F.relu(maps[-2]), maps[-1]
-        for index, cell in enumerate(self.cells):
-            current = F.relu(output)
+        levels, before, current = self.stem(x)
+        yield from levels
+        for cell in self.cells:
             output = checkpoint(cell, before, current) if self.grad_checkpointing else cell(before, current)
-            before = current
-            if index in self.level_ends:
+            if not cell.relu_output:
                 yield output
+            before, current = current, output if cell.relu_output else F.relu(output)
 
     def _prune(self, last: int) -> None:
         in_stem = len(self.stem.levels)

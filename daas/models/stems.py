@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import torch
 import torch.fx
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
-def _conv_bn(c_in: int, c_out: int, stride: int, relu_first: bool = False) -> nn.Sequential:
-    layers: list[nn.Module] = [nn.ReLU()] if relu_first else []
-    layers += [nn.Conv2d(c_in, c_out, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(c_out)]
-    return nn.Sequential(*layers)
+def _conv_bn(c_in: int, c_out: int, stride: int, first: int = 0) -> nn.Sequential:
+    """A 3x3 convolution and its norm, named from ``first`` on: where weights are files, a ReLU was counted before them."""
+    conv = nn.Conv2d(c_in, c_out, 3, stride=stride, padding=1, bias=False)
+    return nn.Sequential(OrderedDict([(str(first), conv), (str(first + 1), nn.BatchNorm2d(c_out))]))
 
 
 def for_depthwise(x: Tensor) -> Tensor:
@@ -37,10 +40,11 @@ class CifarStem(nn.Module):
         self.reductions = (1, 1)
         self.levels: tuple[tuple[int, int, str], ...] = ()  # feature levels: channels, reduction, module
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """[B, in_chans, H, W] -> twice [B, multiplier * channels, H, W]."""
-        x = self.conv0(for_depthwise(x))
-        return [x, x]
+    def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+        """[B, in_chans, H, W] -> no levels, and twice [B, multiplier * channels, H, W] after a ReLU."""
+        levels: list[Tensor] = []
+        x = F.relu_(self.conv0(for_depthwise(x)))
+        return levels, x, x
 
     def prune(self, level: int) -> None:
         """Nothing to remove: the feature levels are those of the cells."""
@@ -58,16 +62,17 @@ class ImageNetStem(nn.Module):
         super().__init__()
         self.width = channels
         self.conv0 = _conv_bn(in_chans, channels // 2, 2)
-        self.conv1 = _conv_bn(channels // 2, channels, 2, relu_first=True)
-        self.conv2 = _conv_bn(channels, channels, 2, relu_first=True)
+        self.conv1 = _conv_bn(channels // 2, channels, 2, first=1)
+        self.conv2 = _conv_bn(channels, channels, 2, first=1)
         self.reductions = (4, 8)
         self.levels = ((channels // 2, 2, "stem.conv0"), (channels, 4, "stem.conv1"))
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """[B, in_chans, H, W] -> maps at 1/2, 1/4 and 1/8; the last two are the cell inputs."""
-        x = self.conv0(for_depthwise(x))
-        s0 = self.conv1(x)
-        return [x, s0, self.conv2(s0)]
+    def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+        """[B, in_chans, H, W] -> levels at 1/2 and 1/4; cell inputs at 1/4 and 1/8, after a ReLU."""
+        first = self.conv0(for_depthwise(x))
+        second = self.conv1(F.relu(first))
+        s0 = F.relu(second)
+        return [first, second], s0, F.relu_(self.conv2(s0))
 
     def prune(self, level: int) -> None:
         """Removes the convolutions after a feature level, 0 or 1."""
