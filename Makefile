@@ -4,13 +4,16 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint tables clean
+.PHONY: demo test timm-tests lint tables clean
 
 demo: $(STAMP)
 	$(PY) examples/demo.py
 
 test: lint
 	$(PY) -m pytest -n 2
+
+timm-tests: $(STAMP)
+	$(PY) tests/contracts/timm_suite.py $(ARGS)
 
 lint: $(STAMP)
 	$(PY) -m ruff check .

@@ -42,7 +42,7 @@ class CellNetWithAux(CellNet):
             current = output if active else F.relu(output)
             output = cell(before, current)
             before = current
-            active = cell.relu_output
+            active = bool(cell.relu_output)
             if index == self.aux_after:
                 auxiliary = self.aux_head(output)
         return self.forward_head(output), auxiliary

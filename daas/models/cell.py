@@ -51,7 +51,10 @@ class Cell(nn.Module):
         self.relu_output = relu_output
         self.out_channels = channels * len(concat)
         built = [
-            [(name, source, build_primitive(name, channels, 2 if reduction and source < 2 else 1)) for name, source in node]
+            [
+                (name, source, build_primitive(name, channels, 2 if reduction and source < 2 else 1))
+                for name, source in node
+            ]
             for node in nodes
         ]
         plain = {source for node in built for _, source, primitive in node if not _starts_with_relu(primitive)}

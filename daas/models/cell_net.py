@@ -91,8 +91,8 @@ class CellNet(TimmNetwork):
                 reduction_factor *= 2
             nodes = self.genotype.reduce if reduction else self.genotype.normal
             concat = self.genotype.reduce_concat if reduction else self.genotype.normal_concat
-            level = layer == layers - 1 or layer + 1 in (layers // 3, 2 * layers // 3)  # levels have no ReLU yet
-            cell = Cell(nodes, concat, c_pp, c_p, channels, reduction, after_reduction, drop_path, not level)
+            ends_level = layer == layers - 1 or layer + 1 in (layers // 3, 2 * layers // 3)  # levels have no ReLU yet
+            cell = Cell(nodes, concat, c_pp, c_p, channels, reduction, after_reduction, drop_path, not ends_level)
             after_reduction = reduction
             c_pp, c_p = c_p, cell.out_channels
             yield cell
@@ -100,7 +100,9 @@ class CellNet(TimmNetwork):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """[B, in_chans, H, W] -> [B, num_features, H', W'], the output of the last cell."""
-        _, before, output = self.stem(x)
+        levels, before, output = self.stem(x)
+        if len(self.cells) == 0:  # pruned to the stem
+            output = levels[-1]
         active = True  # whether the output is that of a ReLU, as cells read it
         for cell in self.cells:
             current = output if active else F.relu(output)
@@ -109,8 +111,9 @@ class CellNet(TimmNetwork):
             else:
                 output = cell(before, current)
             before = current
-            active = cell.relu_output
-        return output
+            active = bool(cell.relu_output)
+        features: Tensor = output
+        return features
 
     def _levels(self, x: Tensor) -> Iterator[Tensor]:
         levels, before, current = self.stem(x)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 
 def _conv_bn(c_in: int, c_out: int, stride: int, first: int = 0) -> nn.Sequential:
-    """A 3x3 convolution and its norm, named from ``first`` on: where weights are files, a ReLU was counted before them."""
+    """A 3x3 convolution and its norm, numbered from ``first`` on (from 1 where a ReLU comes before them)."""
     conv = nn.Conv2d(c_in, c_out, 3, stride=stride, padding=1, bias=False)
     return nn.Sequential(OrderedDict([(str(first), conv), (str(first + 1), nn.BatchNorm2d(c_out))]))
 
@@ -66,16 +66,18 @@ class ImageNetStem(nn.Module):
         self.conv2 = _conv_bn(channels, channels, 2, first=1)
         self.reductions = (4, 8)
         self.levels = ((channels // 2, 2, "stem.conv0"), (channels, 4, "stem.conv1"))
+        self.kept = 2  # levels
 
     def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
         """[B, in_chans, H, W] -> levels at 1/2 and 1/4; cell inputs at 1/4 and 1/8, after a ReLU."""
         first = self.conv0(for_depthwise(x))
         second = self.conv1(F.relu(first))
         s0 = F.relu(second)
-        return [first, second], s0, F.relu_(self.conv2(s0))
+        return [first, second][: self.kept], s0, F.relu_(self.conv2(s0))
 
     def prune(self, level: int) -> None:
         """Removes the convolutions after a feature level, 0 or 1."""
+        self.kept = level + 1
         self.conv2 = nn.Sequential()
         if level == 0:
             self.conv1 = nn.Sequential()

@@ -54,7 +54,11 @@ def test_levels_are_the_same_however_they_are_asked_for(name: str, prune_norm: b
         assert pruned.prune_intermediate_layers([index], prune_norm=prune_norm) == [index]
         torch.testing.assert_close(pruned.forward_intermediates(x, [index], intermediates_only=True)[0], levels[index])
         assert pruned.num_classes == 0
-        assert pruned.forward_features(x).shape[1] == pruned.num_features == info[index]["num_chs"]
+        assert pruned.num_features == info[index]["num_chs"]
+        features = pruned.forward_features(x)
+        last_norm = index == len(info) - 1 and not prune_norm
+        torch.testing.assert_close(features, final if last_norm else levels[index])
+        torch.testing.assert_close(torch.jit.script(pruned)(x), pruned(x))
     with pytest.raises(ValueError, match="NCHW"):
         model.forward_intermediates(x, output_fmt="NLC")
 
