@@ -6,6 +6,8 @@ Both have the same weights. Contestants take turns; ratios are medians over roun
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -29,7 +31,8 @@ def main() -> None:
     options = _options()
     torch.manual_seed(0)
     lines, figures = [], {}
-    for title, size in NETWORKS.items():
+    for title in options.networks:
+        size = NETWORKS[title]
         for mode, batch in (("inference", options.inference_batch), ("training", options.training_batch)):
             contestants = _contestants(size, mode, batch, options.compile)
             times = take_turns(contestants, options.rounds)
@@ -41,13 +44,14 @@ def main() -> None:
                 against = [ratio_text(times[f"literal, {form}"], seconds) for form in _LAYOUTS]
                 lines.append([title, mode, name, speed, *against])
     head = ["network", "mode", "ours", "images/s", "literal / ours", "literal, channels_last / ours"]
-    command = "python -m benchmarks.models" + (" --compile" if options.compile else "")
+    command = shlex.join(["python", "-m", "benchmarks.models", *sys.argv[1:]])
     write("models_compiled" if options.compile else "models", command, table(head, lines), figures)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS), metavar="NAME")
     parser.add_argument("--inference-batch", type=int, default=32)
     parser.add_argument("--training-batch", type=int, default=16)
     parser.add_argument("--compile", action="store_true", help="all contestants through torch.compile")

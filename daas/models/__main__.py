@@ -25,7 +25,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 when done, 2 for bad input.
     """
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if options.draw and options.json:
+        parser.error("--json prints the table or, with --diff, differences; a drawing is an .svg file.")
     try:
         if options.draw:
             _draw(options.draw[0], Path(options.draw[1]))
@@ -46,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m daas.models",
         description="Without options: a table of all models, counted (C: channels of the first cells; MACs: "
-        "multiply-adds of convolutions and linear layers), beside what the papers print.",
+        "multiply-adds of convolutions and linear layers), beside what the papers print (≠ where the network differs).",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument(

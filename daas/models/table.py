@@ -12,6 +12,7 @@ from typing import Any
 import timm
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from daas.models.zoo import list_genotypes, published
 
@@ -43,10 +44,17 @@ class Row:
     printed: Mapping[str, float]
     note: str
 
+    def differing(self) -> list[str]:
+        """The printed sizes that the network does not have: ``params_m`` to 0.1, ``macs_m`` to 1 million."""
+        counted = {"params_m": (self.params / 1e6, 0.1), "macs_m": (self.macs / 1e6, 1.0)}
+        return [
+            key for key, (value, unit) in counted.items() if abs(self.printed.get(key, value) - value) >= unit - 1e-9
+        ]
+
 
 @lru_cache
 def backbones() -> dict[str, Any]:
-    """The networks without cells: per model a ``source``, a ``note`` and the ``printed`` figures."""
+    """What papers print about the networks without cells: per model as in ``published``, and a ``source``."""
     text = files("daas.models").joinpath("backbones.json").read_text(encoding="utf-8")
     found: dict[str, Any] = json.loads(text)
     return found
@@ -54,29 +62,28 @@ def backbones() -> dict[str, Any]:
 
 def rows() -> list[Row]:
     """Every model that a genotype or a module of this package registers, built on the meta device and counted."""
-    found = []
-    for genotype in list_genotypes():
-        facts = published().get(genotype, {})
-        for stem in _STEMS:
-            printed = dict(facts.get(stem, {}))
-            note = facts.get("note", "") if any(key.endswith("_m") for key in printed) else ""
-            found.append(_row(f"{genotype}_{stem}", printed, note))
-    return found + [_row(name, facts["printed"], facts["note"], facts["source"]) for name, facts in backbones().items()]
+    cells = {
+        f"{genotype}_{stem}": published().get(genotype, {}).get(stem, {})
+        for genotype in list_genotypes()
+        for stem in _STEMS
+    }
+    models = {**cells, **backbones()}
+    return [_row(name, printed) for name, printed in tqdm(models.items(), desc="models", disable=None, leave=False)]
 
 
-def _row(name: str, printed: dict[str, Any], note: str, source: str = "") -> Row:
+def _row(name: str, printed: Mapping[str, Any]) -> Row:
     with torch.device("meta"):
         model = timm.create_model(name)
     cells = hasattr(model, "genotype")
     return Row(
         model=name,
-        source=model.genotype.source if cells else source,
+        source=model.genotype.source if cells else printed["source"],
         channels=model.channels if cells else None,
         layers=len(model.cells) if cells else None,
         params=sum(parameter.numel() for parameter in model.parameters()),
         macs=multiply_adds(model, model.pretrained_cfg["input_size"]),
-        printed={key: value for key, value in printed.items() if key not in ("channels", "layers")},
-        note=note,
+        printed={key: printed[key] for key in ("params_m", "macs_m", "error", "top1") if key in printed},
+        note=printed.get("note", ""),
     )
 
 
@@ -107,7 +114,7 @@ def multiply_adds(model: nn.Module, input_size: Sequence[int]) -> int:
 
 
 def markdown(found: Sequence[Row]) -> str:
-    """The rows as a Markdown table with aligned columns."""
+    """The rows as a Markdown table with aligned columns; a printed size that the network does not have has a ``≠``."""
     head = ("model", "C", "cells", "params M", "printed", "MACs M", "printed", "printed result", "note")
     lines = [head, *(_texts(row) for row in found)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
@@ -122,6 +129,7 @@ def markdown(found: Sequence[Row]) -> str:
 
 def _texts(row: Row) -> tuple[str, ...]:
     printed = row.printed
+    marks = {key: "≠ " if key in row.differing() else "" for key in printed}
     result = f"{printed['error']:.2f}% error" if "error" in printed else ""
     result = f"{printed['top1']:.1f}% top-1" if "top1" in printed else result
     return (
@@ -129,9 +137,9 @@ def _texts(row: Row) -> tuple[str, ...]:
         "" if row.channels is None else str(row.channels),
         "" if row.layers is None else str(row.layers),
         f"{row.params / 1e6:.2f}",
-        f"{printed['params_m']:.1f}" if "params_m" in printed else "",
+        marks["params_m"] + f"{printed['params_m']:.1f}" if "params_m" in printed else "",
         f"{row.macs / 1e6:.0f}",
-        f"{printed['macs_m']:.0f}" if "macs_m" in printed else "",
+        marks["macs_m"] + f"{printed['macs_m']:.0f}" if "macs_m" in printed else "",
         result,
         row.note,
     )

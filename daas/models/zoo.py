@@ -33,8 +33,9 @@ def published() -> dict[str, Any]:
     """What papers print about the shipped genotypes.
 
     Returns:
-        Per genotype a ``note``, and per stem ``channels`` and ``layers`` of the paper's table and, where printed,
-        ``params_m``, ``macs_m`` (millions), ``error`` (CIFAR-10, percent) or ``top1`` (ImageNet, percent).
+        Per genotype and stem the ``channels`` and ``layers`` of the paper's table and, where printed, ``params_m``,
+        ``macs_m`` (millions), ``error`` (CIFAR-10, percent) or ``top1`` (ImageNet, percent); a ``note`` where the
+        network has another size than the printed one.
     """
     text = files("daas.models").joinpath("published.json").read_text(encoding="utf-8")
     found: dict[str, Any] = json.loads(text)

@@ -22,7 +22,11 @@ def test_the_table_has_every_model_and_its_printed_figures(
     assert rows["darts_v2_cifar"]["params"] == 3_349_342
     assert rows["darts_v2_cifar"]["macs"] == 528_359_040
     assert rows["darts_v2_imagenet"]["printed"] == {"params_m": 4.7, "macs_m": 574, "top1": 73.3}
-    assert "do not reproduce" in rows["darts_v2_imagenet"]["note"]
+    unlike = {name: Row(**row).differing() for name, row in rows.items()}
+    assert unlike["darts_v2_imagenet"] == ["macs_m"]
+    assert unlike["snas_mild_imagenet"] == ["params_m", "macs_m"]
+    assert unlike["fairdarts_b_imagenet"] == unlike["darts_v2_cifar"] == []
+    assert {name for name, keys in unlike.items() if keys} == {name for name, row in rows.items() if row["note"]}
     assert rows["pnasnet5_imagenet"]["layers"] == 9
     published = {
         "wide_resnet40_2_cifar": 2.2, "wide_resnet28_10_cifar": 36.5, "shake_shake26_2x32d_cifar": 2.9,
@@ -37,6 +41,7 @@ def test_the_table_has_every_model_and_its_printed_figures(
     assert len(text) >= len(rows) + 2
     assert len({len(line) for line in text}) == 1
     assert any("darts_v2_cifar" in line and "3.35" in line and "528" in line for line in text)
+    assert any("darts_v2_imagenet" in line and "≠ 574" in line and "| 4.7 |" in " ".join(line.split()) for line in text)
 
 
 def test_drawings_show_both_cells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,6 +62,8 @@ def test_drawings_show_both_cells(tmp_path: Path, capsys: pytest.CaptureFixture[
         assert message in capsys.readouterr().err
     assert main(["--draw", "darts_v2", str(tmp_path / "no" / "x.svg")]) == 2
     assert "cannot be written" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["--draw", "darts_v2", str(out), "--json"])
 
 
 def test_differences(capsys: pytest.CaptureFixture[str]) -> None:
