@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 FD_STEP = 1e-4
 """Length of the step of a finite difference along v, in weight space."""
@@ -61,7 +62,7 @@ def directional_derivative(
     def losses(*weights: Tensor) -> Tensor:
         return per_image_loss(dict(zip(names, weights, strict=True)))
 
-    with torch.no_grad():
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):  # fused attention has no forward-mode rule
         primal = tuple(weight.detach() for weight in theta.values())
         outputs = torch.func.jvp(losses, primal, tuple(v))
     rewards: Tensor = outputs[1]
@@ -194,5 +195,6 @@ def pixel_gradient(
         [B, C, H, W].
     """
     images = images.detach().requires_grad_()
-    gradient = torch.autograd.grad(loss(images), list(theta), create_graph=True)
-    return torch.autograd.grad(inner_product(gradient, v), images)[0]
+    with sdpa_kernel(SDPBackend.MATH):  # fused attention cannot be differentiated twice
+        gradient = torch.autograd.grad(loss(images), list(theta), create_graph=True)
+        return torch.autograd.grad(inner_product(gradient, v), images)[0]

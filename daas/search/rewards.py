@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from daas.errors import BadInput
 from daas.search import distributed
 from daas.search.architecture import Path
 from daas.search.estimators import (
@@ -107,7 +108,13 @@ def _along_jvp(
     def losses(weights: dict[str, Tensor]) -> Tensor:
         return cross_entropy(search.logits(batch.images, z, weights=weights), labels, reduction="none")
 
-    return directional_derivative(losses, theta, v)
+    try:
+        return directional_derivative(losses, theta, v)
+    except NotImplementedError as error:
+        raise BadInput(
+            f"This network has an operation without a forward-mode rule in PyTorch ({_first_line(error)}). Use "
+            "--reward fd, or --aug-estimator policy-gradient."
+        ) from error
 
 
 @torch.no_grad()
@@ -138,8 +145,20 @@ def _gate_sensitivity(
         return cross_entropy(search.logits(images, z), labels)
 
     pixels = training.batch.images
-    gradient = pixel_gradient(loss, pixels, list(theta.values()), v)
+    try:
+        gradient = pixel_gradient(loss, pixels, list(theta.values()), v)
+    except RuntimeError as error:
+        if "is not implemented" not in str(error):
+            raise
+        raise BadInput(
+            f"This network cannot be differentiated twice in PyTorch ({_first_line(error)}), as --aug-estimator "
+            "straight-through has to. Use another --aug-estimator."
+        ) from error
     return gate_sensitivity(gradient / search.preparation.scale(pixels), training.batch.slots)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:160]
 
 
 def _cat(parts: list[Tensor | None]) -> Tensor:

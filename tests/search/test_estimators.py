@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 import torch
+from timm.models import VisionTransformer
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
@@ -267,6 +268,25 @@ def test_rewards_along_a_path_of_the_supernet_equal_a_loop_over_images() -> None
         at_theta = losses(dict(theta))
         difference = finite_difference(lambda: losses(dict(theta)), list(theta.values()), v, at_theta)
     torch.testing.assert_close(difference, rewards, rtol=1e-2, atol=1e-2 * float(rewards.abs().max()))
+
+
+def test_networks_with_attention_have_rewards_too() -> None:
+    torch.manual_seed(0)
+    network = VisionTransformer(
+        img_size=8, patch_size=4, embed_dim=8, depth=1, num_heads=2, num_classes=3, mlp_ratio=1
+    ).double()
+    x, y = torch.randn(3, 3, 8, 8, dtype=torch.float64), torch.arange(3)
+    theta = dict(network.named_parameters())
+    v = [torch.randn_like(weight) for weight in theta.values()]
+
+    def losses(weights: dict[str, Tensor]) -> Tensor:
+        return cross_entropy(functional_call(network, weights, (x,)), y, reduction="none")
+
+    rewards = directional_derivative(losses, theta, v)
+    for b in range(3):
+        gradient = torch.autograd.grad(losses(theta)[b], list(theta.values()))
+        torch.testing.assert_close(rewards[b], inner_product(v, gradient), rtol=1e-9, atol=1e-12)
+    assert pixel_gradient(lambda images: cross_entropy(network(images), y), x, list(theta.values()), v).abs().max() > 0
 
 
 def test_finite_differences_leave_the_weights_alone() -> None:

@@ -6,18 +6,19 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from daas.augment import DAASPolicy
 from daas.augment.draw import Draw
 from daas.augment.ops import apply
+from daas.errors import BadInput
 from daas.search.architecture import PRIMITIVE_SETS, ArchEstimator, ArchitectureDistribution
 from daas.search.augmentation import AugmentationDistribution
 from daas.search.passes import RELAXATION_TEMPERATURE
 from daas.search.state import AugEstimator, AugmentationMethod, Preparation, Search
 from daas.search.step import iteration
-from daas.search.supernet import SuperNet
+from daas.search.supernet import FixedNetwork, SuperNet
 from daas.seeds import generator
 
 ETA, TAU = 0.05, 2.0
@@ -299,3 +300,12 @@ def test_clipping_limits_the_norm_of_the_weights_step() -> None:
     iteration(search, batch(1), batch(2), 0, ETA, TAU, False)
     moved = torch.cat([(p.detach() - b).flatten() for p, b in zip(search.network.parameters(), before, strict=True)])
     assert float(moved.norm()) == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_a_network_that_cannot_be_differentiated_twice_is_named() -> None:
+    search = make("straight-through")
+    body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Hardsigmoid(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    search.network, search.architecture, search.architectures = FixedNetwork(body), None, 1
+    search.weights = torch.optim.SGD(search.network.parameters(), ETA)
+    with pytest.raises(BadInput, match=r"hardsigmoid.*another --aug-estimator"):
+        iteration(search, batch(1), batch(2), 0, ETA, TAU, True)
