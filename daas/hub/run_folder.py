@@ -24,8 +24,15 @@ _KEYS: dict[str, Any] = {
     "std": list, "interpolation": str, "crop_pct": float, "crop_mode": str, "data": dict, "epochs": int, "seed": int,
     "best": dict, "last": dict, "time": dict, "versions": dict, "written": str,
 }  # fmt: skip
-_HERE = ("output", "experiment", "resume", "device", "workers", "validate", "config", "data_dir", "val_dir")
+_HERE = (
+    "output", "experiment", "resume", "device", "device_modules", "workers", "pin_mem", "validate", "config",
+    "data_dir", "val_dir", "recovery_interval", "log_interval", "save_images", "tensorboard", "log_wandb",
+    "wandb_project", "wandb_tags", "wandb_resume_id",
+)  # fmt: skip
 """Options that say where and on what a run was made, not what it was."""
+
+_SHAPING = {"gp": "global_pool", "bn_eps": "bn_eps"}
+"""Options that change what the network computes, and the constructor's arguments that they become."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,8 @@ class Run:
         """
         name, kwargs = self.result["model"], dict(self.result["model_kwargs"])
         kwargs.pop("aux_head", None)
+        given = {argument: self.options.get(option) for option, argument in _SHAPING.items()}
+        kwargs |= {argument: value for argument, value in given.items() if value is not None}
         built: Any = self._build(name, kwargs)
         if isinstance(built, CellNet):
             stem = "cifar" if isinstance(built.stem, CifarStem) else "imagenet"

@@ -132,6 +132,13 @@ def test_a_network_without_cells(tmp_path: Path) -> None:
     assert not {"genotype.json", "policy.json", "cells.svg"} & set(files_of(folder))
 
 
+def test_the_pooling_of_the_training_is_kept(run: Path, tmp_path: Path) -> None:
+    options = yaml.safe_load((run / "args.yaml").read_text())
+    (run / "args.yaml").write_text(yaml.safe_dump({**options, "gp": "max"}))
+    folder = export(run, tmp_path / "out")
+    assert timm.create_model(f"local-dir:{folder}").head.global_pool.pool_type == "max"
+
+
 def test_a_schedule_of_policies(run: Path, tmp_path: Path) -> None:
     policies = [daas.Policy.random(torch.Generator().manual_seed(seed)) for seed in range(2)]
     segments = (Segment(0, policies[0]), Segment(1, policies[1]))
