@@ -27,9 +27,10 @@ CONTESTANTS = {
     "eq. 9 as printed": (2, AugmentationMethod("policy-gradient")),
     "eq. 9, leave-one-out": (2, AugmentationMethod("policy-gradient", baseline=True)),
     "per-image, jvp": (1, AugmentationMethod("per-image", baseline=True)),
-    "per-image, jvp, R = 3": (1, AugmentationMethod("per-image", baseline=True, reward_batches=3)),
     "per-image, fd": (1, AugmentationMethod("per-image", baseline=True, reward="fd")),
+    "per-image, fd, R = 1": (1, AugmentationMethod("per-image", baseline=True, reward="fd", reward_batches=1)),
     "per-image, fd, R = 3": (1, AugmentationMethod("per-image", baseline=True, reward="fd", reward_batches=3)),
+    "per-image, fd, R = 7": (1, AugmentationMethod("per-image", baseline=True, reward="fd", reward_batches=7)),
 }
 """M and the estimator."""
 REFERENCE = "eq. 9 as printed"

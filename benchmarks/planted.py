@@ -38,6 +38,7 @@ ESTIMATORS = {"per-image": 1, "policy-gradient": 2, "uniform": 1, "straight-thro
 """Estimator and M, its training passes per iteration: the paper's 2 for its estimator, DADA's single sample."""
 RESULTS = Path(__file__).parent / "results" / "planted.jsonl"
 ETA = 0.05
+_KIND = ("estimator", "policy_parameters", "reward_batches", "iterations")
 _SUBSET, _INITIAL, _GAMMA, _PLANT = range(201, 205)  # what a random stream is for
 
 
@@ -98,7 +99,7 @@ def run(images: ImageData, key: dict[str, Any], options: argparse.Namespace) -> 
     """One search; its line of results."""
     seed, estimator = key["seed"], key["estimator"]
     train, val = halves(images, options.images, seed)
-    method = AugmentationMethod(estimator, estimator == "per-image", key["reward"])
+    method = AugmentationMethod(estimator, estimator == "per-image", key["reward"], key["reward_batches"])
     shared = key["policy_parameters"] == "shared"
     search = build(seed, len(images.class_names), train, method, ESTIMATORS[estimator], shared)
     planted = plant(val.fetch(torch.arange(len(val))), key["operation"], seed)
@@ -134,6 +135,7 @@ def main() -> None:
             "operation": operation, "estimator": estimator, "seed": seed, "iterations": options.iterations,
             "images": options.images, "batch_size": options.batch_size, "reward": options.reward,
             "policy_parameters": options.policy_parameters,
+            "reward_batches": options.reward_batches if estimator == "per-image" else 0,
         }
         for seed in options.seeds
         for estimator in options.estimators
@@ -157,29 +159,23 @@ def _read() -> list[dict[str, Any]]:
 
 def report() -> None:
     """Writes the table of all finished runs."""
-    lines = _read()
+    kinds: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for line in _read():
+        kinds.setdefault(tuple(str(line[name]) for name in _KIND), []).append(line)
     rows = []
-    kinds = sorted(
-        {(line["estimator"], line["policy_parameters"], line["reward"], line["iterations"]) for line in lines}
-    )
-    for kind in kinds:
-        found = [
-            line
-            for line in lines
-            if (line["estimator"], line["policy_parameters"], line["reward"], line["iterations"]) == kind
-        ]
+    for kind, found in sorted(kinds.items()):
         cells = []
         for operation in PLANTED:
             of = [line for line in found if line["operation"] == operation]
             ranks = ", ".join(str(line["rank"]) for line in of)
             cells.append(f"{statistics.mean(line['share'] for line in of):.2f}; {ranks}" if of else "")
-        rows.append([*map(str, kind), str(len(found)), *cells])
-    head = ["estimator", "p and delta", "reward", "iterations", "runs", *PLANTED]
+        rows.append([*kind, str(len(found)), *cells])
     text = (
         "Mean share of the planted operation (0.067 at the start), then its rank among the 15 in each run.\n\n"
-        + table(head, rows)
+        + table(["estimator", "p and delta", "R", "iterations", "runs", *PLANTED], rows)
     )
-    write("planted", "python -m benchmarks.planted --data-dir cifar10-train.tar", text, {"runs": len(lines)})
+    runs = sum(len(found) for found in kinds.values())
+    write("planted", "python -m benchmarks.planted --data-dir cifar10-train.tar", text, {"runs": runs})
 
 
 def _options() -> argparse.Namespace:
@@ -192,6 +188,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=4000, help="of each half")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--reward", choices=["jvp", "fd"], default="fd", help="of per-image")
+    parser.add_argument("--reward-batches", type=int, default=1, help="of per-image")
     parser.add_argument("--policy-parameters", choices=["per-policy", "shared"], default="per-policy")
     parser.add_argument("--limit", type=int, default=None, help="runs of this call")
     return parser.parse_args()

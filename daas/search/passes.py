@@ -58,10 +58,14 @@ def augmented(search: Search, images: Tensor, key: Key, with_policy: bool) -> Au
     Args:
         search: The distribution, the estimator, and how images are prepared.
         images: [B, 3, H, W] uint8.
-        key: Iteration, architecture and number of the pass: with the seed they address the random streams.
+        key: Iteration, architecture and number of the pass: with the seed they address the random streams. Passes from
+            M on are run for their rewards alone; they crop and flip as pass 0 does, so that an image's rewards differ
+            by its policies and little else.
         with_policy: Whether policies are sampled; otherwise crop and flip alone, or the given policy.
     """
-    policy, signs, crops = (generator(search.seed, key[0], use, *key[1:]) for use in (POLICY, SIGNS, CROPS))
+    step, i, j = key
+    policy, signs = (generator(search.seed, step, use, i, j) for use in (POLICY, SIGNS))
+    crops = generator(search.seed, step, CROPS, i, j if j < search.policies else 0)
     preparation, distribution, count = search.preparation, search.augmentation, len(images)
     if not with_policy or distribution is None:
         draw = None if search.given_policy is None else search.given_policy.sample(count, policy)

@@ -118,7 +118,7 @@ def test_an_iteration_is_algorithm_1(estimator: AugEstimator, method: dict[str, 
         z = plain.architecture.sample(generator(5, 3, 0, i), TAU)
         passes = []
         for j in range(2 + method.get("reward_batches", 0)):
-            streams = [generator(5, 3, use, i, j) for use in (1, 2, 3)]
+            streams = [generator(5, 3, 1, i, j), generator(5, 3, 2, i, j), generator(5, 3, 3, i, j if j < 2 else 0)]
             if relaxed:
                 images, log_prob = relaxed_images(plain, train[0], *streams)
             else:
