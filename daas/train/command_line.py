@@ -83,6 +83,7 @@ def _add_files(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> Non
 def _parser() -> _Parser:
     parser = _Parser(
         prog=_PROGRAM,
+        usage=f"{_PROGRAM} [FOLDER] [--recipe NAME] [--config FILE] [options]",
         description="Trains any timm model, under a searched augmentation policy if you like, with the options of "
         "timm's training script. (*) marks what timm does not have.",
         epilog="Exit codes: 0 done, 1 the loss diverged, 2 bad input, 130 interrupted (go on with --resume auto).",
@@ -90,7 +91,7 @@ def _parser() -> _Parser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     _add_files(parser.add_argument_group("Options from files"))
-    parser.add_argument("data", nargs="?", default="", help="the same as --data-dir")
+    parser.add_argument("data", nargs="?", default="", metavar="FOLDER", help="the same as --data-dir")
     for group_class in GROUPS:
         group = parser.add_argument_group((group_class.__doc__ or "").rstrip("."))
         for option in fields(group_class):
