@@ -75,7 +75,7 @@ def train_epoch(
     place: Place,
     clock: Clock,
     folder: Path,
-    after_batch: Callable[[Progress, Tensor], None],
+    after_batch: Callable[[Tensor], None],
 ) -> float:
     """Trains from ``progress`` to the end of its epoch.
 
@@ -123,7 +123,7 @@ def train_epoch(
             clock.lap("training")
             bar.set_postfix(loss=f"{progress.losses.avg:.3f}", refresh=False)
             bar.update()
-            after_batch(progress, images)
+            after_batch(images)
     clock.lap("training")
     if hasattr(learner.optimizer, "sync_lookahead"):
         learner.optimizer.sync_lookahead()

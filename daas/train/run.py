@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +83,7 @@ def _epoch(run: Training) -> None:
     run.augmentation.set_epoch(epoch, mix=not options.mixup_off_epoch or epoch < options.mixup_off_epoch)
     if options.drop_path_ramp and isinstance(learner.model, TimmNetwork):
         learner.model.set_drop_path((options.drop_path or 0.0) * epoch / run.epochs)
-
-    def after_batch(progress: Progress, images: Tensor) -> None:
-        _after_batch(run, images)
-
+    after_batch = partial(_after_batch, run)
     loss = train_epoch(learner, run.batches, progress, options, place, run.clock, run.folder, after_batch)
     if place.world > 1 and options.dist_bn:
         distribute_bn(learner.model, place.world, options.dist_bn == "reduce")

@@ -56,7 +56,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_two_processes_train_like_one_with_the_same_batch(together: Path, tmp_path: Path) -> None:
-    assert main([*VIT, "-b", "128", "--output", str(tmp_path), "--experiment", "one"]) == 0
+    assert main([*VIT, "-b", "64", "--output", str(tmp_path), "--experiment", "one"]) == 0
     one, two = tmp_path / "one", together / "vit"
     for alone, shared in zip(rows(one), rows(two), strict=True):
         for key in ("train_loss", "eval_loss"):

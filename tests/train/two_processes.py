@@ -10,8 +10,8 @@ import tests.conftest
 from daas.train.__main__ import main
 
 DIGITS = [
-    "--dataset", "digits", "--val-split", "test", "--epochs", "2", "--warmup-epochs", "0", "--lr", "0.05",
-    "--device", "cpu", "--aa", "daas:randaugment", "--cutout", "4",
+    "--dataset", "digits", "--train-split", "test", "--val-split", "test", "--epochs", "2", "--warmup-epochs", "0",
+    "--lr", "0.05", "--device", "cpu", "--aa", "daas:randaugment", "--cutout", "4",
 ]  # fmt: skip
 VIT = [*DIGITS, "--model", "test_vit", "--img-size", "16", "--model-kwargs", "patch_size=8", "--grad-accum-steps", "2",
        "--model-ema", "--model-ema-decay", "0.9"]  # fmt: skip
@@ -37,7 +37,7 @@ def trainings(out: str, photos: str) -> None:
         "cpu",
     ]
     runs = {
-        "vit": [*VIT, "-b", "64"],
+        "vit": [*VIT, "-b", "32"],
         "reduce": NORMS,
         "broadcast": [*NORMS, "--dist-bn", "broadcast"],
         "own": [*NORMS, "--dist-bn", ""],
