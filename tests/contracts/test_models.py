@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import timm
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import daas
 from daas.models import list_genotypes
@@ -27,6 +27,17 @@ NARROW: dict[str, dict[str, int]] = {
     "pyramid": {"depth": 11, "widening": 12},
 }
 """Arguments that make a network small, by the first word of its name; cells have their own."""
+
+
+def narrow(name: str, **kwargs: Any) -> nn.Module:
+    size = NARROW.get(name.split("_")[0], {"channels": 4, "layers": 3})
+    model: nn.Module = timm.create_model(name, **{"num_classes": 6, "in_chans": 2, **size, **kwargs})
+    return model
+
+
+def two_images(name: str) -> Tensor:
+    size = 16 if name.endswith("cifar") else 64
+    return torch.randn(2, 2, size, size, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda r: f"{r['genotype']}-{r['stem']}-{r['channels']}-{r['layers']}")
@@ -48,11 +59,8 @@ def test_every_shipped_genotype_is_covered_and_registered() -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_narrow_version_runs_like_a_timm_model(name: str) -> None:
-    size = 16 if name.endswith("cifar") else 64
     torch.manual_seed(0)
-    narrow = NARROW.get(name.split("_")[0], {"channels": 4, "layers": 3})
-    model = timm.create_model(name, num_classes=6, in_chans=2, **narrow)
-    x = torch.randn(2, 2, size, size)
+    model, x = narrow(name), two_images(name)
     model(x).sum().backward()
     assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in model.parameters())
     model.eval()
@@ -62,6 +70,54 @@ def test_a_narrow_version_runs_like_a_timm_model(name: str) -> None:
     assert model.get_classifier().out_features == 6
     groups = timm.models.group_parameters(model, model.group_matcher())
     assert sum(len(group) for group in groups.values()) == len(list(model.parameters()))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_narrow_version_changes_like_a_timm_model(name: str) -> None:
+    torch.manual_seed(0)
+    model, x = narrow(name).eval(), two_images(name)
+    expected = model(x)
+    model.set_grad_checkpointing()
+    torch.testing.assert_close(model(x), expected)
+    features = model.forward_features(x)
+    model.reset_classifier(3)
+    assert model(x).shape == (2, 3)
+    model.reset_classifier(0)
+    torch.testing.assert_close(model(x), features.mean((2, 3)))
+    model.reset_classifier(0, "")
+    torch.testing.assert_close(model(x), features)
+    levels = narrow(name, features_only=True)
+    found = levels(x)
+    assert [level.shape[1] for level in found] == levels.feature_info.channels()
+    assert [x.shape[-1] // level.shape[-1] for level in found] == levels.feature_info.reduction()
+    made = narrow(name, device="meta", dtype=torch.bfloat16)
+    assert {(p.device.type, p.dtype) for p in made.parameters()} == {("meta", torch.bfloat16)}
+    with pytest.raises(TypeError):
+        narrow(name, no_such_argument=1)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_narrow_cell_network_drops_paths_fuses_and_has_an_auxiliary_head_when_asked(name: str) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 2, *((32, 32) if name.endswith("cifar") else (224, 224)))
+    model = narrow(name, aux_head=True)
+    logits, auxiliary = model(x)
+    assert logits.shape == auxiliary.shape == (2, 6)
+    (logits.sum() + auxiliary.sum()).backward()
+    assert all(p.grad is not None for p in model.parameters())
+    model.eval()
+    expected = model(x)
+    plain = narrow(name)
+    plain.load_state_dict(model.state_dict())
+    torch.testing.assert_close(plain.eval()(x), expected)
+    plain.set_drop_path(1.0)
+    torch.testing.assert_close(plain(x), expected)
+    dropped = plain.train()(x)
+    plain.set_drop_path(0.0)
+    assert not torch.allclose(plain(x), dropped)
+    plain.load_state_dict(model.state_dict())  # statistics of before
+    fused = plain.fuse()(x)
+    assert (fused - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
 @pytest.mark.parametrize("name", MODELS)

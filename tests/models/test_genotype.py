@@ -123,9 +123,22 @@ def test_any_genotype_builds_runs_scripts_and_travels(normal: Any, reduce: Any, 
     cell = data.draw(st.sampled_from(["normal", "reduce"]))
     node = data.draw(st.integers(0, len(values[cell]) - 1))
     edge = data.draw(st.integers(0, len(values[cell][node]) - 1))
-    broken = data.draw(
-        st.sampled_from([["no_such_op", 0], ["skip_connect", node + 2], ["skip_connect", -1], ["skip_connect"]])
-    )
-    values[cell][node][edge] = broken
+    wrong = [
+        ["no_such_op", 0], [None, 0], [["skip_connect"], 0], ["skip_connect", node + 2], ["skip_connect", node + 7],
+        ["skip_connect", -1], ["skip_connect", "0"], ["skip_connect", 0.0], ["skip_connect", True],
+        ["skip_connect", None], ["skip_connect"], ["skip_connect", 0, 0], "skip_connect", None, 3, {},
+    ]  # fmt: skip
+    edges = values[cell][node]
+    values[cell][node] = [*edges[:edge], data.draw(st.sampled_from(wrong)), *edges[edge + 1 :]]
     with pytest.raises(BadInput, match=f"{cell} cell, node {node + 2}, edge {edge}"):
+        Genotype.from_dict(values)
+    values[cell][node] = data.draw(st.sampled_from([[], None, "skip_connect", 5]))
+    with pytest.raises(BadInput, match=f"{cell} cell, node {node + 2}: expected"):
+        Genotype.from_dict(values)
+    values[cell][node] = edges
+    nodes = len(values[cell])
+    values[f"{cell}_concat"] = data.draw(
+        st.sampled_from([[nodes + 2], [-1], [2, 2], [], None, ["2"], [True], 2, [2.0]])
+    )
+    with pytest.raises(BadInput, match=f"{cell}_concat"):
         Genotype.from_dict(values)
