@@ -9,7 +9,7 @@ from typing import Literal
 from daas.models.genotype import Genotype, Node
 
 _CHIP_WIDTH, _CHIP_HEIGHT, _RADIUS = 106, 22, 17
-_COLUMN_GAP, _ROW_GAP, _MARGIN = 78, 26, 16
+_COLUMN_GAP, _ROW_GAP, _MARGIN, _LANE = 78, 18, 16, 2.0
 _COLOURS = {
     "sep": "#cfe3f7", "dil": "#d8eed3", "conv": "#e3d9f2", "max": "#fbe1c3", "avg": "#fbf0c3", "skip": "#e8e8e8",
 }  # fmt: skip
@@ -30,6 +30,27 @@ class _Box:
     chips: tuple[tuple[float, float], ...]
 
 
+@dataclass(frozen=True)
+class _Layout:
+    """Columns by depth (longest way from an input); in each, states and the lanes of edges that pass them.
+
+    Attributes:
+        depth: Column of each state.
+        boxes: Where each state stands.
+        lanes: By (state, column), the height at which edges from that state pass that column.
+        spans: Left and right end of each column.
+        width: To the right end of the last column.
+        height: Of the drawing.
+    """
+
+    depth: list[int]
+    boxes: list[_Box]
+    lanes: dict[tuple[int, int], float]
+    spans: list[tuple[float, float]]
+    width: float
+    height: float
+
+
 def cell_svg(genotype: Genotype, cell: Literal["normal", "reduce"] = "normal") -> str:
     """Draws one cell.
 
@@ -42,13 +63,14 @@ def cell_svg(genotype: Genotype, cell: Literal["normal", "reduce"] = "normal") -
     """
     nodes: tuple[Node, ...] = genotype.normal if cell == "normal" else genotype.reduce
     concat = genotype.normal_concat if cell == "normal" else genotype.reduce_concat
-    boxes, width, height = _layout(nodes)
-    out_x, out_y = width + _COLUMN_GAP, height / 2
+    layout = _layout(nodes, concat)
+    boxes, height = layout.boxes, layout.height
+    out_x, out_y = layout.width + _COLUMN_GAP, height / 2
     parts = []
     for state, node in enumerate(nodes, start=2):
         for (_, source), (x, y) in zip(node, boxes[state].chips, strict=True):
-            parts.append(_curve(boxes[source].x + _RADIUS, boxes[source].y, x, y + _CHIP_HEIGHT / 2))
-    parts += [_curve(boxes[state].x + _RADIUS, boxes[state].y, out_x, out_y, dashed=True) for state in concat]
+            parts.append(_path(layout, source, layout.depth[state], x, y + _CHIP_HEIGHT / 2))
+    parts += [_path(layout, state, len(layout.spans), out_x, out_y, dashed=True) for state in concat]
     for state, box in enumerate(boxes):
         node = nodes[state - 2] if state >= 2 else ()
         for (primitive, _), (x, y) in zip(node, box.chips, strict=True):
@@ -82,12 +104,12 @@ def genotype_svg(genotype: Genotype) -> str:
     cells: tuple[Literal["normal", "reduce"], ...] = ("normal", "reduce")
     for cell in cells:
         nodes = genotype.normal if cell == "normal" else genotype.reduce
-        _, inner_width, inner_height = _layout(nodes)
+        inner = _layout(nodes, genotype.normal_concat if cell == "normal" else genotype.reduce_concat)
         label = escape(f"{genotype.name}: {'normal' if cell == 'normal' else 'reduction'} cell")
         parts.append(f'<text x="{_MARGIN}" y="{height + 20}">{label}</text>')
         parts.append(f'<svg x="0" y="{height + 28}"{cell_svg(genotype, cell).removeprefix("<svg")}')
-        width = max(width, inner_width + _COLUMN_GAP + 62 + _MARGIN)
-        height += inner_height + 28
+        width = max(width, inner.width + _COLUMN_GAP + 62 + _MARGIN)
+        height += inner.height + 28
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} '
         f'{height:.0f}" font-family="Helvetica, Arial, sans-serif" font-size="14" font-weight="bold">'
@@ -95,40 +117,84 @@ def genotype_svg(genotype: Genotype) -> str:
     )
 
 
-def _layout(nodes: tuple[Node, ...]) -> tuple[list[_Box], float, float]:
-    """Columns by depth (longest way from an input), rows from top to bottom: boxes, width, height."""
+def _layout(nodes: tuple[Node, ...], concat: tuple[int, ...]) -> _Layout:
     depth = [0, 0]
     for node in nodes:
         depth.append(1 + max(depth[source] for _, source in node))
-    heights = [2.0 * _RADIUS] * 2 + [max(2.0 * _RADIUS, len(node) * (_CHIP_HEIGHT + 4) - 4) for node in nodes]
-    columns = [[state for state in range(len(depth)) if depth[state] == d] for d in range(max(depth) + 1)]
-    tall = max(sum(heights[s] for s in column) + _ROW_GAP * (len(column) - 1) for column in columns)
+    columns = max(depth) + 1
+    heights = {state: max(2.0 * _RADIUS, _chips_height(node)) for state, node in enumerate(nodes, start=2)}
+    heights |= {0: 2.0 * _RADIUS, 1: 2.0 * _RADIUS}
+    passing = _passing(nodes, concat, depth)
+    standing = [[s for s in range(len(depth)) if depth[s] == column] for column in range(columns)]
+    tall = max(
+        sum(heights[s] for s in here) + _LANE * len(by) + _ROW_GAP * (len(here) + len(by) - 1)
+        for here, by in zip(standing, passing, strict=True)
+    )
     tall = max(tall, 120.0)
     boxes: list[_Box] = [_Box(0, 0, ())] * len(depth)
-    x = float(_MARGIN)
-    for d, column in enumerate(columns):
-        free = tall - sum(heights[s] for s in column)
-        gap = free / (len(column) + 1)
+    lanes: dict[tuple[int, int], float] = {}
+    spans: list[tuple[float, float]] = []
+    at: dict[int, float] = {}  # the height at which edges from a state leave the columns so far
+    left = float(_MARGIN)
+    for column in range(columns):
+        chip_width = 0 if column == 0 else _CHIP_WIDTH + 14
+        spans.append((left, left + chip_width + 2 * _RADIUS))
+        items = [(_wish(nodes, s, at), s, heights[s]) for s in standing[column]]
+        items += [(at[s], s, _LANE) for s in passing[column]]
+        gap = (tall - sum(height for _, _, height in items)) / (len(items) + 1)
         y = _MARGIN + gap
-        chip_width = 0 if d == 0 else _CHIP_WIDTH + 14
-        for state in column:
-            edges = len(nodes[state - 2]) if state >= 2 else 0
-            middle = y + heights[state] / 2
-            top = middle - (edges * (_CHIP_HEIGHT + 4) - 4) / 2
-            chips = tuple((x, top + k * (_CHIP_HEIGHT + 4)) for k in range(edges))
-            boxes[state] = _Box(x + chip_width + _RADIUS, middle, chips)
-            y += heights[state] + gap
-        x += chip_width + 2 * _RADIUS + _COLUMN_GAP
-    return boxes, x - _COLUMN_GAP, tall + 2 * _MARGIN
+        for _, state, height in sorted(items):
+            at[state] = y + height / 2
+            if depth[state] < column:
+                lanes[state, column] = at[state]
+            else:
+                edges = len(nodes[state - 2]) if state >= 2 else 0
+                top = at[state] - _chips_height(nodes[state - 2]) / 2 if edges else 0.0
+                chips = tuple((left, top + k * (_CHIP_HEIGHT + 4)) for k in range(edges))
+                boxes[state] = _Box(left + chip_width + _RADIUS, at[state], chips)
+            y += height + gap
+        left = spans[-1][1] + _COLUMN_GAP
+    return _Layout(depth, boxes, lanes, spans, spans[-1][1], tall + 2 * _MARGIN)
 
 
-def _curve(x0: float, y0: float, x1: float, y1: float, dashed: bool = False) -> str:
-    bend = max(30.0, (x1 - x0) / 2)
+def _passing(nodes: tuple[Node, ...], concat: tuple[int, ...], depth: list[int]) -> list[list[int]]:
+    """Per column, the states from which an edge goes past it."""
+    columns = max(depth) + 1
+    reach = dict.fromkeys(concat, columns)  # the furthest column to which edges from a state go
+    for state, node in enumerate(nodes, start=2):
+        for _, source in node:
+            reach[source] = max(reach.get(source, 0), depth[state])
+    return [[state for state in reach if depth[state] < column < reach[state]] for column in range(columns)]
+
+
+def _chips_height(node: Node) -> float:
+    return len(node) * (_CHIP_HEIGHT + 4.0) - 4
+
+
+def _wish(nodes: tuple[Node, ...], state: int, at: dict[int, float]) -> float:
+    """The height at which a state's edges would be shortest: the mean of where they come from."""
+    if state < 2:
+        return float(state)
+    return sum(at[source] for _, source in nodes[state - 2]) / len(nodes[state - 2])
+
+
+def _path(layout: _Layout, state: int, column: int, x: float, y: float, dashed: bool = False) -> str:
+    """An edge from a state to a point in front of a column, past the columns between on its lanes."""
+    here = (layout.boxes[state].x + _RADIUS, layout.boxes[state].y)
+    parts = [f"M{here[0]:.1f} {here[1]:.1f}"]
+    for passed in range(layout.depth[state] + 1, column):
+        left, right = layout.spans[passed]
+        lane = layout.lanes[state, passed]
+        parts.append(f"{_bend(*here, left, lane)} H{right:.1f}")
+        here = (right, lane)
+    parts.append(_bend(*here, x, y))
     style = ' stroke-dasharray="4 3"' if dashed else ""
-    return (
-        f'<path d="M{x0:.1f} {y0:.1f} C{x0 + bend:.1f} {y0:.1f} {x1 - bend:.1f} {y1:.1f} {x1:.1f} {y1:.1f}" '
-        f'fill="none" stroke="#888" stroke-width="1.4"{style}/>'
-    )
+    return f'<path d="{" ".join(parts)}" fill="none" stroke="#888" stroke-width="1.4"{style}/>'
+
+
+def _bend(x0: float, y0: float, x1: float, y1: float) -> str:
+    bend = (x1 - x0) / 2
+    return f"C{x0 + bend:.1f} {y0:.1f} {x1 - bend:.1f} {y1:.1f} {x1:.1f} {y1:.1f}"
 
 
 def _chip(primitive: str, x: float, y: float, box: _Box) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -32,6 +33,13 @@ def test_every_edge_has_a_label_and_no_two_overlap(seed: int, nodes: int) -> Non
     for a, b in itertools.combinations(boxes, 2):
         apart = a[0] + a[2] <= b[0] or b[0] + b[2] <= a[0] or a[1] + a[3] <= b[1] or b[1] + b[3] <= a[1]
         assert apart, (a, b)
+    lanes = 0
+    for path in root.iter(f"{SVG}path"):
+        for x0, y0, x1 in re.findall(r"([\d.]+) ([\d.]+) H([\d.]+)", path.get("d", "")):
+            lanes += 1
+            for x, y, w, h in boxes:
+                assert not (float(x0) < x + w and x < float(x1) and y < float(y0) < y + h), "an edge runs behind a box"
+    assert lanes > 0 or nodes == 1
     assert all(x >= 0 and y >= 0 and x + w <= width and y + h <= height for x, y, w, h in boxes)
 
 
