@@ -67,6 +67,7 @@ def data_config(options: TrainOptions) -> dict[str, Any]:
         key: getattr(options, key) for key in ("img_size", "input_size", "mean", "std", "interpolation", "crop_pct")
     }
     config = resolve_data_config(given, pretrained_cfg=pretrained_cfg(options.model))
+    config["crop_pct"] = float(config["crop_pct"])
     return {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
 
 

@@ -54,7 +54,7 @@ class LoaderBatches(Batches):
         self.train_data = _data(options, validation=False) if train else self.val_data
         if train:
             _check_splits(options, self.train_data, self.val_data)
-        self.name = options.dataset or Path(options.data_dir or options.val_dir).name
+        self.name = options.dataset or Path(options.data_dir or options.val_dir).resolve().name
         self.class_names = _class_names(options, self.train_data)
         same_classes(self.class_names, _class_names(options, self.val_data))
         self.train_images, self.val_images = len(self.train_data), len(self.val_data)

@@ -16,7 +16,7 @@ from daas.train.batches import Place
 from daas.train.checks import holds_images
 from daas.train.loop import Learner
 from daas.train.options import TrainOptions
-from daas.train.output import BEST, CHECKPOINT, as_json
+from daas.train.output import BEST, CHECKPOINT, RESULT, SUMMARY, as_json
 
 FORMAT = "daas-train-checkpoint/2"
 _FREE = (
@@ -38,10 +38,10 @@ def find(options: TrainOptions, folder: Path) -> Path | None:
         return path / CHECKPOINT if path.is_dir() else path
     if options.resume == "auto" and own.exists():
         return own
-    if options.resume == "" and any((folder / name).exists() for name in (CHECKPOINT, "summary.csv", "result.json")):
+    if any((folder / name).exists() for name in (CHECKPOINT, SUMMARY, RESULT)):
         raise BadInput(
-            f"{folder} holds another run, and nothing is written over. Go on with it by --resume auto, or name another "
-            "--experiment."
+            f"{folder} holds another run, and nothing is written over. Go on with it by --resume auto (which needs its "
+            f"{CHECKPOINT}), or name another --experiment."
         )
     return None
 

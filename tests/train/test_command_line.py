@@ -10,11 +10,13 @@ import yaml
 
 from daas.errors import BadInput
 from daas.train import TrainOptions, parse
+from daas.train.checks import check
 from daas.train.command_line import _parser, list_recipes, refused
 from daas.train.options import GROUPS
 from daas.train.output import as_json
 
 RANK60 = Path(__file__).with_name("timm_rank60.txt").read_text().split()
+DOCUMENTED = Path(__file__).with_name("timm_documented.txt").read_text().splitlines()
 OURS = {
     "val_dir", "skip_bad_images", "aux_weight", "crop_padding", "aa_in_workers", "cutout", "drop_path_ramp", "validate",
     "tensorboard",
@@ -199,3 +201,11 @@ def test_wrong_files_are_refused(text: str, message: str, tmp_path: Path) -> Non
     (tmp_path / "c.yaml").write_text(text)
     with pytest.raises(BadInput, match=message):
         parse(["-c", str(tmp_path / "c.yaml")])
+
+
+@pytest.mark.parametrize("command", DOCUMENTED)
+def test_commands_of_timms_documentation_are_taken(command: str) -> None:
+    options = parse(command.split())
+    check(options)
+    changed = [f.name for f in fields(TrainOptions) if getattr(options, f.name) != getattr(TrainOptions(), f.name)]
+    assert len(changed) >= 7

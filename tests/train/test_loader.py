@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,12 @@ from daas.train.__main__ import main
 from tests.train.conftest import Train, weights
 
 EPOCHS, BATCH = 3, 8
+DOCUMENTED = (
+    "--sched step --decay-epochs 2.4 --decay-rate .97 --opt rmsproptf --opt-eps .001 --warmup-epochs 5 "
+    "--warmup-lr 1e-6 --weight-decay 1e-5 --drop 0.3 --drop-path 0.2 --model-ema --model-ema-decay 0.9999 --aa rand-m9-mstd0.5 "
+    "--remode pixel --reprob 0.2 --lr .016"
+)
+"""The options that timm's documentation gives for EfficientNet-B2, but for --amp, sizes and numbers of epochs."""
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +62,23 @@ def run_train(photos: Path, tmp_path: Path) -> Train:
 
 
 def timms_own(
-    photos: Path, workers: int = 0, mixup: float = 0.0, decay: float = 0.0, drop: float = 0.0, **augmentation: object
+    photos: Path,
+    workers: int = 0,
+    mixup: float = 0.0,
+    decay: float = 0.0,
+    drop: float = 0.0,
+    drop_path: float | None = None,
+    opt: dict[str, object] | None = None,
+    sched: dict[str, object] | None = None,
+    **augmentation: object,
 ) -> tuple[list[float], list[float], torch.nn.Module]:
     """A training put together from timm's parts as its script does: training losses, accuracies, the network."""
     random_seed(42, 0)
-    model = timm.create_model("test_resnet.r160_in1k", num_classes=3, drop_rate=drop)
+    model = timm.create_model("test_resnet.r160_in1k", num_classes=3, drop_rate=drop, drop_path_rate=drop_path)
     config = resolve_data_config({"img_size": 32}, model=model)
-    optimizer = create_optimizer_v2(model, "sgd", lr=0.05, weight_decay=2e-5, momentum=0.9)
+    optimizer = create_optimizer_v2(
+        model, **{"opt": "sgd", "lr": 0.05, "weight_decay": 2e-5, "momentum": 0.9, **(opt or {})}
+    )
     ema = ModelEmaV3(model, decay=decay) if decay else None
     train = create_dataset("", root=str(photos), split="train", is_training=True, batch_size=BATCH)
     val = create_dataset("", root=str(photos), split="validation", batch_size=BATCH)
@@ -76,7 +93,9 @@ def timms_own(
         val, interpolation=config["interpolation"], crop_pct=config["crop_pct"], **given, **common
     )  # fmt: skip
     loss_fn = SoftTargetCrossEntropy() if mixup else LabelSmoothingCrossEntropy(0.1)
-    schedule, epochs = create_scheduler_v2(optimizer, num_epochs=EPOCHS, warmup_epochs=1, warmup_lr=1e-5)
+    schedule, epochs = create_scheduler_v2(
+        optimizer, num_epochs=EPOCHS, **{"warmup_epochs": 1, "warmup_lr": 1e-5, **(sched or {})}
+    )
     losses, accuracies, updates = [], [], 0
     for epoch in range(epochs):
         model.train()
@@ -108,8 +127,12 @@ def timms_own(
         (["--aa", "rand-m9-mstd0.5-inc1", "--reprob", "0.5", "--drop", "0.3"],
          {"auto_augment": "rand-m9-mstd0.5-inc1", "re_prob": 0.5, "drop": 0.3}),
         (["--mixup", "0.4", "--model-ema", "--model-ema-decay", "0.8"], {"mixup": 0.4, "decay": 0.8}),
+        (DOCUMENTED.split(),
+         {"auto_augment": "rand-m9-mstd0.5", "re_prob": 0.2, "drop": 0.3, "drop_path": 0.2, "decay": 0.9999,
+          "opt": {"opt": "rmsproptf", "eps": 0.001, "lr": 0.016, "weight_decay": 1e-5},
+          "sched": {"sched": "step", "decay_epochs": 2.4, "decay_rate": 0.97, "warmup_lr": 1e-6, "warmup_epochs": 5}}),
     ],
-    ids=["plain", "workers", "randaugment-erasing-dropout", "mixup-ema"],
+    ids=["plain", "workers", "randaugment-erasing-dropout", "mixup-ema", "documented"],
 )  # fmt: skip
 def test_the_losses_are_those_of_timms_parts(
     run_train: Train, photos: Path, flags: list[str], parts: dict[str, object]
@@ -161,6 +184,7 @@ CHANGES = [
     "--aa daas:randaugment", "-j 1 --aa daas:randaugment", "-j 1 --aa daas:randaugment --aa-in-workers",
     "--aa daas:randaugment --mixup 0.5",
     "--pretrained-path PRETRAINED", "--initial-checkpoint PRETRAINED", "--class-map MAP", "--drop-block 0.5",
+    "-j 1 --mixup 0.5", "-j 1 --mixup 0.5 --worker-seeding part",
 ]  # fmt: skip
 
 
@@ -267,3 +291,29 @@ def test_bad_input(
     assert code == 2
     assert message in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_what_the_data_set_is_asked_for(run_train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def create(name: str, **arguments: object) -> object:
+        asked.append({"name": name, **arguments})
+        raise OSError("not today")
+
+    monkeypatch.setattr("daas.train.loader.create_dataset", create)
+    assert run_train("--dataset", "torch/cifar10", "--dataset-download", "--val-split", "test")[0] == 2
+    assert (asked[0]["name"], asked[0]["download"], asked[0]["split"]) == ("torch/cifar10", True, "test")
+
+
+@pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true")
+def test_pinned_memory_and_imported_modules_change_nothing(
+    run_train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a_module_of_mine.py").write_text("import timm\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    short = ["--epochs", "1"]
+    _, plain = run_train(*short, out="plain")
+    code, out = run_train(*short, "--pin-mem", "--device-modules", "a_module_of_mine", out="other")
+    assert code == 0
+    assert "a_module_of_mine" in sys.modules
+    assert torch.equal(weights(plain), weights(out))
