@@ -27,8 +27,8 @@ from tests.train.conftest import Train, weights
 EPOCHS, BATCH = 3, 8
 DOCUMENTED = (
     "--sched step --decay-epochs 2.4 --decay-rate .97 --opt rmsproptf --opt-eps .001 --warmup-epochs 5 "
-    "--warmup-lr 1e-6 --weight-decay 1e-5 --drop 0.3 --drop-path 0.2 --model-ema --model-ema-decay 0.9999 --aa rand-m9-mstd0.5 "
-    "--remode pixel --reprob 0.2 --lr .016"
+    "--warmup-lr 1e-6 --weight-decay 1e-5 --drop 0.3 --drop-path 0.2 --model-ema --model-ema-decay 0.9999 "
+    "--aa rand-m9-mstd0.5 --remode pixel --reprob 0.2 --lr .016"
 )
 """The options that timm's documentation gives for EfficientNet-B2, but for --amp, sizes and numbers of epochs."""
 

@@ -36,8 +36,19 @@ def test_validate_gives_the_accuracy_of_the_training(run_train: Train, capsys: p
     assert f"top-1 {top1:.2f}%, " in capsys.readouterr().out
 
 
-def test_interrupted_and_resumed_equals_uninterrupted(run_train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
-    everything = ["--reprob", "0.5", "--mixup", "0.2", "--model-ema", "--model-ema-decay", "0.9", "--epochs", "3"]
+@pytest.mark.filterwarnings("ignore:PlateauLRScheduler is deprecated")
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--reprob 0.5 --mixup 0.2 --model-ema --model-ema-decay 0.9 --amp --lr-noise 0 1",
+        "--opt lookahead_adamw --sched plateau --patience-epochs 0 --lr 0.5",
+        "--opt lamb --sched-on-updates --warmup-epochs 1 --grad-accum-steps 2",
+    ],
+)
+def test_interrupted_and_resumed_equals_uninterrupted(
+    run_train: Train, monkeypatch: pytest.MonkeyPatch, options: str
+) -> None:
+    everything = [*options.split(), "--epochs", "4"]
     _, whole = run_train(*everything, out="whole")
     from daas.train import run as module
     from daas.train.assemble import Training
