@@ -1,18 +1,20 @@
 """A search that is killed at random moments and resumed each time ends with the artefacts of an uninterrupted one.
 
-Every trial starts a search in a process of its own, kills it with SIGKILL at a moment drawn uniformly from the time
-that an uninterrupted search takes (start-up included), resumes it with ``--resume auto``, and compares genotype.json,
-policy.json, metrics.jsonl (without times) and every tensor of the last checkpoint. A checkpoint is written after every
-iteration, so that kills also land while one is being written. A last trial kills one search until it is done.
+Every trial starts a search in a process of its own (forked, so that it does not wait for imports), kills it with
+SIGKILL at a moment drawn uniformly from the time that an uninterrupted search takes, resumes it with ``--resume auto``,
+and compares genotype.json, policy.json, metrics.jsonl (without times) and every tensor of the last checkpoint. A
+checkpoint is written after every iteration, so that kills also land while one is being written. At last, one search is
+killed again and again until it is done.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,37 +25,48 @@ import torch
 
 from benchmarks.timing import table, write
 from daas import checkpoint
+from daas.search.__main__ import main as search_main
 
 SEARCH = [
-    "--preset", "demo", "--channels", "2", "--layers", "3", "--nodes", "2", "--warmup-epochs", "2", "--epochs", "4",
+    "--preset", "demo", "--channels", "2", "--layers", "3", "--nodes", "2", "--warmup-epochs", "1", "--epochs", "3",
     "--batch-size", "32", "--max-images", "400", "--architectures", "2", "--save-every", "0", "--resume", "auto",
 ]  # fmt: skip
 
 
-def start(out: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "daas.search", *SEARCH, "--out", str(out)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+def start(out: Path) -> int:
+    """Starts, or resumes, a search in a process of its own; its number."""
+    sys.stdout.flush()
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        os.setsid()
+        with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing), contextlib.redirect_stderr(nothing):
+            code = search_main([*SEARCH, "--out", str(out)])
+    finally:
+        os._exit(code)
 
 
 def to_the_end(out: Path) -> float:
     """Runs, or resumes, until the search is done; seconds."""
     begun = time.monotonic()
-    process = start(out)
-    errors = process.communicate()[1].decode()
-    if process.returncode:
-        raise RuntimeError(f"the search in {out} left with exit code {process.returncode}: {errors}")
+    status = os.waitpid(start(out), 0)[1]
+    if status:
+        raise RuntimeError(f"the search in {out} ended with status {status}")
     return time.monotonic() - begun
 
 
 def kill_after(out: Path, seconds: float) -> bool:
     """Starts or resumes a search and kills it; whether it was still running then."""
-    process = start(out)
-    try:
-        process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-    return process.returncode == -signal.SIGKILL
+    child = start(out)
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if os.waitpid(child, os.WNOHANG)[0]:
+            return False
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 
 def step_of(out: Path) -> int:
@@ -87,6 +100,7 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    torch.set_num_threads(1)  # a forked process has no others
     moments = random.Random(options.seed)
     rows: list[list[str]] = []
     with tempfile.TemporaryDirectory() as folder:

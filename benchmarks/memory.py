@@ -16,8 +16,8 @@ from daas.search.run import Run, search
 
 SETTLED = 200  # iterations after which caches and allocators have what they need
 SEARCH = [
-    "--preset", "demo", "--channels", "2", "--layers", "3", "--nodes", "2", "--warmup-epochs", "10",
-    "--batch-size", "64", "--max-images", "400", "--architectures", "2",
+    "--preset", "demo", "--channels", "2", "--layers", "3", "--nodes", "2", "--warmup-epochs", "2",
+    "--batch-size", "32", "--architectures", "1",
 ]  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def main() -> int:
     rows = [[str(step), f"{sizes[steps == step][0]:.1f}"] for step in shown if (steps == step).any()]
     settled_sizes = sizes[settled]
     text = (
-        f"{options.iterations} iterations, an epoch every 3 (with metrics, checkpoint and the derived pair measured). "
+        f"{options.iterations} iterations, an epoch every 20 (with metrics, checkpoint and the derived pair measured). "
         f"From iteration {SETTLED} on: {1024 * slope:+.2f} KiB per iteration (least squares), mean of the second half "
         f"{growth:+.2f} MiB beside that of the first, from {settled_sizes.min():.1f} to {settled_sizes.max():.1f} MiB."
         "\n\n" + table(["iteration", "resident (MiB)"], rows)

@@ -109,7 +109,9 @@ def policy_gain(
         standard error ``se``, and ``n``.
     """
     assert search.augmentation is not None
-    uniform = AugmentationDistribution(slots=search.augmentation.slots)
+    uniform = AugmentationDistribution(slots=search.augmentation.slots, generator=generator(0))
+    with torch.no_grad():
+        uniform.delta.zero_()
     differences = [
         _loss_after(search, data, device, uniform, (step, k), eta)
         - _loss_after(search, data, device, search.augmentation, (step, k), eta)
