@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -65,12 +67,17 @@ def observe(
     if search.method.estimator == "straight-through":
         rows = [_gate_sensitivity(search, p, labels, z, theta, v) for p in passes]
         return Observed(_cat([p.batch.gates for p in passes]), torch.stack(rows))
-    along = _along_jvp if search.method.reward == "jvp" else _along_difference
-    rewards = torch.cat(
-        [along(search, p.batch, p.losses, labels, z, theta, v) for p in passes]
-        + [along(search, batch, None, labels, z, theta, v) for batch in extra]
-    )
-    return Observed(_cat([batch.log_prob for batch in [*(p.batch for p in passes), *extra]]), rewards)
+
+    def losses(batch: Augmented, weights: Mapping[str, Tensor] | None = None) -> Tensor:
+        return cross_entropy(search.logits(batch.images, z, weights=weights), labels, reduction="none")
+
+    batches = [p.batch for p in passes] + extra
+    if search.method.reward == "jvp":
+        rows = [_exactly(partial(losses, batch), theta, v) for batch in batches]
+    else:
+        at_theta = [p.losses for p in passes] + [None] * len(extra)
+        rows = [_nearly(partial(losses, b), known, theta, v) for b, known in zip(batches, at_theta, strict=True)]
+    return Observed(_cat([batch.log_prob for batch in batches]), torch.cat(rows))
 
 
 def gamma_objectives(search: Search, observed: list[Observed], eta: float) -> list[Tensor]:
@@ -96,18 +103,10 @@ def gamma_objectives(search: Search, observed: list[Observed], eta: float) -> li
     return [rule(part.graph, reward, eta) for part, reward in zip(observed, parts, strict=True)]
 
 
-def _along_jvp(
-    search: Search,
-    batch: Augmented,
-    at_theta: Tensor | None,
-    labels: Tensor,
-    z: Path | None,
-    theta: dict[str, nn.Parameter],
-    v: tuple[Tensor, ...],
+def _exactly(
+    losses: Callable[[Mapping[str, Tensor]], Tensor], theta: dict[str, nn.Parameter], v: tuple[Tensor, ...]
 ) -> Tensor:
-    def losses(weights: dict[str, Tensor]) -> Tensor:
-        return cross_entropy(search.logits(batch.images, z, weights=weights), labels, reduction="none")
-
+    """Rewards of single images by forward-mode differentiation."""
     try:
         return directional_derivative(losses, theta, v)
     except NotImplementedError as error:
@@ -118,18 +117,10 @@ def _along_jvp(
 
 
 @torch.no_grad()
-def _along_difference(
-    search: Search,
-    batch: Augmented,
-    at_theta: Tensor | None,
-    labels: Tensor,
-    z: Path | None,
-    theta: dict[str, nn.Parameter],
-    v: tuple[Tensor, ...],
+def _nearly(
+    losses: Callable[[], Tensor], at_theta: Tensor | None, theta: dict[str, nn.Parameter], v: tuple[Tensor, ...]
 ) -> Tensor:
-    def losses() -> Tensor:
-        return cross_entropy(search.logits(batch.images, z), labels, reduction="none")
-
+    """Rewards of single images by a finite difference; losses at theta may be known already."""
     return finite_difference(losses, list(theta.values()), v, losses() if at_theta is None else at_theta)
 
 
