@@ -70,12 +70,12 @@ def save(
     tensors = {f"model.{name}": tensor for name, tensor in learner.model.state_dict().items()}
     if learner.ema is not None:
         tensors |= {f"ema.{name}": tensor for name, tensor in learner.ema.module.state_dict().items()}
-    tensors |= dict(checkpoint.optimizer_tensors(learner.optimizer, learner.model, "optimizer"))
+    steps, numbers = _optimizer_state(learner.optimizer)
+    tensors |= steps
     tensors |= gathered
     scaler = None if learner.scaler is None else learner.scaler.state_dict()
-    groups = [{k: v for k, v in g.items() if _is_number(v)} for g in learner.optimizer.param_groups]
     everything = {
-        "groups": groups,
+        "optimizer": numbers,
         **meta,
         "format": FORMAT,
         "options": as_json(vars(options)),
@@ -101,9 +101,7 @@ def load(path: Path, learner: Learner, options: TrainOptions, place: Place) -> t
     learner.model.load_state_dict(_part(tensors, "model."))
     if learner.ema is not None:
         learner.ema.module.load_state_dict(_part(tensors, "ema."))
-    checkpoint.restore_optimizer(learner.optimizer, learner.model, "optimizer", tensors)
-    for group, saved in zip(learner.optimizer.param_groups, meta["groups"], strict=True):
-        group.update(saved)
+    _restore_optimizer(learner.optimizer, _part(tensors, "optimizer."), meta["optimizer"])
     if learner.scaler is not None:
         learner.scaler.load_state_dict(meta["scaler"])
     return {name: tensor[place.rank] for name, tensor in _part(tensors, "own.").items()}, meta
@@ -139,8 +137,34 @@ def _same_run(path: Path, meta: Mapping[str, Any], options: TrainOptions, place:
         raise BadInput(f"{path} belongs to a run with other options: {'; '.join(different)}. Use those, or a new run.")
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """What ``state_dict`` holds: tensors and numbers, named ``state.PARAMETER.SLOT`` and ``group.N.KEY``."""
+    whole = optimizer.state_dict()
+    flat = {f"state.{index}.{slot}": v for index, slots in whole["state"].items() for slot, v in slots.items()}
+    flat |= {f"group.{n}.{key}": v for n, group in enumerate(whole["param_groups"]) for key, v in group.items()}
+    tensors = {f"optimizer.{name}": value for name, value in flat.items() if isinstance(value, Tensor)}
+    numbers = {
+        name: value for name, value in flat.items() if isinstance(value, (int, float)) and not isinstance(value, bool)
+    }
+    return tensors, numbers
+
+
+def _restore_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], numbers: Mapping[str, float]
+) -> None:
+    """The inverse of ``_optimizer_state``; tensors get the memory layout of their parameters."""
+    whole = optimizer.state_dict()
+    order = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for name, value in {**tensors, **numbers}.items():
+        kind, index, key = name.split(".", 2)
+        if kind == "group":
+            whole["param_groups"][int(index)][key] = value
+            continue
+        parameter = order[int(index)]
+        if isinstance(value, Tensor) and value.shape == parameter.shape and value.dtype == parameter.dtype:
+            value = torch.empty_like(parameter).copy_(value)
+        whole["state"].setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict(whole)
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
