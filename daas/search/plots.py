@@ -60,12 +60,12 @@ def entropies(lines: Sequence[dict[str, Any]]) -> str:
 
 
 def signals(lines: Sequence[dict[str, Any]]) -> str:
-    """Signal-to-noise ratio of gamma's gradient over the joint epochs, on a logarithmic axis; noise alone has 1."""
+    """Signal-to-noise ratio of gamma's gradient over the joint epochs; noise alone has 1."""
     joint = [line for line in lines if line.get("policy_signal")]
     if not joint:
         return ""
     values: _Curves = {name: [line["policy_signal"].get(name) for line in joint] for name in joint[-1]["policy_signal"]}
-    return _over_epochs(joint, "signal / noise of the policy's gradient", values, level=1.0, log=True)
+    return _over_epochs(joint, "signal / noise of the policy's gradient", values, level=1.0)
 
 
 def gains(lines: Sequence[dict[str, Any]]) -> str:
@@ -111,7 +111,6 @@ def _over_epochs(
     values: _Curves,
     limits: tuple[float, float] | None = None,
     level: float | None = None,
-    log: bool = False,
 ) -> str:
     """Curves over the epochs, named where there are several; a dashed line at ``level``."""
     with mpl.rc_context(_STYLE):
@@ -122,8 +121,6 @@ def _over_epochs(
             axis.plot([line["epoch"] for line in lines], numbers, marker=".", label=name or None)
         if level is not None:
             axis.axhline(level, color="#888", linestyle="--", linewidth=1)
-        if log:
-            axis.set_yscale("log")
         if limits is not None:
             axis.set_ylim(*limits)
         axis.set_title(title)

@@ -23,7 +23,10 @@ from daas.models.genotype import Genotype
 from daas.search import plots, record
 from daas.search.architecture import cell_edges
 
-_MODES = {"RGB": "in colour", "L": "grey", "P": "with a palette", "RGBA": "with transparency", "1": "black and white"}
+_MODES = {
+    "RGB": "in colour", "L": "grey", "I;16": "grey with 16 bits", "P": "with a palette", "RGBA": "with transparency",
+    "1": "black and white",
+}  # fmt: skip
 _ROWS = 5  # draws of the policy in the grid of images
 
 
@@ -122,7 +125,7 @@ def _figures(summary: dict[str, Any]) -> list[tuple[str, str]]:
         figures.append(("balanced accuracy", f"{summary['val_balanced_accuracy']:.1f}%"))
     if "policy_gain" in summary:
         gain = summary["policy_gain"]
-        figures.append(("policy beside a uniform one", f"{gain['mean']:+.3f} \u00b1 {gain['se']:.3f}"))
+        figures.append(("policy beside a uniform one", f"{gain['mean']:+.4f} \u00b1 {gain['se']:.4f}"))
     if summary["processes"] > 1:
         figures.append(("processes", str(summary["processes"])))
     if "skip_share" in summary:

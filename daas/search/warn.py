@@ -81,7 +81,7 @@ def about_images(facts: dict[str, Any]) -> dict[str, str]:
                 "images, or remove these classes."
             )
     present = [count for count in counts if count]
-    if max(present) > 10 * min(present):
+    if max(present) >= 10 * min(present):
         found["imbalance"] = (
             f"The classes are imbalanced: {max(present)} training images in the largest, {min(present)} in the "
             "smallest. The accuracy counts images, the balanced accuracy counts every class alike."

@@ -88,6 +88,68 @@ def test_pictures_of_every_mode_and_shape(mode: str, tmp_path: Path) -> None:
     assert images.float().std() > 5
 
 
+ARROW = np.array([[255, 0, 0], [255, 255, 0], [255, 0, 0], [255, 0, 0]], dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+"""32 x 24 pixels that look different under all eight orientations."""
+
+
+def stored(orientation: int) -> Image.Image:
+    """The picture as a camera stores it that was held in this EXIF orientation."""
+    undo = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }  # fmt: skip
+    image = Image.fromarray(ARROW).convert("RGB")
+    return image if orientation == 1 else image.transpose(undo[orientation])
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+def test_photographs_are_turned_upright(suffix: str, tmp_path: Path) -> None:
+    """All eight EXIF orientations give the same upright image, from a folder and from an archive."""
+    (tmp_path / "p" / "b").mkdir(parents=True)
+    Image.fromarray(ARROW).convert("RGB").save(tmp_path / "p" / "b" / "reference.png")
+    (tmp_path / "p" / "a").mkdir()
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        options = {"quality": 100} if suffix in ("jpg", "webp") else {}
+        stored(orientation).save(tmp_path / "p" / "a" / f"{orientation}.{suffix}", exif=exif, **options)
+    with tarfile.open(tmp_path / "p.tar", "w") as archive:
+        archive.add(tmp_path / "p", ".")
+    for place in (tmp_path / "p", tmp_path / "p.tar"):
+        data = load_images(data_dir=place, image_size=24)
+        images = data.fetch(torch.arange(9)).int()
+        assert (images[:8] - images[8]).abs().max() < 40  # lossy formats; a wrong turn differs by 255
+        assert data.originals is not None
+        assert data.originals["smallest"] == data.originals["largest"] == [24, 32]
+        assert data.originals["turned"] == (7 if suffix != "tif" else 0)  # Pillow turns TIFF itself
+
+
+def test_damaged_exif_data_turn_nothing(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(ARROW).save(tmp_path / name / "x.jpg", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\x7f", quality=100)
+    images = load_images(data_dir=tmp_path, image_size=24).fetch(torch.arange(2))
+    assert torch.equal(images[0], images[1])
+
+
+def test_what_the_images_were_like_is_known(two_classes: Path) -> None:
+    Image.new("L", (200, 50)).save(two_classes / "dark" / "wide.png")
+    Image.new("RGBA", (3000, 2000)).save(two_classes / "dark" / "large.png")
+    found = load_images(data_dir=two_classes, image_size=8, workers=3).originals
+    assert found == {
+        "smallest": [16, 16], "largest": [3000, 2000], "modes": {"RGB": 80, "L": 1, "RGBA": 1}, "turned": 0,
+        "counted": 82, "of": 82,
+    }  # fmt: skip
+    assert load_images("digits").originals is None
+
+
+def test_photographs_that_nothing_here_reads_are_named(two_classes: Path) -> None:
+    (two_classes / "dark" / "IMG_0001.HEIC").write_bytes(b"\x00\x00\x00\x18ftypheic")
+    with pytest.raises(BadInput, match=r"IMG_0001\.HEIC cannot be read"):
+        load_images(data_dir=two_classes)
+
+
 def test_large_sets_are_decoded_when_asked_for(two_classes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     in_memory = load_images(data_dir=two_classes, image_size=16)
     monkeypatch.setattr(module, "_MEMORY_LIMIT", 1000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -20,6 +21,8 @@ from daas.search.state import AugmentationMethod, Preparation, Search
 from daas.search.step import iteration
 from daas.search.supernet import SuperNet
 from daas.seeds import generator
+from tests.conftest import SHORT_SEARCH
+from tests.search.test_run import assert_same_run
 
 ETA, TAU, STEPS = 0.05, 2.0, 4
 
@@ -104,3 +107,65 @@ def searched_4() -> dict[str, Tensor]:
 
 def searched_3() -> dict[str, Tensor]:
     return searched(3)
+
+
+def by_torchrun(out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "daas.search",
+        *SHORT_SEARCH, "--out", str(out), *arguments,
+    ]  # fmt: skip
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=240, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+
+
+def test_a_search_by_two_processes_is_that_of_one(whole_search: Path, tmp_path: Path) -> None:
+    """On digits, from the command line: the same genotype, policy, metrics and weights; only one process writes."""
+    found = by_torchrun(tmp_path / "two")
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.count("Done. Results in") == 1
+    assert found.stdout.count("epoch   1") == 1
+    assert_same_run(tmp_path / "two", whole_search)
+    assert json.loads((tmp_path / "two" / "summary.json").read_text())["processes"] == 2
+
+
+def collectives() -> dict[str, Tensor]:
+    """What each process gets; process 1 has one row more than process 0."""
+    number = distributed.rank()
+    a, b, c = torch.nn.Parameter(torch.zeros(2)), torch.nn.Parameter(torch.zeros(3)), torch.nn.Parameter(torch.zeros(1))
+    gradients: dict[Tensor, Tensor] = {b: torch.full((3,), 1.0 + number)} | ({a: torch.ones(2)} if number else {})
+    distributed.sum_gradients(gradients, [a, b, c])
+    assert list(gradients) == [a, b]
+    try:
+        distributed.check_same("Here", {"same": torch.ones(2), "other": torch.tensor(number)})
+        different = ""
+    except distributed.RanksDiffer as error:
+        different = str(error)
+    assert "different values of other" in different
+    with distributed.alone():
+        assert (distributed.rank(), distributed.world_size(), list(distributed.share(3))) == (0, 1, [0, 1, 2])
+    return {
+        "gathered": distributed.gather(torch.full((1 + number, 2), float(number))),
+        "total": distributed.total(torch.tensor([1.0, float(number)])),
+        "share": torch.tensor(list(distributed.share(5))),
+        "any": torch.tensor(distributed.any_of(number == 1, False)),
+        "a": gradients[a],
+        "b": gradients[b],
+    }
+
+
+def test_collectives(tmp_path: Path) -> None:
+    for number, found in enumerate(in_processes("collectives", 2, tmp_path)):
+        assert found["gathered"].tolist() == [[0.0, 0.0], [1.0, 1.0], [1.0, 1.0]]
+        assert found["total"].tolist() == [2.0, 1.0]
+        assert found["share"].tolist() == [[0, 2, 4], [1, 3]][number]
+        assert found["any"].tolist() == [True, False]
+        assert found["a"].tolist() == [1.0, 1.0]
+        assert found["b"].tolist() == [3.0, 3.0, 3.0]
+
+
+def test_one_process_needs_nothing() -> None:
+    rows = torch.ones(2)
+    assert distributed.gather(rows) is rows
+    assert distributed.total(rows) is rows
+    assert distributed.any_of(True, False) == [True, False]

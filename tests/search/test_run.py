@@ -12,8 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from daas import checkpoint
@@ -255,6 +257,37 @@ def test_an_unreadable_image_is_named_or_skipped_and_counted(
     code, out = run_search(*common, "--skip-bad-images")
     assert code == 0
     assert json.loads((out / "summary.json").read_text())["data"]["skipped"] == 1
+
+
+def test_photographs_of_every_kind_are_searched_and_shown(run_search: Run, tmp_path: Path) -> None:
+    """Mixed sizes and modes, EXIF orientation, classes of 24 and of 2 images, one without a validation image."""
+    random = np.random.default_rng(0)
+    counts = {"many": 24, "two of a rather long name": 2, "one": 1}
+    for name, count in counts.items():
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for index in range(count):
+            width, height = ((64, 48), (48, 64), (200, 30))[index % 3]
+            image = Image.fromarray(random.integers(0, 256, (height, width, 3), dtype=np.uint8))
+            exif = Image.Exif()
+            exif[0x0112] = 6
+            path = tmp_path / "photos" / name / f"{index}.png"
+            (image.convert(("RGB", "L", "RGBA", "P")[index % 4])).save(path, exif=exif if index % 2 else None)
+    photos = ["--data-dir", str(tmp_path / "photos"), "--image-size", "16", "--batch-size", "8", "--max-steps", "2"]
+    code, out = run_search(*photos)
+    assert code == 0
+    summary = json.loads((out / "summary.json").read_text())
+    data = summary["data"]
+    assert data["class_names"] == sorted(counts)
+    assert sum(data["class_counts"]) + sum(data["val_class_counts"]) == 27
+    assert data["originals"]["largest"] in ([200, 30], [30, 200])
+    assert data["originals"]["turned"] == 13
+    warnings = " ".join(summary["warnings"])
+    assert "The classes are imbalanced" in warnings
+    assert "1 of 3 classes have no" in warnings
+    assert 0 <= summary["val_balanced_accuracy"] <= 100
+    page = (out / "report.html").read_text()
+    for text in ("two of a rather long name", "13 turned upright", "with transparency", "balanced accuracy"):
+        assert text in page
 
 
 def test_one_search_per_mode(run_search: Run, small_convnet: str) -> None:
