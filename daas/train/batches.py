@@ -89,7 +89,8 @@ class Batches(ABC):
 class MemoryBatches(Batches):
     """Images on the device as uint8: padded, cropped and flipped there; all randomness is addressed by (seed, step).
 
-    Several processes share one batch: what happens to an image does not depend on how many they are.
+    Several processes share one batch: crop, flip, policy and cutout of an image do not depend on how many they are;
+    random erasing, Mixup and dropout, which read the global streams, do.
 
     Args:
         options: The run's.
