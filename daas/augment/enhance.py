@@ -18,7 +18,7 @@ def autocontrast(images: Tensor, exact: bool) -> Tensor:
     # A division of tensors: 255.0 / tensor would multiply by a reciprocal, which is one unit in the last place off.
     scale = torch.full_like(spread, 255.0) / torch.where(spread > 0, spread, 1.0)
     levels = torch.arange(256, device=images.device, dtype=torch.float64) if exact else flat
-    stretched = _levels(levels * scale + -low * scale, images, exact)
+    stretched = _levels(levels * scale + -low * scale, exact).to(images.dtype)
     stretched = torch.where(spread > 0, stretched, levels.to(images.dtype))
     if not exact:
         return stretched.view_as(images)
@@ -43,24 +43,26 @@ def equalize(images: Tensor) -> Tensor:
 
 def brightness(images: Tensor, factor: Tensor, exact: bool) -> Tensor:
     """Interpolates between black and the image; ``factor`` is [b, 1]."""
-    return _levels(images * factor.view(-1, 1, 1, 1), images, exact)
+    return _levels(_pixels(images, exact).mul_(factor.view(-1, 1, 1, 1)), exact)
 
 
 def contrast(images: Tensor, factor: Tensor, exact: bool) -> Tensor:
     """Interpolates between the mean luma and the image; ``factor`` is [b, 1]."""
-    grey = _luma(images, exact)
+    pixels = _pixels(images, exact)
+    grey = _luma(pixels, exact)
     if exact:  # the mean as a whole number: floor(mean + 1 / 2)
         count = grey[0].numel()
         total = grey.long().sum((1, 2, 3), keepdim=True)
         mean = (2 * total + count).div(2 * count, rounding_mode="floor").float()
     else:
         mean = grey.mean((1, 2, 3), keepdim=True)
-    return _mixed(images, mean, factor.view(-1, 1, 1, 1), exact)
+    return _mixed(pixels, mean, factor, exact)
 
 
 def color(images: Tensor, factor: Tensor, exact: bool) -> Tensor:
     """Interpolates between the grey image and the image; ``factor`` is [b, 1]."""
-    return _mixed(images, _luma(images, exact), factor.view(-1, 1, 1, 1), exact)
+    pixels = _pixels(images, exact)
+    return _mixed(pixels, _luma(pixels, exact), factor, exact)
 
 
 def sharpness(images: Tensor, factor: Tensor, exact: bool) -> Tensor:
@@ -76,26 +78,33 @@ def sharpness(images: Tensor, factor: Tensor, exact: bool) -> Tensor:
     total = total.add_(pixels[..., 1:-1, 1:-1], alpha=4)
     # floor(total / 13 + 1 / 2) for whole totals up to 3315: the product is never within rounding of a whole number
     smooth = total.float().add_(6.5).mul_(1.0 / 13.0).floor_() if exact else total / 13.0
+    inner = images[..., 1:-1, 1:-1]
     result = images.clone()
-    result[..., 1:-1, 1:-1] = _mixed(images[..., 1:-1, 1:-1], smooth, factor.view(-1, 1, 1, 1), exact)
+    result[..., 1:-1, 1:-1] = _mixed(inner.float() if exact else inner.clone(), smooth, factor, exact)
     return result
 
 
-def _luma(images: Tensor, exact: bool) -> Tensor:
-    """ITU-R 601 in Pillow's 16-bit fixed point, in float: [b, C, H, W] -> [b, 1, H, W]."""
-    if images.shape[1] == 1:
-        return images.float() if exact else images
-    r, g, b = images.split(1, 1)
+def _pixels(images: Tensor, exact: bool) -> Tensor:
+    """As float, to be changed in place: large new tensors cost more than the arithmetic."""
+    return images.float() if exact else images.clone()
+
+
+def _luma(pixels: Tensor, exact: bool) -> Tensor:
+    """ITU-R 601 in Pillow's 16-bit fixed point, in float: [b, C, H, W] -> [b, 1, H, W], a new tensor."""
+    if pixels.shape[1] == 1:
+        return pixels.clone()
+    r, g, b = pixels.split(1, 1)
     total = (r * 19595.0).add_(g, alpha=38470.0).add_(b, alpha=7471.0)
     total = total.add_(32768.0 if exact else 0.0).mul_(1.0 / 65536.0)
     return torch.floor(total) if exact else total
 
 
-def _mixed(images: Tensor, base: Tensor, factor: Tensor, exact: bool) -> Tensor:
-    """``base + factor (x - base)``, clipped. In place, because large new tensors cost more than the arithmetic."""
-    return _levels((images - base).mul_(factor).add_(base), images, exact)
+def _mixed(pixels: Tensor, base: Tensor, factor: Tensor, exact: bool) -> Tensor:
+    """``base + factor (x - base)``, clipped; ``factor`` is [b, 1]; changes ``pixels``."""
+    return _levels(pixels.sub_(base).mul_(factor.view(-1, 1, 1, 1)).add_(base), exact)
 
 
-def _levels(pixels: Tensor, like: Tensor, exact: bool) -> Tensor:
-    """Clips ``pixels``, which nobody else holds, and with ``exact`` truncates to uint8."""
-    return pixels.clamp_(0.0, 255.0).to(torch.uint8 if exact else like.dtype)
+def _levels(pixels: Tensor, exact: bool) -> Tensor:
+    """Clips, and with ``exact`` truncates to uint8; changes ``pixels``."""
+    clipped = pixels.clamp_(0.0, 255.0)
+    return clipped.to(torch.uint8) if exact else clipped

@@ -23,6 +23,8 @@ ChosenBackend = Literal["torch", "numba"]
 Interpolation = Literal["nearest", "bilinear"]
 Statistics = tuple[Sequence[float], Sequence[float]]
 
+_IN_CACHE = 1 << 17
+"""Values that several passes over them find in the cache."""
 CUTOUT_FILL = (125, 123, 114)
 """The grey that Cutout fills with (Fast AutoAugment, DADA)."""
 
@@ -93,7 +95,13 @@ def normalized(levels: Tensor, statistics: Statistics) -> Tensor:
         The normalised batch, float32 for uint8.
     """
     shift, factor = shift_and_factor(statistics, levels.shape[1]).to(levels.device).view(2, -1, 1, 1)
-    return levels.sub(shift).mul_(factor)
+    if levels.device.type != "cpu" or levels.requires_grad:
+        return levels.sub(shift).mul_(factor)
+    result = torch.empty(levels.shape, dtype=torch.promote_types(levels.dtype, torch.float32))
+    images = max(1, _IN_CACHE // (levels[:1].numel() or 1))
+    for part, out in zip(levels.split(images), result.split(images), strict=True):
+        out.copy_(part).sub_(shift).mul_(factor)
+    return result
 
 
 def shift_and_factor(statistics: Statistics, channels: int) -> Tensor:
