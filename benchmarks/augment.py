@@ -1,6 +1,8 @@
 """``python -m benchmarks.augment``: images/s from a uint8 batch to a normalised float batch, one core.
 
-Contestants take turns; speeds are medians over rounds, ratios are taken round by round and given with their quartiles.
+Contestants take turns of at least 0.05 s on one thread; times are those of the processor, so other work on the machine
+does not count.
+Speeds are medians over rounds, ratios are taken round by round and given with their quartiles.
 The policy is a random one of the whole search space: 225 pairs of the 15 operations, probabilities uniform in 0 to 1.
 """
 
@@ -24,6 +26,7 @@ from benchmarks.rivals import contestants, pictures
 from benchmarks.timing import ratio, ratio_text, table, take_turns, write
 
 SIZES = {32: 256, 224: 32}  # pixels: batch
+PARTS = ("32px", "224px", "first-call")
 OURS = {"compiled": "DAASPolicy, numba", "torch": "DAASPolicy, torch"}
 FLOOR = "float copy of the batch (floor)"
 _KORNIA = [f"Kornia {name}, one policy for the batch" for name in ("AutoAugment", "RandAugment", "TrivialAugment")]
@@ -36,37 +39,42 @@ GOALS: dict[tuple[str, int], list[tuple[list[str], float]]] = {
     ("torch", 224): [([_PIL], 2), ([_GROUPED], 3)],
 }
 _FIRST_CALL = """
-import time; start = time.perf_counter()
-import torch, daas
+import time, torch, daas
+torch.set_num_threads(1)
 from daas.augment import Policy
 policy = daas.DAASPolicy(Policy.random(torch.Generator().manual_seed(0)), backend="numba")
 images = torch.zeros(256, 3, 32, 32, dtype=torch.uint8)
-ready = time.perf_counter(); policy(images); first = time.perf_counter(); policy(images)
-print(first - ready, time.perf_counter() - first)
+ready = time.process_time(); policy(images); first = time.process_time(); policy(images)
+print(first - ready, time.process_time() - first)
 """
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="by default all")
     options = parser.parse_args()
+    torch.set_num_threads(1)
     torch.manual_seed(0)
     random.seed(0)
     text, figures = ["Images: octaves of smooth colour noise, the spectrum of photographs (made, not read)."], {}
     for size, batch in SIZES.items():
-        runs = contestants(pictures(batch, size))
-        times = take_turns(runs, options.rounds)
-        memory = {name: peak_memory(run) for name, run in runs.items()}
-        figures[f"{size} px"] = {"seconds": times, "peak memory MiB": memory}
-        text += [f"{size} x {size} pixels, batches of {batch}", _speeds(times, memory, batch), _goals(times, size)]
-    seconds = first_calls()
-    figures["first call"] = seconds
-    rows = [[name, f"{first:.2f}", f"{1000 * second:.2f}"] for name, (first, second) in seconds.items()]
-    text += [
-        "The compiled code's first batch in a new process",
-        table(["", "first batch, s", "second batch, ms"], rows),
-    ]
-    write("augment", f"python -m benchmarks.augment --rounds {options.rounds}", "\n\n".join(text), figures)
+        if f"{size}px" in options.parts:
+            runs = contestants(pictures(batch, size))
+            times = take_turns(runs, options.rounds, clock=time.process_time, turn=0.05)
+            memory = {name: peak_memory(run) for name, run in runs.items()}
+            figures[f"{size} px"] = {"seconds": times, "peak memory MiB": memory}
+            text += [f"{size} x {size} pixels, batches of {batch}", _speeds(times, memory, batch), _goals(times, size)]
+    if "first-call" in options.parts:
+        seconds = first_calls()
+        figures["first call"] = seconds
+        rows = [[name, f"{first:.2f}", f"{1000 * second:.2f}"] for name, (first, second) in seconds.items()]
+        text += ["The first batch in a new process, compiled path", table(["", "first batch, s", "second, ms"], rows)]
+    name = "augment" if set(options.parts) == set(PARTS) else f"augment_{'_'.join(options.parts)}".replace("-", "_")
+    command = f"python -m benchmarks.augment --rounds {options.rounds}"
+    if name != "augment":
+        command += f" --parts {' '.join(options.parts)}"
+    write(name, command, "\n\n".join(text), figures)
 
 
 def _speeds(times: Mapping[str, list[float]], memory: Mapping[str, float], batch: int) -> str:
@@ -125,6 +133,4 @@ def first_calls() -> dict[str, tuple[float, float]]:
 
 
 if __name__ == "__main__":
-    start = time.perf_counter()
     main()
-    print(f"{time.perf_counter() - start:.0f} s")

@@ -15,24 +15,38 @@ import torch
 from tqdm import tqdm
 
 
-def take_turns(contestants: Mapping[str, Callable[[], Any]], rounds: int, warmup: int = 2) -> dict[str, list[float]]:
+def take_turns(
+    contestants: Mapping[str, Callable[[], Any]],
+    rounds: int,
+    warmup: int = 2,
+    clock: Callable[[], float] = time.perf_counter,
+    turn: float = 0.0,
+) -> dict[str, list[float]]:
     """Runs every contestant once per round, in turn.
 
     Args:
         contestants: By name, what is timed.
         rounds: Timed rounds.
         warmup: Rounds before, not timed.
+        clock: ``time.process_time`` for work on one thread, so that what else the machine does is not counted.
+        turn: Seconds that a turn takes at least: a short contestant then runs several times in its turn, so that it
+            does not pay for the caches and the heap that the one before it left behind.
 
     Returns:
-        Seconds of each round, by contestant.
+        Seconds of one run in each round, by contestant.
     """
+    runs: dict[str, int] = dict.fromkeys(contestants, 1)
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for round_ in tqdm(range(-warmup, rounds), desc="rounds", disable=None, leave=False):
         for name, run in contestants.items():
-            start = time.perf_counter()
-            run()
+            start = clock()
+            for _ in range(runs[name]):
+                run()
+            seconds = (clock() - start) / runs[name]
             if round_ >= 0:
-                times[name].append(time.perf_counter() - start)
+                times[name].append(seconds)
+            else:
+                runs[name] = max(1, round(turn / seconds))
     return times
 
 
