@@ -33,8 +33,8 @@ _KORNIA = [f"Kornia {name}, one policy for the batch" for name in ("AutoAugment"
 _SHARED = [f"torchvision {name}, one policy for the batch" for name in ("AutoAugment", "RandAugment")]
 _PIL, _GROUPED = "the same policy, PIL", "Kornia's functions, grouped by operation"
 GOALS: dict[tuple[str, int], list[tuple[list[str], float]]] = {
-    ("compiled", 32): [([_PIL], 40), (_KORNIA, 15), (_SHARED, 5)],
-    ("compiled", 224): [([_PIL], 12), (_KORNIA, 25), (_SHARED, 8)],
+    ("compiled", 32): [([_PIL], 30), (_KORNIA, 10), (_SHARED, 3)],
+    ("compiled", 224): [([_PIL], 9), (_KORNIA, 14), (_SHARED, 5)],
     ("torch", 32): [([_PIL], 4), ([_GROUPED], 2.5)],
     ("torch", 224): [([_PIL], 2), ([_GROUPED], 3)],
 }

@@ -157,12 +157,14 @@ def _affine(
     """Target (x, y) shows source ((a x + b y + c) >> 16, (d x + e y + f) >> 16): inside on an interval of each row."""
     a, b, c, d, e, f = fixed
     plane = height * width
+    limit_x, limit_y = width * _ONE, height * _ONE
     for y in range(height):
         u, v = b * y + c, e * y + f
-        first_x, stop_x = _interval(a, u, width)
-        first_y, stop_y = _interval(d, v, height)
-        first = min(max(first_x, first_y), width)
-        stop = max(min(stop_x, stop_y, width), first)
+        first, stop = 0, width
+        while first < stop and not (0 <= a * first + u < limit_x and 0 <= d * first + v < limit_y):
+            first += 1
+        while stop > first and not (0 <= a * (stop - 1) + u < limit_x and 0 <= d * (stop - 1) + v < limit_y):
+            stop -= 1
         for channel in range(len(fill)):
             fill_bytes(target, channel * plane + y * width, fill[channel], first)
             fill_bytes(target, channel * plane + y * width + stop, fill[channel], width - stop)
@@ -193,14 +195,3 @@ def _gather_one(source: Bytes, target: Bytes, count: int, u: int, v: int, a: int
         target[x] = source[np.uint64((v >> 16) * width + (u >> 16))]
         u += a
         v += d
-
-
-@compiled
-def _interval(slope: int, start: int, size: int) -> tuple[int, int]:
-    """The first x >= 0 with 0 <= slope x + start < 65536 size, and the end of the interval."""
-    limit = size * _ONE
-    if slope == 0:
-        return (0, 1 << 40) if 0 <= start < limit else (0, 0)
-    if slope < 0:  # mirrored: 0 <= limit - 1 - (slope x + start) < limit
-        slope, start = -slope, limit - 1 - start
-    return max(0, -(start // slope)), max(0, -((start - limit) // slope))
