@@ -162,28 +162,36 @@ def main() -> None:
     if options.memory_of:
         print(json.dumps(own_memory(options.memory_of, options)))
         return
-    data = batches(options.batch_size)
-    runs = {name: partial(make(options.channels, options.layers), *data) for name, make in CONTESTANTS.items()}
-    times = take_turns(runs, options.rounds, warmup=1)
-    used = {name: memory(name, options) for name in CONTESTANTS}
-    rows = [
-        [
-            name, f"{statistics.median(times[name]):.2f}", ratio_text(times[name], times[REFERENCE]),
-            f"{used[name]:.0f}", f"{used[name] / used[REFERENCE]:.2f}",
+    sections: list[str] = []
+    figures: dict[str, Any] = {}
+    if "time" in options.parts:
+        data = batches(options.batch_size)
+        runs = {name: partial(make(options.channels, options.layers), *data) for name, make in CONTESTANTS.items()}
+        times = figures["seconds"] = take_turns(runs, options.rounds, warmup=1)
+        rows = [
+            [name, f"{statistics.median(seconds):.2f}", ratio_text(seconds, times[REFERENCE])]
+            for name, seconds in times.items()
         ]
-        for name in CONTESTANTS
-    ]  # fmt: skip
-    growth_rows, growth_times = growth(options.rounds)
-    text = (
-        f"{options.channels} channels, {options.layers} cells, batch {options.batch_size}, 32 x 32 pixels; "
-        f"{options.rounds} rounds; ratios with quartiles. Memory: what an iteration adds to a process that has run "
-        "one on two images.\n\n"
-        + table(["iteration", "s", "time / DARTS", "MB", "memory / DARTS"], rows)
-        + "\n\nGrowth, from 8 channels, 4 cells, batch 16, N = 2, M = 1 (time relative to that):\n\n"
-        + table(["", "policy-gradient", "per-image, fd"], growth_rows)
-    )
-    figures = {"seconds": times, "megabytes": used, "growth_seconds": growth_times}
-    write("search_cost", "python -m benchmarks.search_cost", text, figures)
+        sections.append(
+            f"Seconds per iteration, and their ratio to DARTS with its quartiles ({options.rounds} rounds):\n\n"
+            + table(["iteration", "s", "time / DARTS"], rows)
+        )
+    if "memory" in options.parts:
+        used = figures["megabytes"] = {name: memory(name, options) for name in CONTESTANTS}
+        rows = [[name, f"{size:.0f}", f"{size / used[REFERENCE]:.2f}"] for name, size in used.items()]
+        sections.append(
+            "Peak memory that an iteration adds to a process that has run one on two images, each in its own:\n\n"
+            + table(["iteration", "MB", "memory / DARTS"], rows)
+        )
+    if "growth" in options.parts:
+        rows, figures["growth_seconds"] = growth(options.rounds)
+        sections.append(
+            "Growth of the time, from 8 channels, 4 cells, batch 16, N = 2, M = 1:\n\n"
+            + table(["", "policy-gradient", "per-image, fd"], rows)
+        )
+    size = f"{options.channels} channels, {options.layers} cells, batch {options.batch_size}, 32 x 32 pixels."
+    given = " ".join(sys.argv[1:])
+    write("search_cost", f"python -m benchmarks.search_cost {given}".strip(), "\n\n".join([size, *sections]), figures)
 
 
 def _options() -> argparse.Namespace:
@@ -192,6 +200,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--channels", type=int, default=16)
     parser.add_argument("--layers", type=int, default=8)
+    parser.add_argument(
+        "--parts", nargs="+", choices=["time", "memory", "growth"], default=["time", "memory", "growth"]
+    )
     parser.add_argument("--memory-of", default="", help=argparse.SUPPRESS)
     return parser.parse_args()
 
