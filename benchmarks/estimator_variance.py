@@ -127,7 +127,10 @@ def main() -> None:
         "more of a search (late); 4,000 + 4,000 photographs, batch 64, N = 1. In brackets the central 95% of a "
         "bootstrap over iterations.\n\n" + table(head, rows)
     )
-    command = f"python -m benchmarks.estimator_variance --data-dir cifar10-train.tar --seed {options.seed}"
+    command = (
+        f"python -m benchmarks.estimator_variance --data-dir {options.data_dir.name} --seed {options.seed} "
+        f"--train {options.train} --search {options.search} --rounds {options.rounds}"
+    )
     write("estimator_variance", command, text, figures)
 
 
