@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,41 @@ def test_the_last_two_are_kept_and_the_newest_whole_one_is_read(tmp_path: Path) 
     before.unlink()
     with pytest.raises(BadInput, match="no whole checkpoint"):
         checkpoint.load_latest(path)
+
+
+@pytest.mark.parametrize("stop", range(5))
+def test_killed_anywhere_in_a_write_one_whole_checkpoint_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
+) -> None:
+    """Before the flush, before and between the two renamings, after them, and with half a file written aside."""
+    path = tmp_path / "c.safetensors"
+    for n in range(2):
+        checkpoint.save(path, {"a": torch.full((50,), n)}, {"n": n}, keep_previous=True)
+    calls = []
+
+    def kill_at(original: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object) -> object:
+            if len(calls) == stop:
+                raise SystemExit  # nothing catches it, as nothing catches SIGKILL
+            calls.append(original)
+            return original(*arguments)
+
+        return call
+
+    for name in ("fsync", "replace"):
+        monkeypatch.setattr(checkpoint.os, name, kill_at(getattr(os, name)))
+    if stop < 4:
+        with pytest.raises(SystemExit):
+            checkpoint.save(path, {"a": torch.full((50,), 2)}, {"n": 2}, keep_previous=True)
+    else:
+        (tmp_path / "c.safetensors.part").write_bytes(path.read_bytes()[:99])
+    found = checkpoint.load_latest(path)
+    assert found.meta["n"] == [1, 1, 1, 2, 1][stop]
+    assert torch.equal(found.tensors["a"], torch.full((50,), found.meta["n"]))
+    monkeypatch.undo()
+    checkpoint.save(path, {"a": torch.full((50,), 9)}, {"n": 9}, keep_previous=True)
+    assert checkpoint.load_latest(path).meta == {"n": 9}
+    assert checkpoint.load(checkpoint.previous(path))[1] == {"n": found.meta["n"]}
 
 
 @pytest.mark.parametrize("kind", ["sgd", "adam", "radam"])
