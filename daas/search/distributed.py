@@ -64,8 +64,8 @@ def local_device(name: str) -> torch.device:
     """The device of this process: ``auto`` and ``cuda`` take the GPU of its number on the machine."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and world_size() > 1:
-        name = f"cuda:{int(os.environ.get('LOCAL_RANK', '0'))}"
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{int(os.environ['LOCAL_RANK'])}"
     device = torch.device(name)
     if device.type == "cuda":
         torch.cuda.set_device(device)
