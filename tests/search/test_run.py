@@ -23,6 +23,7 @@ from daas.augment import Policy
 from daas.models import Genotype
 from daas.search import run as module
 from daas.search.__main__ import main
+from daas.search.config import parse
 from tests.conftest import SHORT_SEARCH
 
 Run = Callable[..., tuple[int, Path]]
@@ -350,3 +351,29 @@ def test_the_fixed_networks_arguments_reach_it(run_search: Run, small_convnet: s
         assert code == 0
         results.append(json.loads((out / "summary.json").read_text())["train_loss"])
     assert results[0] != results[1]
+
+
+@pytest.mark.parametrize("estimator", ["gdas", "darts"])
+def test_other_estimators_of_the_architecture_from_the_command_line(run_search: Run, estimator: str) -> None:
+    code, out = run_search(
+        "--arch-estimator", estimator, "--architectures", "1", "--primitives", "darts", "--max-steps", "2"
+    )
+    assert code == 0
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["primitives"][-1] == "none"
+    assert "none" not in (out / "genotype.json").read_text()
+    assert set(summary["entropy"]) == {"alpha", "pi", "p", "delta"}
+
+
+def test_estimators_with_one_sample_take_one_under_any_preset() -> None:
+    for estimator, samples in (("gdas", 1), ("darts", 1), ("gumbel", 4)):
+        config = parse(["--preset", "demo", "--arch-estimator", estimator])
+        assert config.architectures == samples
+
+
+@pytest.mark.parametrize("estimator", ["straight-through", "uniform", "policy-gradient"])
+def test_other_estimators_of_the_policy_from_the_command_line(run_search: Run, estimator: str) -> None:
+    code, out = run_search("--aug-estimator", estimator, "--policy-parameters", "shared", "--max-steps", "4")
+    assert code == 0
+    share = json.loads((out / "summary.json").read_text())["operation_share"]["Rotate"]
+    assert (share == pytest.approx(2 * 0.5 / 15, rel=1e-7)) == (estimator == "uniform")
