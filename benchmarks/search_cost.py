@@ -8,12 +8,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -127,9 +127,15 @@ def own_memory(name: str, options: argparse.Namespace) -> float:
     run = CONTESTANTS[name](options.channels, options.layers)
     data = batches(options.batch_size)
     run(*batches(2))  # libraries that load at first use
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _peak()
     run(*data)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return (_peak() - before) / 1024
+
+
+def _peak() -> int:
+    """Peak resident memory of this process in kB (Linux); ``getrusage`` would start at that of the parent."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
 
 
 def growth(rounds: int) -> tuple[list[list[str]], dict[str, Any]]:
