@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from daas.augment.draw import Draw
 from daas.search import distributed, resume
 from daas.search.architecture import ArchitectureDistribution
 from daas.search.augmentation import AugmentationDistribution
@@ -32,6 +33,9 @@ class DoublePreparation(Preparation):
 
     def normalize(self, images: Tensor) -> Tensor:
         return super().normalize(images).double()
+
+    def augment(self, images: Tensor, draw: Draw | None, crops: torch.Generator) -> Tensor:
+        return super().augment(images, draw, crops).double()
 
 
 def make_search(architectures: int) -> Search:
