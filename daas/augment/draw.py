@@ -141,7 +141,7 @@ class Draw:
         for op, value in zip(self.op[image].tolist(), self.value[image].tolist(), strict=True):
             if op >= 0:
                 lines.append(
-                    f"{OPERATIONS[op].name} {value:.3g}" if OPERATIONS[op].has_magnitude else OPERATIONS[op].name
+                    f"{OPERATIONS[op].name} {value + 0.0:.3g}" if OPERATIONS[op].has_magnitude else OPERATIONS[op].name
                 )
         return lines
 

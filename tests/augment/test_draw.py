@@ -40,6 +40,7 @@ def test_a_draw_in_words() -> None:
     op = torch.tensor([[INDEX["Rotate"], INDEX["Invert"]], [-1, -1]])
     draw = Draw(op, torch.tensor([[-20.0, 0.0], [0.0, 0.0]]).double(), torch.zeros(2, 2, 2).double())
     assert draw.describe(0) == ["Rotate -20", "Invert"]
+    assert Draw(draw.op[:1], draw.value[:1] * 0.0, draw.center[:1]).describe(0) == ["Rotate 0", "Invert"]  # not -0
     assert str(draw).splitlines() == [
         "Draw of 2 operations for each of 2 images",
         "   0  Rotate -20, Invert",
