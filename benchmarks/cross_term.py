@@ -61,7 +61,7 @@ def changes(search: Search, train: BatchStream, val: BatchStream, step: int, ima
         for image in [pixels[b], *apply(pixels[b].expand(len(OPERATION_NAMES), -1, -1, -1).contiguous(), candidates)]:
             batch = others.clone()
             batch[b] = image
-            rewards = directional_derivative(lambda named, batch=batch: losses(batch, named), theta, v)  # type: ignore
+            rewards = directional_derivative(lambda named, batch=batch: losses(batch, named), theta, v)
             rows.append(torch.stack([rewards[b], rewards.sum() - rewards[b]]))
         found[b] = torch.stack(rows[1:]) - rows[0]
     return found

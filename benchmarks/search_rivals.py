@@ -51,9 +51,9 @@ class MixedCell(SearchCell):
 
     def _edge(self, x: Tensor, edge: int, alpha: Tensor) -> Tensor:
         if self.partial == 1:
-            return sum(weight * primitive(x) for weight, primitive in zip(alpha, self.edges[edge], strict=True))  # type: ignore
+            return sum(weight * primitive(x) for weight, primitive in zip(alpha, self.edges[edge], strict=True))
         width = x.shape[1] // self.partial
-        mixed = sum(weight * op(x[:, :width]) for weight, op in zip(alpha, self.edges[edge], strict=True))  # type: ignore
+        mixed = sum(weight * op(x[:, :width]) for weight, op in zip(alpha, self.edges[edge], strict=True))
         beside = x[:, width:]
         if mixed.shape[-1] != x.shape[-1]:
             beside = F.max_pool2d(beside, 2, 2)
@@ -74,11 +74,11 @@ class MixedNet(SuperNet):
     def __init__(self, channels: int, layers: int, partial: int = 1) -> None:
         primitives = PRIMITIVE_SETS["darts"]
         made = supernet.SearchCell
-        supernet.SearchCell = lambda *args: MixedCell(partial, *args)  # type: ignore
+        supernet.SearchCell = lambda *args: MixedCell(partial, *args)
         try:
             super().__init__(10, channels, layers, 4, primitives)
         finally:
-            supernet.SearchCell = made  # type: ignore
+            supernet.SearchCell = made
         edges = len(cell_edges(4))
         self.alpha = nn.Parameter(1e-3 * torch.randn(2, edges, len(primitives)))
         self.beta = nn.Parameter(1e-3 * torch.randn(2, edges))

@@ -14,7 +14,7 @@ from benchmarks.tables.make import page
 from benchmarks.tables.plan import TABLES, needed
 from benchmarks.tables.records import Record, append, read
 from benchmarks.tables.run import made_up
-from benchmarks.tables.scale import SCALES, part_of
+from benchmarks.tables.scale import SCALES, Scale, part_of
 from daas.data import load_images
 from daas.search.config import parse as parse_search
 
@@ -28,7 +28,7 @@ def record(table: str, row: str, seed: int, top1: float) -> Record:
 
 @pytest.mark.parametrize("table", TABLES)
 @pytest.mark.parametrize("scale", SCALES.values(), ids=lambda scale: scale.name)
-def test_every_search_of_a_plan_is_a_command_that_the_search_accepts(table: str, scale, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_every_search_of_a_plan_is_a_command_that_the_search_accepts(table: str, scale: Scale, tmp_path: Path) -> None:
     workshop = Workshop(scale, tmp_path / "train.tar", tmp_path / "test.tar", tmp_path, tmp_path / "lines.jsonl")
     trainings = TABLES[table](scale)
     rows = [training.row for training in trainings]

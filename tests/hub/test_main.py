@@ -45,7 +45,7 @@ def test_from_a_run_to_a_strangers_model_in_processes_of_their_own(run_folder: P
         arguments = [str(run_folder), str(tmp_path / "small"), str(tmp_path / "back"), REPO]
         done = subprocess.run(
             [sys.executable, "-c", script, *arguments], env={**os.environ, **here}, capture_output=True, text=True,
-            timeout=120, check=False,
+            timeout=600, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert hub.repositories[REPO].titles == ["initial commit", "Upload small"]

@@ -85,7 +85,7 @@ def in_processes(work: str, count: int, folder: Path) -> list[dict[str, Tensor]]
         }  # fmt: skip
         code = f"from tests.search import test_distributed as t; t.run(t.{work}, {str(folder / str(rank))!r})"
         started.append(subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE))
-    errors = [process.communicate(timeout=120)[1].decode() for process in started]
+    errors = [process.communicate(timeout=600)[1].decode() for process in started]
     assert [process.returncode for process in started] == [0] * count, errors
     return [torch.load(folder / str(rank), weights_only=True) for rank in range(count)]
 
@@ -119,7 +119,7 @@ def by_torchrun(out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         *SHORT_SEARCH, "--out", str(out), *arguments,
     ]  # fmt: skip
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=240, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        command, capture_output=True, text=True, timeout=600, env=os.environ | {"OMP_NUM_THREADS": "1"}
     )
 
 

@@ -119,7 +119,7 @@ def test_killed_and_resumed_equals_uninterrupted(whole_search: Path, tmp_path: P
         process = subprocess.Popen(
             [sys.executable, "-m", "daas.search", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while not (killed / until).exists() and time.monotonic() < deadline:
             time.sleep(0.01)
         process.kill()
@@ -182,7 +182,7 @@ def test_a_full_disk_stops_the_run_and_leaves_the_checkpoint(run_search: Run, wh
         f"import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}));"
         f"from daas.search.__main__ import main; sys.exit(main({arguments!r}))"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
     assert found.returncode == 2
     assert "could not be written" in found.stderr
     assert "the previous checkpoint is untouched. Free some space and resume" in found.stderr

@@ -62,7 +62,7 @@ def test_processes_started_after_use_work_on_their_own(method: str, two_threads:
     queue = context.Queue()
     process = context.Process(target=_child, args=(queue,))
     process.start()
-    found: Tensor = torch.tensor(queue.get(timeout=120), dtype=torch.uint8).view_as(expected)
+    found: Tensor = torch.tensor(queue.get(timeout=600), dtype=torch.uint8).view_as(expected)
     process.join(timeout=60)
     assert process.exitcode == 0
     assert torch.equal(found, expected)
