@@ -43,7 +43,7 @@ def contestants(images: Tensor) -> dict[str, Contestant]:
     policy = Policy.random(torch.Generator().manual_seed(0))
     found: dict[str, Contestant] = {"float copy of the batch (floor)": images.float().clone}
     for backend in ("numba", "torch"):
-        ours = DAASPolicy(policy, backend=backend, normalize=(MEAN, STD))  # type: ignore[arg-type]  # one of the two
+        ours = DAASPolicy(policy, backend=backend, normalize=(MEAN, STD))
         found[f"DAASPolicy, {backend}"] = _bind(ours, images)
     found.update(_on_pil(images, policy))
     found.update(_torchvision(images))

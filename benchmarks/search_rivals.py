@@ -83,7 +83,7 @@ class MixedNet(SuperNet):
         self.alpha = nn.Parameter(1e-3 * torch.randn(2, edges, len(primitives)))
         self.beta = nn.Parameter(1e-3 * torch.randn(2, edges))
 
-    def forward(self, images: Tensor, *_: Any) -> Tensor:  # type: ignore[override]
+    def forward(self, images: Tensor, *_: Any) -> Tensor:
         """[B, 3, H, W] -> [B, 10]."""
         alpha = self.alpha.softmax(-1)
         beta = torch.cat([part.softmax(-1) for part in self.beta.split([2, 3, 4, 5], 1)], 1)

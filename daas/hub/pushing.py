@@ -211,7 +211,7 @@ def _publish(done: Pushed, folder: Path, there: Listing | None, message: str) ->
         with told_plainly(f"sending to {target}"):
             try:
                 return _commit(api, done, folder, there.commit, message)
-            except Exception as error:
+            except Exception as error:  # all but a failed connection goes on up; that is tried again
                 if not connection_failed(error):
                     raise
                 failure = error

@@ -130,7 +130,7 @@ def told_plainly(what: str) -> Iterator[None]:
         yield
     except (BadInput, HubFailure):
         raise
-    except Exception as error:
+    except Exception as error:  # of huggingface_hub and of its HTTP client; said plainly, never swallowed
         raise _plain(what, error) from None
 
 
