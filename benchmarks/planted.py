@@ -38,7 +38,7 @@ ESTIMATORS = {"per-image": 1, "policy-gradient": 2, "uniform": 1, "straight-thro
 """Estimator and M, its training passes per iteration: the paper's 2 for its estimator, DADA's single sample."""
 RESULTS = Path(__file__).parent / "results" / "planted.jsonl"
 ETA = 0.05
-_KIND = ("estimator", "policy_parameters", "reward_batches", "iterations")
+_KIND = ("estimator", "policy_parameters", "reward_batches", "baseline", "iterations")
 _SUBSET, _INITIAL, _GAMMA, _PLANT = range(201, 205)  # what a random stream is for
 
 
@@ -99,7 +99,8 @@ def run(images: ImageData, key: dict[str, Any], options: argparse.Namespace) -> 
     """One search; its line of results."""
     seed, estimator = key["seed"], key["estimator"]
     train, val = halves(images, options.images, seed)
-    method = AugmentationMethod(estimator, estimator == "per-image", key["reward"], key["reward_batches"])
+    baseline = estimator == "per-image" or "baseline" in key
+    method = AugmentationMethod(estimator, baseline, key["reward"], key["reward_batches"])
     shared = key["policy_parameters"] == "shared"
     search = build(seed, len(images.class_names), train, method, ESTIMATORS[estimator], shared)
     planted = plant(val.fetch(torch.arange(len(val))), key["operation"], seed)
@@ -136,12 +137,13 @@ def main() -> None:
             "images": options.images, "batch_size": options.batch_size, "reward": options.reward,
             "policy_parameters": options.policy_parameters,
             "reward_batches": options.reward_batches if estimator == "per-image" else 0,
+            **({"baseline": "leave-one-out"} if options.baseline and estimator == "policy-gradient" else {}),
         }
         for seed in options.seeds
         for estimator in options.estimators
         for operation in options.operations
     ]  # fmt: skip
-    missing = [key for key in keys if not any(key.items() <= line.items() for line in done)]
+    missing = [key for key in keys if not any(_is(key, line) for line in done)]
     print(f"{len(keys) - len(missing)} of {len(keys)} runs are there", flush=True)
     if missing:
         images = load_images(data_dir=options.data_dir)
@@ -153,6 +155,11 @@ def main() -> None:
     report()
 
 
+def _is(key: dict[str, Any], line: dict[str, Any]) -> bool:
+    """Whether a line of results is that of a key."""
+    return key.items() <= line.items() and ("baseline" in key) == ("baseline" in line)
+
+
 def _read() -> list[dict[str, Any]]:
     return [json.loads(text) for text in RESULTS.read_text(encoding="utf-8").splitlines()] if RESULTS.exists() else []
 
@@ -161,7 +168,7 @@ def report() -> None:
     """Writes the table of all finished runs."""
     kinds: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for line in _read():
-        kinds.setdefault(tuple(str(line[name]) for name in _KIND), []).append(line)
+        kinds.setdefault(tuple(str(line.get(name, "")) for name in _KIND), []).append(line)
     rows = []
     for kind, found in sorted(kinds.items()):
         cells = []
@@ -172,7 +179,7 @@ def report() -> None:
         rows.append([*kind, str(len(found)), *cells])
     text = (
         "Mean share of the planted operation (0.067 at the start), then its rank among the 15 in each run.\n\n"
-        + table(["estimator", "p and delta", "R", "iterations", "runs", *PLANTED], rows)
+        + table(["estimator", "p and delta", "R", "baseline", "iterations", "runs", *PLANTED], rows)
     )
     runs = sum(len(found) for found in kinds.values())
     write("planted", "python -m benchmarks.planted --data-dir cifar10-train.tar", text, {"runs": runs})
@@ -190,6 +197,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--reward", choices=["jvp", "fd"], default="fd", help="of per-image")
     parser.add_argument("--reward-batches", type=int, default=1, help="of per-image")
     parser.add_argument("--policy-parameters", choices=["per-policy", "shared"], default="per-policy")
+    parser.add_argument("--baseline", action="store_true", help="leave-one-out for policy-gradient too")
     parser.add_argument("--limit", type=int, default=None, help="runs of this call")
     return parser.parse_args()
 

@@ -6,12 +6,16 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
+import torch.fx
 from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from daas.models.depthwise import dense_gradient
 from daas.models.genotype import Node
 from daas.models.primitives import build_primitive, factorized_reduce, relu_conv_bn
+
+torch.fx.wrap("dense_gradient")
 
 
 class Cell(nn.Module):
@@ -91,7 +95,7 @@ class Cell(nn.Module):
                 node = node + output
             if self.closes[index]:
                 maps.append(node)
-        output = torch.cat([maps[index] for index in self.concat], 1)
+        output = torch.cat([dense_gradient(maps[index]) for index in self.concat], 1)
         return F.relu_(output) if self.relu_output else output
 
 

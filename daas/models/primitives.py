@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from daas.errors import BadInput
+from daas.models.depthwise import Depthwise
 
 DARTS_PRIMITIVES = (
     "max_pool_3x3",
@@ -38,57 +39,6 @@ class _Norm:
         return nn.BatchNorm2d(channels, affine=self.affine, track_running_stats=self.track_running_stats)
 
 
-def dilated_depthwise(x: Tensor, weight: Tensor, stride: int, training: bool) -> Tensor:
-    """A depthwise convolution with dilation 2 that keeps the size, or halves it with stride 2.
-
-    The backward pass of a dilated convolution is slow on CPUs. There, in training, the pixels are sorted by the parity
-    of row and column: each of the four images (with stride 2, the first alone) sees a convolution without dilation.
-
-    Args:
-        x: [B, C, H, W].
-        weight: [C, 1, k, k], k odd.
-        stride: 1 or 2.
-        training: Whether a backward pass will follow.
-
-    Returns:
-        [B, C, ceil(H/stride), ceil(W/stride)].
-    """
-    channels, kernel = weight.shape[0], weight.shape[-1]
-    batch, _, height, width = x.shape
-    if not (training and x.is_cpu and x.is_contiguous(memory_format=torch.channels_last)):
-        return F.conv2d(x, weight, None, stride, kernel - 1, 2, channels)
-    if stride == 2:
-        return F.conv2d(x[:, :, ::2, ::2], weight, None, 1, kernel // 2, 1, channels)
-    if height % 2 or width % 2:
-        return F.conv2d(x, weight, None, 1, kernel - 1, 2, channels)
-    h, w = height // 2, width // 2
-    sorted_pixels = x.permute(0, 2, 3, 1).reshape(batch, h, 2, w, 2, channels).permute(2, 4, 0, 1, 3, 5)
-    sorted_pixels = sorted_pixels.reshape(4 * batch, h, w, channels).permute(0, 3, 1, 2)
-    y = F.conv2d(sorted_pixels, weight, None, 1, kernel // 2, 1, channels)
-    y = y.permute(0, 2, 3, 1).reshape(2, 2, batch, h, w, channels).permute(2, 3, 0, 4, 1, 5)
-    return y.reshape(batch, height, width, channels).permute(0, 3, 1, 2)
-
-
-torch.fx.wrap("dilated_depthwise")  # one node of a traced graph: it looks at sizes
-
-
-class DilatedDepthwise(nn.Conv2d):
-    """``dilated_depthwise`` with its weight.
-
-    Args:
-        channels: Input and output channels.
-        kernel: Odd.
-        stride: 1 or 2.
-    """
-
-    def __init__(self, channels: int, kernel: int, stride: int) -> None:
-        super().__init__(channels, channels, kernel, stride, kernel - 1, 2, channels, bias=False)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C, ceil(H/stride), ceil(W/stride)]."""
-        return dilated_depthwise(input, self.weight, self.stride[0], self.training)
-
-
 def quarters(x: Tensor) -> tuple[Tensor, Tensor]:
     """Every other pixel of every other row, and the pixels one step further down and right, zero beyond the border.
 
@@ -98,12 +48,12 @@ def quarters(x: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Twice [B, C, ceil(H/2), ceil(W/2)].
     """
-    batch, channels, height, width = x.shape
+    height, width = x.shape[2:]
     if height % 2 or width % 2:
         x = F.pad(x, (0, width % 2, 0, height % 2))
-    squares = x.view(batch, channels, (height + 1) // 2, 2, (width + 1) // 2, 2)
-    even, odd = squares.diagonal(0, 3, 5).unbind(-1)
-    return even, odd
+    # with the channels last also in between: so is then the gradient
+    squares = x.permute(0, 2, 3, 1).unflatten(1, ((height + 1) // 2, 2)).unflatten(3, ((width + 1) // 2, 2))
+    return squares[:, :, 0, :, 0].permute(0, 3, 1, 2), squares[:, :, 1, :, 1].permute(0, 3, 1, 2)
 
 
 torch.fx.wrap("quarters")  # one node of a traced graph: it looks at sizes
@@ -150,15 +100,11 @@ def _separable(channels: int, norm: _Norm, depthwise: nn.Conv2d, inplace: bool =
     return [nn.ReLU(inplace), depthwise, nn.Conv2d(channels, channels, 1, bias=False), norm(channels)]
 
 
-def _depthwise(channels: int, stride: int, kernel: int) -> nn.Conv2d:
-    return nn.Conv2d(channels, channels, kernel, stride, kernel // 2, groups=channels, bias=False)
-
-
 def _sep_conv(kernel: int) -> Callable[[int, int, _Norm], nn.Module]:
     def build(channels: int, stride: int, norm: _Norm) -> nn.Module:
         return nn.Sequential(
-            *_separable(channels, norm, _depthwise(channels, stride, kernel)),
-            *_separable(channels, norm, _depthwise(channels, 1, kernel), inplace=True),
+            *_separable(channels, norm, Depthwise(channels, kernel, stride)),
+            *_separable(channels, norm, Depthwise(channels, kernel), inplace=True),
         )
 
     return build
@@ -166,7 +112,7 @@ def _sep_conv(kernel: int) -> Callable[[int, int, _Norm], nn.Module]:
 
 def _dil_conv(kernel: int) -> Callable[[int, int, _Norm], nn.Module]:
     def build(channels: int, stride: int, norm: _Norm) -> nn.Module:
-        return nn.Sequential(*_separable(channels, norm, DilatedDepthwise(channels, kernel, stride)))
+        return nn.Sequential(*_separable(channels, norm, Depthwise(channels, kernel, stride, dilation=2)))
 
     return build
 

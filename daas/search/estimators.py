@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -33,6 +33,19 @@ def one_step_ahead(theta: Sequence[Tensor], gradient: Sequence[Tensor], eta: flo
     finally:
         with torch.no_grad():
             torch._foreach_copy_(list(theta), saved)
+
+
+@contextmanager
+def frozen(theta: Iterable[Tensor]) -> Iterator[None]:
+    """Within the block no gradient is taken in these weights, so that none is computed for nothing."""
+    weights = list(theta)
+    for weight in weights:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in weights:
+            weight.requires_grad_(True)
 
 
 def inner_product(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:

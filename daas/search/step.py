@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from daas.search import distributed
 from daas.search.architecture import Path
-from daas.search.estimators import one_step_ahead
+from daas.search.estimators import frozen, one_step_ahead
 from daas.search.passes import ARCHITECTURE, augmented, training_pass
 from daas.search.rewards import Observed, gamma_objectives, observe
 from daas.search.state import Batch, Gradients, Search, StepResult
@@ -60,7 +60,7 @@ def iteration(
             ]
             observed.append(observe(search, passes, extra, train[1], z, theta, v))
         if z is not None:
-            gates.append((z.gates, _gate_gradient(search, x_val, val[1], z, result)))
+            gates.append((z.gates, _gate_gradient(search, x_val, val[1], z, theta, result)))
     if search.architecture is None and not learns:
         with torch.no_grad():
             logits = search.logits(x_val, None)
@@ -95,13 +95,17 @@ def _validation_gradient(
     return torch.autograd.grad(losses.mean(), list(theta.values()))
 
 
-def _gate_gradient(search: Search, x_val: Tensor, y_val: Tensor, z: Path, result: StepResult) -> Tensor:
+def _gate_gradient(
+    search: Search, x_val: Tensor, y_val: Tensor, z: Path, theta: dict[str, nn.Parameter], result: StepResult
+) -> Tensor:
     """Gradient of L_v(theta, z; D_val) in the gates of z, at theta, on the network's device."""
     leaf = z.gates.detach().to(x_val.device).requires_grad_()
-    logits = search.logits(x_val, dataclasses.replace(z, gates=leaf), gated=True)
-    losses = cross_entropy(logits, y_val, reduction="none")
+    with frozen(theta.values()):
+        logits = search.logits(x_val, dataclasses.replace(z, gates=leaf), gated=True)
+        losses = cross_entropy(logits, y_val, reduction="none")
+        gradient: Tensor = torch.autograd.grad(losses.mean(), leaf)[0]
     result.val.append(_row(losses, logits, y_val))
-    return torch.autograd.grad(losses.mean(), leaf)[0]
+    return gradient
 
 
 def _add_architecture_gradient(search: Search, gradients: Gradients, gates: list[tuple[Tensor, Tensor]]) -> None:

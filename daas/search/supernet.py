@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from daas.models.depthwise import channels_last, dense_gradient
 from daas.models.primitives import DARTS_PRIMITIVES, build_primitive, factorized_reduce, relu_conv_bn
-from daas.models.stems import for_depthwise
 from daas.search.architecture import NONE, Mixture, Path, cell_edges
 
 
@@ -87,7 +87,7 @@ class SearchCell(nn.Module):
             if index + 1 == len(paths) or self.edge_list[paths[index + 1][0]][1] != target:
                 states.append(_State(node))
                 node = None
-        return torch.cat([state.raw for state in states[2:]], 1)
+        return torch.cat([dense_gradient(state.raw) for state in states[2:]], 1)
 
     def _paths(self, z: Path, gated: bool) -> list[tuple[int, int, Tensor | None]]:
         """What runs, in order: edge, operation, gate."""
@@ -202,7 +202,7 @@ class SuperNet(nn.Module):
         """[B, 3, H, W] normalised images -> [B, num_classes] logits along the path z."""
         if z is None:
             raise ValueError("a supernet runs one sampled path: pass an Architecture")
-        output = self.stem(for_depthwise(images))
+        output = self.stem(channels_last(images))
         s0 = s1 = F.relu(output)
         for index, cell in enumerate(self.cells):
             output = cell(s0, s1, z, gated)

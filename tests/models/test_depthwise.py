@@ -1,0 +1,89 @@
+"""The fast depthwise convolution is the plain one, in value and in every kind of derivative."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d
+
+from daas.models.depthwise import Depthwise, dense_gradient, depthwise
+
+SIZES = [(8, 6), (7, 9), (2, 2), (1, 4), (3, 3), (16, 16)]
+
+
+def plain(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
+    return conv2d(x, weight, None, stride, dilation * (weight.shape[-1] // 2), dilation, len(weight))
+
+
+def inputs(size: tuple[int, int], kernel: int) -> tuple[Tensor, Tensor]:
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, *size, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
+    return x.requires_grad_(), torch.randn(3, 1, kernel, kernel, dtype=torch.float64, requires_grad=True)
+
+
+@pytest.mark.parametrize("dilation", [1, 2])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kernel", [3, 5, 7])
+@pytest.mark.parametrize("size", SIZES)
+def test_value_gradients_and_forward_mode(size: tuple[int, int], kernel: int, stride: int, dilation: int) -> None:
+    x, weight = inputs(size, kernel)
+    expected, found = plain(x, weight, stride, dilation), depthwise(x, weight, stride, dilation)
+    torch.testing.assert_close(found, expected)
+    direction = torch.randn_like(expected)
+    wanted = torch.autograd.grad(expected, (x, weight), direction)
+    for a, b in zip(torch.autograd.grad(found, (x, weight), direction), wanted, strict=True):
+        torch.testing.assert_close(a, b)
+    tangents = torch.randn_like(x), torch.randn_like(weight)
+    for along in (tangents, (tangents[0], torch.zeros_like(weight)), (torch.zeros_like(x), tangents[1])):
+        found, expected = (
+            torch.func.jvp(lambda a, b, f=f: f(a, b, stride, dilation), (x, weight), along)[1]
+            for f in (depthwise, plain)
+        )
+        torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_forward_mode_in_one_argument(dilation: int) -> None:
+    x, weight = inputs((8, 8), 5)
+    for f, g, primal in (
+        (lambda a: depthwise(a, weight, 1, dilation), lambda a: plain(a, weight, 1, dilation), x),
+        (lambda a: depthwise(x, a, 1, dilation), lambda a: plain(x, a, 1, dilation), weight),
+    ):
+        along = torch.randn_like(primal)
+        torch.testing.assert_close(torch.func.jvp(f, (primal,), (along,))[1], torch.func.jvp(g, (primal,), (along,))[1])
+
+
+def test_second_derivatives() -> None:
+    x, weight = inputs((4, 4), 5)
+    assert torch.autograd.gradgradcheck(lambda a, b: depthwise(a, b, 1, 2), (x, weight))
+
+
+def test_only_the_wanted_gradient_is_computed() -> None:
+    x, weight = inputs((8, 8), 5)
+    (grad,) = torch.autograd.grad(depthwise(x, weight.detach()).sum(), (x,))
+    torch.testing.assert_close(grad, torch.autograd.grad(plain(x, weight, 1, 1).sum(), (x,))[0])
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:")
+def test_other_ways_to_run_it() -> None:
+    """Under a compiler or an exporter it is PyTorch's own convolution."""
+    module = Depthwise(3, 5, dilation=2)
+    x = torch.randn(1, 3, 8, 8)
+    expected = module(x)
+    torch.testing.assert_close(torch.jit.trace(module, x)(x), expected)
+    torch.testing.assert_close(torch.jit.script(module)(x), expected)
+    torch.testing.assert_close(torch.compile(module, backend="eager", fullgraph=True)(x), expected)
+    torch.testing.assert_close(torch.export.export(module, (x,)).module()(x), expected)
+
+
+def test_gradients_cut_out_of_a_concatenation_are_dense() -> None:
+    seen: list[Tensor] = []
+    x = torch.randn(2, 4, 6, 6).contiguous(memory_format=torch.channels_last).requires_grad_()
+    middle = x * 1.0
+    middle.register_hook(lambda grad: seen.append(grad))
+    both = torch.cat([dense_gradient(middle * 2.0), middle * 3.0], 1)
+    both.backward(torch.arange(both.numel()).view(both.shape).to(both, memory_format=torch.channels_last))
+    assert seen[0].is_contiguous(memory_format=torch.channels_last)
+    expected = torch.arange(both.numel()).view(both.shape).float()
+    torch.testing.assert_close(x.grad, 2 * expected[:, :4] + 3 * expected[:, 4:])
