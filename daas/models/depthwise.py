@@ -79,9 +79,12 @@ class Depthwise(nn.Conv2d):
 
 
 def _trains(x: Tensor) -> bool:
-    """Whether a CPU will take gradients, and no compiler or exporter looks on: they know PyTorch's operations only."""
-    recorded = torch.compiler.is_compiling() or torch._C._is_tracing()
-    return x.is_cpu and torch.is_grad_enabled() and not recorded
+    """Whether a CPU will take gradients, in x's own precision, and no compiler or exporter looks on.
+
+    Those know PyTorch's operations only.
+    """
+    left_to_torch = torch.compiler.is_compiling() or torch._C._is_tracing() or torch.is_autocast_enabled("cpu")
+    return x.is_cpu and torch.is_grad_enabled() and not left_to_torch
 
 
 def _trained(x: Tensor, weight: Tensor, dilation: int) -> Tensor:

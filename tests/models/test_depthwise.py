@@ -87,3 +87,13 @@ def test_gradients_cut_out_of_a_concatenation_are_dense() -> None:
     assert seen[0].is_contiguous(memory_format=torch.channels_last)
     expected = torch.arange(both.numel()).view(both.shape).float()
     torch.testing.assert_close(x.grad, 2 * expected[:, :4] + 3 * expected[:, 4:])
+
+
+def test_autocast() -> None:
+    x, weight = (t.detach().float().requires_grad_() for t in inputs((8, 8), 5))
+    with torch.autocast("cpu", torch.bfloat16):
+        found, expected = depthwise(x, weight), plain(x, weight, 1, 1)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(
+        torch.autograd.grad(found.sum(), (x, weight)), torch.autograd.grad(expected.sum(), (x, weight))
+    )
