@@ -197,8 +197,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "channels": 8, "layers": 4, "lr": 0.1, "arch_lr": 3e-3, "aug_estimator": "per-image", "aug_lr": 0.03,
     },
     "cpu": {
-        "warmup_epochs": 4, "epochs": 6, "max_images": 10_000, "architectures": 4, "policies": 1, "channels": 8,
-        "layers": 5, "lr": 0.1, "arch_lr": 3e-3, "aug_estimator": "per-image", "aug_lr": 0.03,
+        "warmup_epochs": 4, "epochs": 6, "max_images": 10_000, "architectures": 4, "channels": 8, "layers": 5,
+        "lr": 0.1, "arch_lr": 3e-3, "baseline": "leave-one-out", "aug_lr": 0.03,
     },
     "paper-cifar10": {"dataset": "torch/cifar10"},
     "paper-cifar100": {"dataset": "torch/cifar100"},
