@@ -7,8 +7,8 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,34 +72,38 @@ class Workshop:
         )
 
     def train_all(self, table: str, trainings: list[Training], seed: int) -> None:
-        """Trains what has no record yet, after the searches that it needs."""
-        done = {record.key for record in read([self.lines] if self.lines.exists() else [])}
+        """Trains what has no record yet, after the searches that it needs; what another table trained is taken over."""
+        done = read([self.lines] if self.lines.exists() else [])
         for training in trainings:
-            if (self.scale.name, table, training.row, seed) in done:
+            if (self.scale.name, table, training.row, seed) in {record.key for record in done}:
                 print(f"table {table}, {training.row}, seed {seed}: recorded already")
                 continue
-            record = self._train(table, training, seed)
+            record = self._train(table, training, seed, {record.command: record for record in done})
             append(self.lines, record)
+            done.append(record)
             print(
                 f"table {table}, {training.row}, seed {seed}: top-1 {record.top1:.2f}%, on the training images "
                 f"{record.train_top1:.2f}% ({record.seconds:.0f} s)",
                 flush=True,
             )
 
-    def _train(self, table: str, training: Training, seed: int) -> Record:
+    def _train(self, table: str, training: Training, seed: int, done: Mapping[str, Record]) -> Record:
         seeds = training.seed_of or (seed, seed)
         behind = [(search, s) for search in needed(training, self.scale) for s in sorted(set(seeds))]
         for search, search_seed in behind:
             self._search(search, search_seed)
         model, arguments = self._network(training.network, seeds[0])
         policy = self._policy(training.policy, seeds[1])
-        name = "".join(c if c.isalnum() or c in ".-" else "_" for c in f"{table}-{training.row}-{seed}")
+        words = (training.network, training.policy or "none", *training.options, *map(str, (*seeds, seed)))
+        name = "".join(c if c.isalnum() or c in ".-" else "_" for c in "-".join(words))
         command = [
-            "daas.train", "--data-dir", self.train, "--val-dir", self.test, "--img-size", "32", "--model", model,
-            "--train-crop-mode", "pad", *(["--model-kwargs", *arguments] if arguments else []),
+            "daas.train", "--data-dir", self.train, "--val-dir", self.test, "--img-size", self.scale.image_size,
+            "--model", model, *(["--model-kwargs", *arguments] if arguments else []),
             *(["--aa", f"daas:{policy}"] if policy else []),
             *self.scale.train, *training.options, "--seed", seed, "--output", self.work / "train", "--experiment", name,
         ]  # fmt: skip
+        if _typed(command) in done:
+            return replace(done[_typed(command)], table=table, row=training.row)
         _run([*command, "--resume", "auto"])
         folder = self.work / "train" / name
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
@@ -126,7 +130,7 @@ class Workshop:
             network = ["--model", model, *(["--model-kwargs", *arguments] if arguments else [])]
         return [
             "daas.search", *self.scale.search, *search.options, *network, "--data-dir", self.train,
-            "--image-size", "32", "--seed", seed, "--out", self._folder(search, seed),
+            "--image-size", self.scale.image_size, "--seed", seed, "--out", self._folder(search, seed),
         ]  # fmt: skip
 
     def _folder(self, search: Search, seed: int) -> Path:

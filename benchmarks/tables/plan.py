@@ -14,7 +14,7 @@ FIXED = ("randaugment", "trivialaugment_32px", "autoaugment_cifar10")
 """Shipped policies that Table 5 compares with."""
 
 NO_AUGMENTATION = ("--hflip", "0", "--crop-padding", "0")
-CUTOUT = ("--cutout", "16")
+CUTOUT = ("--cutout", "8")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Training:
     seed_of: tuple[int, int] | None = None
 
 
-JOINT = Search("joint", ("--mode", "joint", "--aug-estimator", "per-image"))
+JOINT = Search("joint", ("--mode", "joint"))
 ARCH = Search("arch", ("--mode", "arch"))
 
 

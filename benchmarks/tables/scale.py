@@ -16,6 +16,7 @@ class Scale:
         name: In every record.
         train_images: Photographs for searching (in two halves) and for training (all).
         test_images: Photographs that nothing but the final figure sees.
+        image_size: Side in pixels to which they are resized.
         search: Options of every search.
         cells: Constructor arguments of every cell network that is trained or searched a policy for.
         train: Options of every training.
@@ -25,36 +26,34 @@ class Scale:
     name: str
     train_images: int
     test_images: int
+    image_size: int
     search: tuple[str, ...]
     cells: tuple[str, ...]
     train: tuple[str, ...]
     models: dict[str, tuple[str, tuple[str, ...]]]
 
 
-_TRAIN = ("--opt", "sgd", "--momentum", "0.9", "--weight-decay", "3e-4", "--sched", "cosine", "--warmup-epochs", "1",
-          "--min-lr", "0", "--smoothing", "0", "--clip-grad", "5")  # fmt: skip
+_TRAIN = ("--train-crop-mode", "pad", "--opt", "sgd", "--momentum", "0.9", "--weight-decay", "3e-4", "--sched",
+          "cosine", "--warmup-epochs", "1", "--min-lr", "0", "--smoothing", "0", "--clip-grad", "5")  # fmt: skip
+_SMALL = (*_TRAIN, "--crop-padding", "2", "--batch-size", "50", "--lr", "0.1")
+_SEARCH = ("--preset", "cpu", "--batch-size", "50", "--layers", "4", "--architectures", "2", "--warmup-epochs", "10",
+           "--epochs", "30")  # fmt: skip
 _MODELS = {
     "wide residual network 10-2": ("wide_resnet40_2_cifar", ("depth=10", "widen=2")),
     "ResNet-10-t": ("resnet10t", ()),
 }
 
+
+def _small(name: str, epochs: int) -> Scale:
+    train = (*_SMALL, "--epochs", str(epochs), "--val-interval", str(epochs))
+    return Scale(name, 1000, 10_000, 16, _SEARCH, ("channels=8", "layers=4"), train, _MODELS)
+
+
 SCALES = {
-    "overfits": Scale(
-        "overfits", 2000, 4000,
-        ("--preset", "cpu", "--batch-size", "50"),
-        ("channels=8", "layers=5"),
-        (*_TRAIN, "--epochs", "60", "--batch-size", "50", "--lr", "0.1"),
-        _MODELS,
-    ),
-    "underfits": Scale(
-        "underfits", 2000, 4000,
-        ("--preset", "cpu", "--batch-size", "50"),
-        ("channels=8", "layers=5"),
-        (*_TRAIN, "--epochs", "8", "--batch-size", "50", "--lr", "0.1"),
-        _MODELS,
-    ),
+    "overfits": _small("overfits", 60),
+    "underfits": _small("underfits", 8),
     "smoke": Scale(
-        "smoke", 100, 100,
+        "smoke", 100, 100, 32,
         ("--preset", "cpu", "--channels", "2", "--layers", "3", "--nodes", "2", "--warmup-epochs", "1", "--epochs", "1",
          "--architectures", "1", "--batch-size", "25"),
         ("channels=2", "layers=3"),

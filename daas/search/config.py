@@ -45,7 +45,8 @@ class SearchConfig:
     nothing and augments uniformly."""
     baseline: Literal["auto", "none", "leave-one-out"] = "auto"
     """Subtract from each reward the mean of others: of all N * M policies (policy-gradient), or of the batch and of the
-    same image's other draws (per-image). auto: leave-one-out for per-image, none for policy-gradient (as printed)."""
+    same image's other draws (per-image). auto: leave-one-out where an iteration has several rewards; eq. 9 as printed
+    has none."""
     reward: Literal["jvp", "fd"] = "jvp"
     """Rewards of single images (per-image): exact by forward-mode differentiation, or by a one-sided finite difference,
     which is faster."""
@@ -198,7 +199,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "cpu": {
         "warmup_epochs": 4, "epochs": 6, "max_images": 10_000, "architectures": 4, "channels": 8, "layers": 5,
-        "lr": 0.1, "arch_lr": 3e-3, "baseline": "leave-one-out", "aug_lr": 0.03,
+        "lr": 0.1, "arch_lr": 3e-3, "aug_lr": 0.03,
     },
     "paper-cifar10": {"dataset": "torch/cifar10"},
     "paper-cifar100": {"dataset": "torch/cifar100"},

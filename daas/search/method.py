@@ -64,16 +64,22 @@ def _check_augmentation(config: SearchConfig) -> None:
             )
     if config.amp and config.reward == "fd":
         raise BadInput("--reward fd takes steps that bfloat16 rounds away: leave out --amp, or use --reward jvp.")
-    if config.baseline == "leave-one-out" and estimator == "policy-gradient":
-        count = config.policies * (config.architectures if config.mode != "aug" else 1)
-        if count < 2:
-            raise BadInput("--baseline leave-one-out needs at least two policies per iteration; raise --policies.")
+    if config.baseline == "leave-one-out" and estimator == "policy-gradient" and _rewards(config) < 2:
+        raise BadInput("--baseline leave-one-out needs at least two policies per iteration; raise --policies.")
 
 
 def augmentation_method(config: SearchConfig) -> AugmentationMethod:
     """How gamma learns, from the options."""
-    baseline = config.aug_estimator == "per-image" if config.baseline == "auto" else config.baseline == "leave-one-out"
+    several = config.aug_estimator == "per-image" or (
+        config.aug_estimator == "policy-gradient" and _rewards(config) > 1
+    )
+    baseline = several if config.baseline == "auto" else config.baseline == "leave-one-out"
     return AugmentationMethod(config.aug_estimator, baseline, config.reward, config.reward_batches)
+
+
+def _rewards(config: SearchConfig) -> int:
+    """N * M: rewards of whole batches per iteration; a fixed network is one architecture."""
+    return config.policies * (config.architectures if config.mode != "aug" else 1)
 
 
 def candidates(primitives: str) -> tuple[str, ...]:
