@@ -196,5 +196,5 @@ def _run(command: Sequence[Any]) -> None:
 
 
 def _typed(command: Sequence[Any]) -> str:
-    """The command as a user would type it."""
-    return shlex.join(["python", "-m", *map(str, command)])
+    """The command as a user would type it in the project's folder."""
+    return shlex.join(["python", "-m", *(str(word).replace(f"{ROOT}/", "") for word in command)])
