@@ -74,7 +74,7 @@ def augmentation_method(config: SearchConfig) -> AugmentationMethod:
         config.aug_estimator == "policy-gradient" and _rewards(config) > 1
     )
     baseline = several if config.baseline == "auto" else config.baseline == "leave-one-out"
-    return AugmentationMethod(estimator, baseline, config.reward, config.reward_batches)
+    return AugmentationMethod(config.aug_estimator, baseline, config.reward, config.reward_batches)
 
 
 def _rewards(config: SearchConfig) -> int:
