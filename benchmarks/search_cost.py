@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.search_rivals import ETA, Batch, FirstOrder, MixedNet, SecondOrder
+from benchmarks.search_rivals import ETA, Batch, FirstOrder, MixedNet, SecondOrder, with_plain_depthwise
 from benchmarks.timing import ratio_text, table, take_turns, write
 from daas.search.architecture import ArchEstimator, ArchitectureDistribution
 from daas.search.augmentation import AugmentationDistribution
@@ -86,6 +86,7 @@ def per_image(**options: Any) -> AugmentationMethod:
 CONTESTANTS: dict[str, Callable[[int, int], Callable[[Batch, Batch], None]]] = {
     REFERENCE: lambda c, n: FirstOrder(MixedNet(c, n)),
     "DARTS, first order, channels first": lambda c, n: FirstOrder(MixedNet(c, n), torch.contiguous_format),
+    "DARTS, first order, PyTorch's depthwise": lambda c, n: FirstOrder(with_plain_depthwise(MixedNet(c, n))),
     "DARTS, second order": lambda c, n: SecondOrder(MixedNet(c, n)),
     "PC-DARTS, first order": lambda c, n: FirstOrder(MixedNet(c, n, partial=4)),
     "--mode arch --arch-estimator darts": lambda c, n: Ours(c, n, None, 1, 1, "darts"),
@@ -96,7 +97,7 @@ CONTESTANTS: dict[str, Callable[[int, int], Callable[[Batch, Batch], None]]] = {
     "per-image, fd, N=5, M=1": lambda c, n: Ours(c, n, per_image(reward="fd"), 5, 1),
     "per-image, fd, N=5, M=2": lambda c, n: Ours(c, n, per_image(reward="fd"), 5, 2),
 }
-"""By name: (channels, cells) -> an iteration. The first four search an architecture alone; ours a policy too."""
+"""By name: (channels, cells) -> an iteration. The first five search an architecture alone; ours a policy too."""
 GROWTH: dict[str, dict[str, int]] = {
     "base": {}, "batch x 2": {"batch": 2}, "channels x 2": {"channels": 2}, "cells 4 -> 8": {"layers": 2},
     "N x 2": {"architectures": 2}, "M x 2": {"policies": 2},

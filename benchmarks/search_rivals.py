@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.functional import cross_entropy
 
+from daas.models.depthwise import Depthwise
 from daas.search import supernet
 from daas.search.architecture import PRIMITIVE_SETS, cell_edges
 from daas.search.estimators import one_step_ahead
@@ -96,6 +97,20 @@ class MixedNet(SuperNet):
     def weights(self) -> list[Tensor]:
         """All parameters but alpha and beta."""
         return [p for p in self.parameters() if p is not self.alpha and p is not self.beta]
+
+
+def with_plain_depthwise(network: MixedNet) -> MixedNet:
+    """The network with PyTorch's own depthwise convolutions, as its users have them."""
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, Depthwise):
+                plain = nn.Conv2d(
+                    child.in_channels, child.out_channels, child.kernel_size, child.stride, child.padding,
+                    child.dilation, child.groups, bias=False,
+                )  # fmt: skip
+                plain.weight = child.weight
+                setattr(module, name, plain)
+    return network
 
 
 class FirstOrder:

@@ -88,7 +88,18 @@ def list_genotypes() -> list[str]:
     return sorted(_genotypes)
 
 
-def _create(variant: str, stem: Stem, pretrained: bool, genotype: GenotypeLike, kwargs: dict[str, Any]) -> nn.Module:
+def create_cells(
+    variant: str, stem: Stem, pretrained: bool, genotype: GenotypeLike, kwargs: dict[str, Any]
+) -> nn.Module:
+    """The network of a registered model, at the papers' size unless ``kwargs`` give another one.
+
+    Args:
+        variant: The model's registered name.
+        stem: ``cifar`` or ``imagenet``.
+        pretrained: Load the weights that ``pretrained_cfg`` names.
+        genotype: Its cells.
+        kwargs: ``channels``, ``layers``, ``aux_head`` and the arguments of ``CellNet``.
+    """
     aux_head = bool(kwargs.pop("aux_head", False))
     arguments = {**_SIZES[stem], "stem": stem, "genotype": find_genotype(genotype), **kwargs}
     levels = 3 if stem == "cifar" else 5
@@ -104,7 +115,7 @@ def daas_cell_cifar(pretrained: bool = False, *, genotype: GenotypeLike = "darts
         genotype: Path, dict, Genotype or the name of a registered one.
         **kwargs: ``channels``, ``layers``, ``aux_head`` and the arguments of ``CellNet``.
     """
-    return _create("daas_cell_cifar", "cifar", pretrained, genotype, kwargs)
+    return create_cells("daas_cell_cifar", "cifar", pretrained, genotype, kwargs)
 
 
 @register
@@ -116,7 +127,7 @@ def daas_cell_imagenet(pretrained: bool = False, *, genotype: GenotypeLike = "da
         genotype: Path, dict, Genotype or the name of a registered one.
         **kwargs: ``channels``, ``layers``, ``aux_head`` and the arguments of ``CellNet``.
     """
-    return _create("daas_cell_imagenet", "imagenet", pretrained, genotype, kwargs)
+    return create_cells("daas_cell_imagenet", "imagenet", pretrained, genotype, kwargs)
 
 
 def register_genotype(genotype: Genotype, name: str | None = None) -> None:
@@ -146,7 +157,7 @@ def _register(model_name: str, stem: Stem, genotype_name: str) -> None:
     size = {key: printed[key] for key in ("channels", "layers") if key in printed}
 
     def entry(pretrained: bool = False, **kwargs: Any) -> nn.Module:
-        return _create(model_name, stem, pretrained, genotype_name, {**size, **kwargs})
+        return create_cells(model_name, stem, pretrained, genotype_name, {**size, **kwargs})
 
     entry.__name__ = entry.__qualname__ = model_name
     genotype = _genotypes[genotype_name]
