@@ -22,6 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--table", required=True, choices=list(TABLES))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rows", nargs="+", default=[], help="only these rows of the table, by their names")
     parser.add_argument("--scale", choices=list(SCALES), default="overfits")
     parser.add_argument("--smoke", action="store_true", help="a miniature that only shows that everything runs")
     parser.add_argument("--data-dir", type=Path, help="folder of *train*.tar and *test*.tar with class folders; with "
@@ -38,9 +39,15 @@ def main(argv: list[str] | None = None) -> int:
         data = options.data_dir
     if data is None:
         parser.error("--data-dir is needed: a folder with CIFAR-10 as *train*.tar and *test*.tar of class folders")
+    plan = TABLES[options.table](scale)
+    unknown = set(options.rows) - {training.row for training in plan}
+    if unknown:
+        names = "; ".join(training.row for training in plan)
+        parser.error(f"table {options.table} has no row {sorted(unknown)[0]!r}; it has: {names}")
     try:
         workshop = Workshop.open(scale, data, options.work, lines)
-        workshop.train_all(options.table, TABLES[options.table](scale), options.seed)
+        chosen = [training for training in plan if not options.rows or training.row in options.rows]
+        workshop.train_all(options.table, chosen, options.seed)
     except (Failed, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

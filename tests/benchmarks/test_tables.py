@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from benchmarks.tables import jobs
 from benchmarks.tables.jobs import Workshop
 from benchmarks.tables.make import page
 from benchmarks.tables.plan import TABLES, needed
 from benchmarks.tables.records import Record, append, read
-from benchmarks.tables.run import made_up
+from benchmarks.tables.run import made_up, main
 from benchmarks.tables.scale import SCALES, Scale, part_of
 from daas.data import load_images
 from daas.search.config import parse as parse_search
@@ -83,3 +86,43 @@ def test_a_part_of_an_archive_is_balanced_and_always_the_same(tmp_path: Path) ->
         assert a.getnames() == b.getnames()
     with pytest.raises(ValueError, match="has 50 images"):
         part_of(folder / "made-up-train.tar", 400, tmp_path / "c.tar")
+
+
+def test_a_training_that_two_tables_share_is_run_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained: list[str] = []
+
+    def run(command: list[Any]) -> None:
+        words = [str(word) for word in command]
+        folder = Path(words[words.index("--out" if words[0] == "daas.search" else "--output") + 1])
+        if words[0] == "daas.train":
+            folder = folder / words[words.index("--experiment") + 1]
+            trained.append(folder.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        top1 = {"top1": 50.0 + len(trained), "weights": "last.safetensors"}
+        result = {"last": top1, "best": top1, "epochs": 1, "time": {"seconds": 2.0}, "parameters": 3,
+                  "data": {"train_images": 4, "val_images": 5}}  # fmt: skip
+        (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
+        (folder / "summary.json").write_text('{"seconds": 7.0}', encoding="utf-8")
+
+    monkeypatch.setattr(jobs, "_run", run)
+    monkeypatch.setattr(jobs, "accuracy", lambda *_: 99.0)
+    scale = SCALES["smoke"]
+    workshop = Workshop(scale, tmp_path / "train.tar", tmp_path / "test.tar", tmp_path, tmp_path / "lines.jsonl")
+    for table in ("6", "regime"):
+        workshop.train_all(table, TABLES[table](scale), 0)
+    found = {(line.table, line.row): line for line in read([workshop.lines])}
+    assert len(found) == 12
+    assert len(trained) == len(set(trained)) == 10
+    shared = found["regime", "found network: found policy"]
+    assert (shared.top1, shared.command) == (found["6", "joint"].top1, found["6", "joint"].command)
+    assert str(tmp_path) in shared.command
+
+
+def test_rows_of_a_table_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(Workshop, "train_all", lambda self, table, rows, seed: seen.extend(row.row for row in rows))
+    arguments = ["--table", "6", "--smoke", "--work", str(tmp_path)]
+    assert main([*arguments, "--rows", "joint"]) == 0
+    assert seen == ["joint"]
+    with pytest.raises(SystemExit):
+        main([*arguments, "--rows", "joined"])
