@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daas.models import pyramid_net, shake_shake, wide_resnet  # their entry points register themselves
+from daas.models import pyramid_net, searched, shake_shake, wide_resnet  # their entry points register themselves
 from daas.models.cell_net import CellNet
 from daas.models.genotype import Genotype
 from daas.models.zoo import find_genotype, list_genotypes, register_genotype
@@ -14,6 +14,7 @@ __all__ = [
     "list_genotypes",
     "pyramid_net",
     "register_genotype",
+    "searched",
     "shake_shake",
     "wide_resnet",
 ]

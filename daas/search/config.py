@@ -198,7 +198,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "channels": 8, "layers": 4, "lr": 0.1, "arch_lr": 3e-3, "aug_estimator": "per-image", "aug_lr": 0.03,
     },
     "cpu": {
-        "warmup_epochs": 4, "epochs": 10, "max_images": 10_000, "architectures": 2, "channels": 8, "layers": 5,
+        "warmup_epochs": 4, "epochs": 6, "max_images": 10_000, "architectures": 4, "channels": 8, "layers": 5,
         "lr": 0.1, "arch_lr": 3e-3, "aug_lr": 0.03,
     },
     "paper-cifar10": {"dataset": "torch/cifar10"},
