@@ -36,12 +36,12 @@ def daas_cifar10(pretrained: bool = False, **kwargs: Any) -> nn.Module:
 
 @register
 def daas_cifar10_nano(pretrained: bool = False, **kwargs: Any) -> nn.Module:
-    """The same cells with 16 channels and 5 cells; its weights come with the package.
+    """The same cells with 8 channels and 5 cells; its weights come with the package.
 
     Args:
         pretrained: Load them: trained on CIFAR-10 (JPEG) under the policy ``daas_cifar10``.
         **kwargs: As for ``daas_cifar10``.
     """
     return create_cells(
-        "daas_cifar10_nano", "cifar", pretrained, "daas_cifar10", {"channels": 16, "layers": 5, **kwargs}
+        "daas_cifar10_nano", "cifar", pretrained, "daas_cifar10", {"channels": 8, "layers": 5, **kwargs}
     )
