@@ -20,7 +20,7 @@ SEARCH = ROOT / "benchmarks" / "results" / "cifar10_search"
 
 
 def test_the_pair_is_that_of_the_recorded_search() -> None:
-    genotype, policy = find_genotype("daas_cifar10").to_dict(), Policy.load("daas_cifar10").to_dict()
+    genotype, policy = find_genotype("daas_cifar10").to_dict(), daas.DAASPolicy.load("daas_cifar10").policy.to_dict()
     for shipped, recorded in (
         (genotype, daas.Genotype.load(SEARCH / "genotype.json").to_dict()),
         (policy, Policy.load(SEARCH / "policy.json").to_dict()),
