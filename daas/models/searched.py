@@ -17,7 +17,7 @@ default_cfgs: dict[str, Any] = generate_default_cfgs(
         "daas_cifar10.untrained": _CFG,
         "daas_cifar10_nano.cifar10_jpeg": {
             **_CFG,
-            "file": str(files("daas.models").joinpath("weights", "daas_cifar10_nano.safetensors")),
+            "file": str(files("daas.models").joinpath("weights").joinpath("daas_cifar10_nano.safetensors")),
         },
     }
 )
