@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 
@@ -204,7 +204,7 @@ def _check_op(where: str, op: PolicyOp) -> None:
     if not operation.has_magnitude:
         if op.value is not None:
             raise BadInput(f"{where} ({op.op}): value is {op.value!r}; this operation has no magnitude: write null.")
-    elif not _is_number(op.value) or not operation.smallest <= op.value <= operation.largest:  # type: ignore[operator]  # a number
+    elif not _is_number(op.value) or not operation.smallest <= op.value <= operation.largest:
         sign = "; the sign is drawn when it is applied" if operation.signed else ""
         raise BadInput(
             f"{where} ({op.op}): value is {op.value!r}; allowed are {operation.smallest:g} to {operation.largest:g} "
@@ -212,5 +212,5 @@ def _check_op(where: str, op: PolicyOp) -> None:
         )
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

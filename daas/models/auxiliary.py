@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from daas.models.cell import Cell
 from daas.models.cell_net import CellNet, Stem
 from daas.models.genotype import Genotype
 from daas.models.interface import placement
@@ -27,8 +28,9 @@ class CellNetWithAux(CellNet):
         self.aux_stem = stem
         self.aux_after = 2 * len(self.cells) // 3
         cell = self.cells[self.aux_after]
+        assert isinstance(cell, Cell)
         with placement(kwargs.get("device")):
-            self.aux_head = auxiliary_head(int(cell.out_channels), self.num_classes, stem)  # type: ignore[arg-type]
+            self.aux_head = auxiliary_head(cell.out_channels, self.num_classes, stem)
         self.to(dtype=kwargs.get("dtype"))
 
     def forward(self, x: Tensor) -> Any:
