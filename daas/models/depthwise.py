@@ -31,7 +31,7 @@ def dense_gradient(x: Tensor) -> Tensor:
     The backward passes of batch norm and ReLU are several times slower on a cut-out.
     """
     if not is_scripting():  # noqa: SIM102  # TorchScript cuts off this branch alone
-        if x.requires_grad and _trains(x):
+        if x.requires_grad and trains_on_cpu(x):
             x.register_hook(channels_last)
     return x
 
@@ -51,7 +51,7 @@ def depthwise(x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1) -> 
     if stride == 2 and dilation == 2:  # reads only every other pixel
         x, stride, dilation = x.permute(0, 2, 3, 1)[:, ::2, ::2].permute(0, 3, 1, 2), 1, 1
     if not is_scripting():  # noqa: SIM102  # TorchScript cuts off this branch alone
-        if stride == 1 and _trains(x):
+        if stride == 1 and trains_on_cpu(x):
             return _trained(x, weight, dilation)
     return F.conv2d(x, weight, None, stride, dilation * (weight.shape[-1] // 2), dilation, weight.shape[0])
 
@@ -78,7 +78,7 @@ class Depthwise(nn.Conv2d):
         return depthwise(input, self.weight, self.stride[0], self.dilation[0])
 
 
-def _trains(x: Tensor) -> bool:
+def trains_on_cpu(x: Tensor) -> bool:
     """Whether a CPU will take gradients, in x's own precision, and no compiler or exporter looks on.
 
     Those know PyTorch's operations only.

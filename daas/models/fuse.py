@@ -8,7 +8,7 @@ from timm.layers import DropPath
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from daas.models.primitives import OffsetReduce
+from daas.models.reduce import OffsetReduce
 
 
 def fold_batch_norms(network: nn.Module) -> None:

@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
-import torch.fx
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from daas.errors import BadInput
 from daas.models.depthwise import Depthwise
+from daas.models.reduce import OffsetReduce
 
 DARTS_PRIMITIVES = (
     "max_pool_3x3",
@@ -37,45 +35,6 @@ class _Norm:
 
     def __call__(self, channels: int) -> nn.BatchNorm2d:
         return nn.BatchNorm2d(channels, affine=self.affine, track_running_stats=self.track_running_stats)
-
-
-def quarters(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Every other pixel of every other row, and the pixels one step further down and right, zero beyond the border.
-
-    Args:
-        x: [B, C, H, W].
-
-    Returns:
-        Twice [B, C, ceil(H/2), ceil(W/2)].
-    """
-    height, width = x.shape[2:]
-    if height % 2 or width % 2:
-        x = F.pad(x, (0, width % 2, 0, height % 2))
-    # with the channels last also in between: so is then the gradient
-    squares = x.permute(0, 2, 3, 1).unflatten(1, ((height + 1) // 2, 2)).unflatten(3, ((width + 1) // 2, 2))
-    return squares[:, :, 0, :, 0].permute(0, 3, 1, 2), squares[:, :, 1, :, 1].permute(0, 3, 1, 2)
-
-
-torch.fx.wrap("quarters")  # one node of a traced graph: it looks at sizes
-
-
-class OffsetReduce(nn.Module):
-    """Halves the resolution without losing pixels: two 1x1 convolutions of a quarter of them each, a pixel apart.
-
-    Args:
-        c_in: Input channels.
-        c_out: Output channels, even.
-    """
-
-    def __init__(self, c_in: int, c_out: int) -> None:
-        super().__init__()
-        self.even = nn.Conv2d(c_in, c_out // 2, 1, bias=False)
-        self.odd = nn.Conv2d(c_in, c_out - c_out // 2, 1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, c_in, H, W] -> [B, c_out, ceil(H/2), ceil(W/2)]."""
-        even, odd = quarters(x)
-        return torch.cat([self.even(even), self.odd(odd)], 1)
 
 
 def relu_conv_bn(c_in: int, c_out: int, *, affine: bool = True, track_running_stats: bool = True) -> nn.Sequential:
