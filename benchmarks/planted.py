@@ -38,7 +38,7 @@ ESTIMATORS = {"per-image": 1, "policy-gradient": 2, "uniform": 1, "straight-thro
 """Estimator and M, its training passes per iteration: the paper's 2 for its estimator, DADA's single sample."""
 RESULTS = Path(__file__).parent / "results" / "planted.jsonl"
 ETA = 0.05
-_KIND = ("estimator", "policy_parameters", "reward_batches", "baseline", "iterations")
+_KIND = ("estimator", "reward", "policy_parameters", "reward_batches", "baseline", "iterations")
 _SUBSET, _INITIAL, _GAMMA, _PLANT = range(201, 205)  # what a random stream is for
 
 
@@ -168,7 +168,8 @@ def report() -> None:
     """Writes the table of all finished runs."""
     kinds: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for line in _read():
-        kinds.setdefault(tuple(str(line.get(name, "")) for name in _KIND), []).append(line)
+        shown = line if line["estimator"] == "per-image" else {**line, "reward": ""}
+        kinds.setdefault(tuple(str(shown.get(name, "")) for name in _KIND), []).append(line)
     rows = []
     for kind, found in sorted(kinds.items()):
         cells = []
@@ -179,7 +180,7 @@ def report() -> None:
         rows.append([*kind, str(len(found)), *cells])
     text = (
         "Mean share of the planted operation (0.067 at the start), then its rank among the 15 in each run.\n\n"
-        + table(["estimator", "p and delta", "R", "baseline", "iterations", "runs", *PLANTED], rows)
+        + table(["estimator", "reward", "p and delta", "R", "baseline", "iterations", "runs", *PLANTED], rows)
     )
     runs = sum(len(found) for found in kinds.values())
     write("planted", "python -m benchmarks.planted --data-dir cifar10-train.tar", text, {"runs": runs})
@@ -194,7 +195,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--iterations", type=int, default=1200)
     parser.add_argument("--images", type=int, default=4000, help="of each half")
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--reward", choices=["jvp", "fd"], default="fd", help="of per-image")
+    parser.add_argument("--reward", choices=["jvp", "fd", "influence"], default="fd", help="of per-image")
     parser.add_argument("--reward-batches", type=int, default=1, help="of per-image")
     parser.add_argument("--policy-parameters", choices=["per-policy", "shared"], default="per-policy")
     parser.add_argument("--baseline", action="store_true", help="leave-one-out for policy-gradient too")

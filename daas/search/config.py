@@ -16,7 +16,7 @@ from daas.errors import BadInput
 from daas.search import board
 from daas.search.architecture import ArchEstimator
 from daas.search.method import SINGLE_SAMPLE, check_method
-from daas.search.state import AugEstimator
+from daas.search.state import AugEstimator, RewardRule
 from daas.search.values import duration, seed_list
 
 
@@ -47,11 +47,12 @@ class SearchConfig:
     """Subtract from each reward the mean of others: of all N * M policies (policy-gradient), or of the batch and of the
     same image's other draws (per-image). auto: leave-one-out where an iteration has several rewards; eq. 9 as printed
     has none."""
-    reward: Literal["jvp", "fd"] = "jvp"
-    """Rewards of single images (per-image): exact by forward-mode differentiation, or by a one-sided finite difference,
-    which is faster."""
+    reward: RewardRule = "jvp"
+    """Rewards of single images (per-image): the derivative along v of the image's own loss, exact by forward-mode
+    differentiation (jvp) or by a one-sided finite difference (fd), which is faster; or, by a finite difference, of its
+    influence on the loss of the batch, which counts what it does to other images through batch norm."""
     reward_batches: int = 0
-    """R, further batches of policies per architecture that are run forward only, for their rewards (per-image)."""
+    """R, further batches of policies per architecture that only serve for rewards (per-image)."""
     policy_parameters: Literal["per-policy", "shared"] = "per-policy"
     """Probabilities and magnitudes for each of the 225 policies (the paper), or shared by slot and operation."""
     arch_estimator: ArchEstimator = "gumbel"

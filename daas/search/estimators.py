@@ -10,7 +10,9 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 FD_STEP = 1e-4
-"""Length of the step of a finite difference along v, in weight space."""
+"""Length of the step of a finite difference of losses along v, in weight space."""
+INFLUENCE_STEP = 0.03
+"""The same for one of influences, which are gradients: a short one would see little but the kinks of the ReLUs."""
 
 
 @contextmanager
@@ -83,23 +85,24 @@ def directional_derivative(
 
 
 def finite_difference(
-    values: Callable[[], Tensor], theta: Sequence[Tensor], v: Sequence[Tensor], at_theta: Tensor
+    values: Callable[[], Tensor], theta: Sequence[Tensor], v: Sequence[Tensor], at_theta: Tensor, step: float = FD_STEP
 ) -> Tensor:
     """The derivative of some values along v by a one-sided difference: a forward pass instead of a forward-mode one.
 
     Args:
         values: Computes them from the weights as they stand.
-        theta: The weights, moved by ``FD_STEP`` along v / |v| meanwhile.
+        theta: The weights, moved by ``step`` along v / |v| meanwhile.
         v: The direction, one tensor per weight.
         at_theta: The values at theta.
+        step: Length of the step.
 
     Returns:
         The derivative, of the shape of the values.
     """
     norm = torch.stack(torch._foreach_norm(list(v))).norm().clamp_min(1e-30)
-    with one_step_ahead(theta, v, -FD_STEP / norm):
+    with one_step_ahead(theta, v, -step / norm):
         ahead = values()
-    derivative: Tensor = (ahead - at_theta) * (norm / FD_STEP)
+    derivative: Tensor = (ahead - at_theta) * (norm / step)
     return derivative
 
 

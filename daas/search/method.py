@@ -62,8 +62,10 @@ def _check_augmentation(config: SearchConfig) -> None:
                 f"--{name.replace('_', '-')} {value} goes with --aug-estimator {' or '.join(estimators)} and a mode "
                 f"that learns a policy; found --aug-estimator {estimator} and --mode {config.mode}."
             )
-    if config.amp and config.reward == "fd":
-        raise BadInput("--reward fd takes steps that bfloat16 rounds away: leave out --amp, or use --reward jvp.")
+    if config.amp and config.reward != "jvp":
+        raise BadInput(
+            f"--reward {config.reward} takes steps that bfloat16 rounds away: leave out --amp, or use --reward jvp."
+        )
     if config.baseline == "leave-one-out" and estimator == "policy-gradient" and _rewards(config) < 2:
         raise BadInput("--baseline leave-one-out needs at least two policies per iteration; raise --policies.")
 

@@ -12,6 +12,7 @@ from daas.augment.draw import Draw
 from daas.augment.ops import apply
 from daas.search.architecture import Path
 from daas.search.augmentation import AugmentationDistribution
+from daas.search.influence import influences
 from daas.search.state import Search
 from daas.seeds import generator
 
@@ -45,11 +46,13 @@ class Pass:
         batch: What it ran on.
         losses: [B], of the images, without graph.
         gradient: Mean training gradient, one tensor per active weight.
+        influence: [B], of the images on the loss of the batch, without graph; only where rewards are made of it.
     """
 
     batch: Augmented
     losses: Tensor
     gradient: tuple[Tensor, ...]
+    influence: Tensor | None = None
 
 
 def augmented(search: Search, images: Tensor, key: Key, with_policy: bool) -> Augmented:
@@ -102,7 +105,15 @@ def training_pass(
     Returns:
         The pass, and its logits [B, classes] without graph.
     """
-    logits = search.logits(batch.images, z)
-    losses = cross_entropy(logits, labels, reduction="none")
-    gradient = torch.autograd.grad(losses.mean(), list(theta.values()))
-    return Pass(batch, losses.detach(), gradient), logits.detach()
+    weights, seen = list(theta.values()), []
+
+    def per_image_loss() -> Tensor:
+        logits = search.logits(batch.images, z)
+        seen.append(logits.detach())
+        return cross_entropy(logits, labels, reduction="none")
+
+    if search.method.counts_influence and batch.log_prob is not None:
+        losses, influence, gradient = influences(per_image_loss, batch.images, weights)
+        return Pass(batch, losses, gradient, influence), seen[0]
+    losses = per_image_loss()
+    return Pass(batch, losses.detach(), torch.autograd.grad(losses.mean(), weights)), seen[0]

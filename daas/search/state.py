@@ -21,6 +21,7 @@ from daas.search.supernet import FixedNetwork, SuperNet
 
 Batch = tuple[Tensor, Tensor]
 AugEstimator = Literal["per-image", "policy-gradient", "straight-through", "uniform"]
+RewardRule = Literal["jvp", "fd", "influence"]
 
 
 @dataclass(frozen=True)
@@ -67,19 +68,25 @@ class AugmentationMethod:
         estimator: Of its gradient; ``uniform`` learns nothing.
         baseline: Whether the mean of the other rewards is subtracted from each (``leave_one_out``): over all N * M
             policies (policy-gradient), or over the batch and the image's other draws (per-image).
-        reward: Of single images: exactly by forward-mode differentiation, or by a finite difference.
-        reward_batches: R, forward-only batches of policies per architecture besides the M training batches.
+        reward: Of single images: the derivative along v of the image's own loss, exactly by forward-mode differentiation
+            (jvp) or by a finite difference (fd), or of its influence on the loss of the batch, by a finite difference.
+        reward_batches: R, batches of policies per architecture that only serve for rewards, besides the M for training.
     """
 
     estimator: AugEstimator = "policy-gradient"
     baseline: bool = False
-    reward: Literal["jvp", "fd"] = "jvp"
+    reward: RewardRule = "jvp"
     reward_batches: int = 0
 
     @property
     def learns(self) -> bool:
         """Whether gamma has a gradient at all."""
         return self.estimator != "uniform"
+
+    @property
+    def counts_influence(self) -> bool:
+        """Whether an image's reward is that of its influence on the whole batch."""
+        return self.estimator == "per-image" and self.reward == "influence"
 
 
 @dataclass
