@@ -68,7 +68,7 @@ class AugmentationMethod:
         estimator: Of its gradient; ``uniform`` learns nothing.
         baseline: Whether the mean of the other rewards is subtracted from each (``leave_one_out``): over all N * M
             policies (policy-gradient), or over the batch and the image's other draws (per-image).
-        reward: Of single images: the derivative along v of the image's own loss, exactly by forward-mode differentiation
+        reward: Of single images: the derivative along v of the image's own loss, exactly by forward-mode derivatives
             (jvp) or by a finite difference (fd), or of its influence on the loss of the batch, by a finite difference.
         reward_batches: R, batches of policies per architecture that only serve for rewards, besides the M for training.
     """

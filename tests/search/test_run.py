@@ -217,6 +217,7 @@ def test_another_runs_folder_is_left_alone(run_search: Run, capsys: pytest.Captu
         (["--mode", "arch", "--reward-batches", "2"], "--reward-batches 2 goes with"),
         (["--model-kwargs", "width=3"], "which is missing"),
         (["--amp", "--reward", "fd"], "rounds away"),
+        (["--amp", "--reward", "influence"], "--reward influence takes steps"),
         (["--mode", "aug", "--model", "resnet18", "--arch-estimator", "gdas"], "the network is fixed"),
         (["--mode", "aug", "--model", "no_such_model"], "no_such_model"),
         (["--batch-size", "100000"], "fewer than one batch"),

@@ -248,7 +248,9 @@ def test_the_warm_up_leaves_gamma_alone() -> None:
         ({}, {"arch_estimator": "darts"}),
         ({}, {"primitives": PRIMITIVE_SETS["darts"]}),
         ({"estimator": "per-image"}, {"baseline": False}),
+        ({"estimator": "per-image"}, {"reward": "influence"}),
         ({"estimator": "per-image"}, {"reward_batches": 1}),
+        ({"estimator": "per-image", "reward": "influence"}, {"reward_batches": 1}),
         ({"estimator": "per-image"}, {"amp": True}),
     ],
 )
