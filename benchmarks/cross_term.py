@@ -1,13 +1,15 @@
 """``python -m benchmarks.cross_term --data-dir DIR``: what per-image credit leaves out under batch norm.
 
-With batch norm the policy of one image also changes the losses of the others. Per-image credit counts an image's own
-reward alone. Here one image of a batch after another gets each of the 15 operations, everything else held, and both
-changes are measured: of its own reward, and of the sum of all others' (exact, by forward-mode differentiation).
+With batch norm the policy of one image also changes the losses of the others. Rewards of an image's own loss leave that
+out; those of its influence count it. Here one image of a batch after another gets each of the 15 operations, everything
+else held, and three changes are measured: of its own reward, of the sum of all others' (both exact, by forward-mode
+differentiation), and of the reward of its influence, which should be the sum of the two.
 """
 
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,13 +24,20 @@ from daas.augment.draw import Draw
 from daas.augment.ops import apply
 from daas.augment.space import OPERATION_NAMES
 from daas.data import BatchStream, load_images
-from daas.search.estimators import directional_derivative, one_step_ahead
+from daas.search.estimators import (
+    INFLUENCE_STEP,
+    directional_derivative,
+    finite_difference,
+    frozen,
+    one_step_ahead,
+)
+from daas.search.influence import influences
 from daas.search.state import AugmentationMethod, Search
 from daas.seeds import generator
 
 
 def changes(search: Search, train: BatchStream, val: BatchStream, step: int, images: int) -> Tensor:
-    """[images, 15, 2]: change of an image's own reward and of the others' sum, by operation, against none."""
+    """[images, 15, 3]: change of an image's own reward, of the others' sum, of its influence, against no operation."""
     assert search.augmentation is not None
     pixels, labels = train.batch(step)
     x_val, y_val = val.batch(step)
@@ -47,7 +56,13 @@ def changes(search: Search, train: BatchStream, val: BatchStream, step: int, ima
     with one_step_ahead(weights, g, ETA):
         logits = search.logits(search.preparation.normalize(x_val), None)
         v = torch.autograd.grad(cross_entropy(logits, y_val), weights)
-    found = torch.zeros(images, len(OPERATION_NAMES), 2)
+
+    def influence(batch: Tensor) -> Tensor:
+        with frozen(weights):
+            values = partial(influences, partial(losses, batch, dict(theta)), search.preparation.normalize(batch))
+            return finite_difference(lambda: values()[1], weights, v, values()[1], INFLUENCE_STEP)
+
+    found = torch.zeros(images, len(OPERATION_NAMES), 3)
     for b in range(images):
         level = torch.randint(10, (len(OPERATION_NAMES),), generator=random)
         value = search.augmentation.table[torch.arange(len(OPERATION_NAMES)), level]
@@ -62,7 +77,7 @@ def changes(search: Search, train: BatchStream, val: BatchStream, step: int, ima
             batch = others.clone()
             batch[b] = image
             rewards = directional_derivative(lambda named, batch=batch: losses(batch, named), theta, v)
-            rows.append(torch.stack([rewards[b], rewards.sum() - rewards[b]]))
+            rows.append(torch.stack([rewards[b], rewards.sum() - rewards[b], influence(batch)[b]]))
         found[b] = torch.stack(rows[1:]) - rows[0]
     return found
 
@@ -79,25 +94,36 @@ def main() -> None:
     )
     mean, error = found.mean(0), found.std(0) / len(found) ** 0.5
     rows = [
-        [name, *(f"{float(mean[o, k]):+.2f} (se {float(error[o, k]):.2f})" for k in range(2))]
+        [name, *(f"{float(mean[o, k]):+.2f} (se {float(error[o, k]):.2f})" for k in range(3))]
         for o, name in enumerate(OPERATION_NAMES)
     ]
-    own, cross = (mean[:, k] - mean[:, k].mean() for k in range(2))  # a gradient of pi sees differences alone
+    own, cross, seen = (mean[:, k] - mean[:, k].mean() for k in range(3))  # a gradient of pi sees differences alone
+    total = found[..., 0] + found[..., 1]
     facts = {
         "cosine of own and own + cross": float(torch.cosine_similarity(own, own + cross, dim=0)),
         "norm of cross / norm of own": float(cross.norm() / own.norm()),
         "correlation of cross and own": float(torch.cosine_similarity(own, cross, dim=0)),
+        "cosine of influence and own + cross": float(torch.cosine_similarity(seen, own + cross, dim=0)),
+        "correlation of own with own + cross, change by change": _correlation(found[..., 0], total),
+        "correlation of influence with own + cross, change by change": _correlation(found[..., 2], total),
+        "correlation of influence - own with cross, change by change": _correlation(
+            found[..., 2] - found[..., 0], found[..., 1]
+        ),
     }
     text = (
         f"Small convnet with batch norm after {options.train} iterations under uniform policies, batch 64, "
         f"{len(found)} images in {options.batches} batches. Change of the reward against no operation, with its "
         "standard error.\n\n"
-        + table(["operation", "of the image itself", "of the 63 others together"], rows)
+        + table(["operation", "of the image itself", "of the 63 others together", "of its influence"], rows)
         + "\n\n"
         + "\n".join(f"- {name}: {value:.2f}" for name, value in facts.items())
     )
     figures = {**facts, "mean": mean.tolist(), "standard_error": error.tolist(), "images": len(found)}
     write("cross_term", "python -m benchmarks.cross_term --data-dir cifar10-train.tar", text, figures)
+
+
+def _correlation(a: Tensor, b: Tensor) -> float:
+    return float(torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1])
 
 
 def _options() -> argparse.Namespace:

@@ -31,6 +31,9 @@ CONTESTANTS = {
     "per-image, fd, R = 1": (1, AugmentationMethod("per-image", baseline=True, reward="fd", reward_batches=1)),
     "per-image, fd, R = 3": (1, AugmentationMethod("per-image", baseline=True, reward="fd", reward_batches=3)),
     "per-image, fd, R = 7": (1, AugmentationMethod("per-image", baseline=True, reward="fd", reward_batches=7)),
+    "per-image, influence": (1, AugmentationMethod("per-image", baseline=True, reward="influence")),
+    "per-image, influence, R = 1": (1, AugmentationMethod("per-image", True, "influence", 1)),
+    "per-image, influence, R = 3": (1, AugmentationMethod("per-image", True, "influence", 3)),
 }
 """M and the estimator."""
 REFERENCE = "eq. 9 as printed"
