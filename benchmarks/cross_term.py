@@ -24,6 +24,7 @@ from daas.augment.draw import Draw
 from daas.augment.ops import apply
 from daas.augment.space import OPERATION_NAMES
 from daas.data import BatchStream, load_images
+from daas.search.architecture import ArchitectureDistribution
 from daas.search.estimators import (
     INFLUENCE_STEP,
     directional_derivative,
@@ -33,7 +34,13 @@ from daas.search.estimators import (
 )
 from daas.search.influence import influences
 from daas.search.state import AugmentationMethod, Search
+from daas.search.supernet import SuperNet
 from daas.seeds import generator
+
+NETWORKS = {
+    "convnet": "Small convnet with batch norm",
+    "supernet": "Paths of a supernet of 5 cells and 8 channels, another one for every batch,",
+}
 
 
 def changes(search: Search, train: BatchStream, val: BatchStream, step: int, images: int) -> Tensor:
@@ -45,16 +52,17 @@ def changes(search: Search, train: BatchStream, val: BatchStream, step: int, ima
     pixels = search.preparation.crop_flip(pixels, random)
     sample = search.augmentation.sample(len(pixels), random)
     others = apply(pixels, search.augmentation.to_draw(sample, len(pixels), random))
-    theta = search.network.active(None)
+    z = None if search.architecture is None else search.architecture.sample(generator(step), 1.0)
+    theta = search.network.active(z)
     weights = list(theta.values())
 
     def losses(batch: Tensor, named: dict[str, Tensor]) -> Tensor:
-        logits = search.logits(search.preparation.normalize(batch), None, weights=named)
+        logits = search.logits(search.preparation.normalize(batch), z, weights=named)
         return cross_entropy(logits, labels, reduction="none")
 
     g = torch.autograd.grad(losses(others, dict(theta)).mean(), weights)
     with one_step_ahead(weights, g, ETA):
-        logits = search.logits(search.preparation.normalize(x_val), None)
+        logits = search.logits(search.preparation.normalize(x_val), z)
         v = torch.autograd.grad(cross_entropy(logits, y_val), weights)
 
     def influence(batch: Tensor) -> Tensor:
@@ -88,6 +96,8 @@ def main() -> None:
     data = halves(images, 4000, 0)
     train, val = (BatchStream(half, 64, k) for k, half in enumerate(data))
     search = build(0, len(images.class_names), data[0], AugmentationMethod("uniform"), 1, shared=False)
+    if options.network == "supernet":
+        put_supernet(search, len(images.class_names))
     train_with(search, train, val, AugmentationMethod("uniform"), options.train, 0)
     found = torch.cat(
         [changes(search, train, val, 10_000 + k, options.images) for k in tqdm(range(options.batches), disable=None)]
@@ -111,7 +121,7 @@ def main() -> None:
         ),
     }
     text = (
-        f"Small convnet with batch norm after {options.train} iterations under uniform policies, batch 64, "
+        f"{NETWORKS[options.network]} after {options.train} iterations under uniform policies, batch 64, "
         f"{len(found)} images in {options.batches} batches. Change of the reward against no operation, with its "
         "standard error.\n\n"
         + table(["operation", "of the image itself", "of the 63 others together", "of its influence"], rows)
@@ -119,7 +129,21 @@ def main() -> None:
         + "\n".join(f"- {name}: {value:.2f}" for name, value in facts.items())
     )
     figures = {**facts, "mean": mean.tolist(), "standard_error": error.tolist(), "images": len(found)}
-    write("cross_term", "python -m benchmarks.cross_term --data-dir cifar10-train.tar", text, figures)
+    name = "cross_term" if options.network == "convnet" else "cross_term_supernet"
+    command = (
+        f"python -m benchmarks.cross_term --data-dir {options.data_dir.name} --network {options.network} "
+        f"--train {options.train} --batches {options.batches} --images {options.images}"
+    )
+    write(name, command, text, figures)
+
+
+def put_supernet(search: Search, classes: int) -> None:
+    """A supernet instead of the search's network; alpha and beta stay uniform."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        search.network = SuperNet(classes, 8, 5).to(memory_format=torch.channels_last)
+    search.architecture = ArchitectureDistribution(4, generator=generator(0, 1))
+    search.architecture_optimizer = torch.optim.SGD(search.architecture.parameters(), 0.0)
 
 
 def _correlation(a: Tensor, b: Tensor) -> float:
@@ -129,6 +153,7 @@ def _correlation(a: Tensor, b: Tensor) -> float:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data-dir", type=Path, required=True, help="a folder of class folders, or a .tar of one")
+    parser.add_argument("--network", choices=list(NETWORKS), default="convnet")
     parser.add_argument("--train", type=int, default=400, help="iterations before the measurement")
     parser.add_argument("--batches", type=int, default=12)
     parser.add_argument("--images", type=int, default=8, help="of each batch that are changed, one after another")
