@@ -96,6 +96,7 @@ CONTESTANTS: dict[str, Callable[[int, int], Callable[[Batch, Batch], None]]] = {
     "per-image, jvp, N=5, M=1": lambda c, n: Ours(c, n, per_image(), 5, 1),
     "per-image, fd, N=5, M=1": lambda c, n: Ours(c, n, per_image(reward="fd"), 5, 1),
     "per-image, fd, N=5, M=2": lambda c, n: Ours(c, n, per_image(reward="fd"), 5, 2),
+    "per-image, influence, N=5, M=1": lambda c, n: Ours(c, n, per_image(reward="influence"), 5, 1),
 }
 """By name: (channels, cells) -> an iteration. The first five search an architecture alone; ours a policy too."""
 GROWTH: dict[str, dict[str, int]] = {

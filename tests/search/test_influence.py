@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+import timm
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, cross_entropy, one_hot
 
 from daas.search.estimators import directional_derivative, finite_difference, inner_product
 from daas.search.influence import influences
+from daas.search.supernet import FixedNetwork
 
 
 class WeightedNorm(nn.Module):
@@ -178,3 +180,15 @@ def test_credit_by_influence_has_less_bias_than_by_own_loss(record_property: Cal
     bias = [float((estimate - exact).norm() / exact.norm()) for estimate in (own, of_batch)]
     record_property("bias of own loss, of influence", bias)
     assert bias[1] < 0.5 * bias[0]
+
+
+@pytest.mark.parametrize("name", ["resnet10t", "efficientnet_lite0", "daas_cell_cifar"])
+def test_influences_in_a_timm_network_add_up_to_the_loss(name: str) -> None:
+    """Scaling all weights alike leaves the statistics alone; the networks call batch norm each in its own way."""
+    torch.manual_seed(0)
+    options = {"genotype": "darts_v2", "channels": 4, "layers": 3} if name.startswith("daas") else {}
+    net = FixedNetwork(timm.create_model(name, num_classes=3, drop_path_rate=0.0, **options)).double()
+    x, y = batch(6)
+    losses, found, _ = influences(loss_of(net, x.repeat(1, 1, 4, 4), y), x)
+    torch.testing.assert_close(found.mean(), losses.mean())
+    assert (found - losses).norm() > 0.01 * losses.norm()
