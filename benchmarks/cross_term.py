@@ -25,14 +25,8 @@ from daas.augment.ops import apply
 from daas.augment.space import OPERATION_NAMES
 from daas.data import BatchStream, load_images
 from daas.search.architecture import ArchitectureDistribution
-from daas.search.estimators import (
-    INFLUENCE_STEP,
-    directional_derivative,
-    finite_difference,
-    frozen,
-    one_step_ahead,
-)
-from daas.search.influence import influences
+from daas.search.estimators import directional_derivative, one_step_ahead
+from daas.search.influence import influence_rewards
 from daas.search.state import AugmentationMethod, Search
 from daas.search.supernet import SuperNet
 from daas.seeds import generator
@@ -66,9 +60,7 @@ def changes(search: Search, train: BatchStream, val: BatchStream, step: int, ima
         v = torch.autograd.grad(cross_entropy(logits, y_val), weights)
 
     def influence(batch: Tensor) -> Tensor:
-        with frozen(weights):
-            values = partial(influences, partial(losses, batch, dict(theta)), search.preparation.normalize(batch))
-            return finite_difference(lambda: values()[1], weights, v, values()[1], INFLUENCE_STEP)
+        return influence_rewards(partial(losses, batch, dict(theta)), search.preparation.normalize(batch), weights, v)
 
     found = torch.zeros(images, len(OPERATION_NAMES), 3)
     for b in range(images):

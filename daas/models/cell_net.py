@@ -73,7 +73,7 @@ class CellNet(TimmNetwork):
             self.cells = nn.ModuleList(self._stack(channels, layers, drop_path_rate))
             self._set_head(self.feature_info[-1]["num_chs"], global_pool, drop_rate)
         self.level_ends = [int(level["module"].removeprefix("cells.")) for level in self.feature_info[-3:]]
-        self.register_load_state_dict_pre_hook(_leave_auxiliary_out)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_leave_auxiliary_out)  # type: ignore[no-untyped-call]  # torch has no annotations there
         self.to(dtype=dtype)
 
     def _stack(self, channels: int, layers: int, drop_path: float) -> Iterator[Cell]:

@@ -11,8 +11,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 FD_STEP = 1e-4
 """Length of the step of a finite difference of losses along v, in weight space."""
-INFLUENCE_STEP = 0.1
-"""The same for one of influences, which are gradients: a short one would see little but the kinks of the ReLUs."""
 
 
 @contextmanager

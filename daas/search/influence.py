@@ -16,6 +16,12 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from daas.search.estimators import finite_difference, frozen
+
+STEP = 0.1
+"""Length of the step along v between two influences, which are gradients: a short one would see little but the kinks of
+the ReLUs. Chosen by hand on a few images."""
+
 
 def influences(
     per_image_loss: Callable[[], Tensor], images: Tensor, theta: Sequence[Tensor] = ()
@@ -39,8 +45,37 @@ def influences(
     return losses.detach(), of_weights * count, tuple(of_theta)
 
 
+def influence_rewards(
+    per_image_loss: Callable[[], Tensor],
+    images: Tensor,
+    theta: Sequence[Tensor],
+    v: Sequence[Tensor],
+    at_theta: Tensor | None = None,
+) -> Tensor:
+    """Rewards of single images: the derivative of every image's influence along v, by a one-sided finite difference.
+
+    Args:
+        per_image_loss: Computes [B] losses from the images and the weights as they stand.
+        images: [B, ...].
+        theta: The weights, moved along v meanwhile.
+        v: The direction, one tensor per weight.
+        at_theta: The influences at theta, where they are known already.
+
+    Returns:
+        [B] rewards.
+    """
+
+    def influence() -> Tensor:
+        return influences(per_image_loss, images)[1]
+
+    with frozen(theta):
+        return finite_difference(influence, theta, v, influence() if at_theta is None else at_theta, STEP)
+
+
 class _Weighted(TorchFunctionMode):
     """Within the block batch norms depend on the weights of the images, in whatever network they stand.
+
+    One that normalises over something else than these images (other statistics, another number of rows) stays as it is.
 
     Args:
         weights: [B], ones.
@@ -69,7 +104,7 @@ class _Weighted(TorchFunctionMode):
         momentum: float = 0.1,
         eps: float = 1e-5,
     ) -> Any:
-        if not training or len(input) != len(self.weights):  # its statistics are not those of the images
+        if not training or len(input) != len(self.weights):
             return F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
         return _BatchNorm.apply(input, self.weights, weight, bias, running_mean, running_var, momentum, eps)
 

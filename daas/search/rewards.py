@@ -14,11 +14,9 @@ from daas.errors import BadInput
 from daas.search import distributed
 from daas.search.architecture import Path
 from daas.search.estimators import (
-    INFLUENCE_STEP,
     directional_derivative,
     eq9_policy_gradient,
     finite_difference,
-    frozen,
     gate_sensitivity,
     inner_product,
     leave_one_out,
@@ -26,7 +24,7 @@ from daas.search.estimators import (
     pixel_gradient,
     straight_through_gradient,
 )
-from daas.search.influence import influences
+from daas.search.influence import influence_rewards
 from daas.search.passes import Augmented, Pass
 from daas.search.state import Search
 
@@ -80,7 +78,7 @@ def observe(
     elif search.method.reward == "influence":
         of_batch = [p.influence for p in passes] + [None] * len(extra)
         rows = [
-            _of_influence(partial(losses, b), b.images, known, theta, v)
+            influence_rewards(partial(losses, b), b.images, list(theta.values()), v, known)
             for b, known in zip(batches, of_batch, strict=True)
         ]
     else:
@@ -131,24 +129,6 @@ def _nearly(
 ) -> Tensor:
     """Rewards of single images by a finite difference; losses at theta may be known already."""
     return finite_difference(losses, list(theta.values()), v, losses() if at_theta is None else at_theta)
-
-
-def _of_influence(
-    losses: Callable[[], Tensor],
-    images: Tensor,
-    at_theta: Tensor | None,
-    theta: dict[str, nn.Parameter],
-    v: tuple[Tensor, ...],
-) -> Tensor:
-    """Rewards of single images by a finite difference of their influences, which may be known at theta already."""
-    weights = list(theta.values())
-
-    def influence() -> Tensor:
-        return influences(losses, images)[1]
-
-    with frozen(weights):
-        known = influence() if at_theta is None else at_theta
-        return finite_difference(influence, weights, v, known, INFLUENCE_STEP)
 
 
 def _gate_sensitivity(
