@@ -179,7 +179,9 @@ def report() -> None:
             cells.append(f"{statistics.mean(line['share'] for line in of):.2f}; {ranks}" if of else "")
         rows.append([*kind, str(len(found)), *cells])
     text = (
-        "Mean share of the planted operation (0.067 at the start), then its rank among the 15 in each run.\n\n"
+        "Mean share of the planted operation (0.067 at the start), then its rank among the 15 in each run. A row's "
+        "options: --estimators, --reward, --policy-parameters and --reward-batches (R) as in its columns, --baseline "
+        "where it has one, and --seeds.\n\n"
         + table(["estimator", "reward", "p and delta", "R", "baseline", "iterations", "runs", *PLANTED], rows)
     )
     runs = sum(len(found) for found in kinds.values())
