@@ -8,12 +8,14 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from benchmarks.tables.records import Record, read
 from benchmarks.tables.statistics import estimate, paired, repeats_needed
+from benchmarks.tables.summary import insert, summary
 from benchmarks.timing import table as markdown
 
 mpl.use("Agg")
@@ -33,13 +35,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lines", type=Path, default=FOLDER, help="folder of the JSON-lines files")
     parser.add_argument("--out", type=Path, default=FOLDER, help="where tables.md and the plots go")
+    parser.add_argument(
+        "--readme", type=Path, default=FOLDER.parents[2] / "README.md", help="page with the short tables"
+    )
     options = parser.parse_args()
     records = read(sorted(options.lines.glob("*.jsonl")))
     if not records:
         parser.error(f"{options.lines} holds no records; python -m benchmarks.tables.run makes them")
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "tables.md").write_text(page(records, options.out), encoding="utf-8")
-    print(options.out / "tables.md")
+    insert(options.readme, summary(records, paper_tables()))
+    print(options.out / "tables.md", options.readme, sep="\n")
 
 
 def page(records: Sequence[Record], out: Path) -> str:
@@ -49,7 +55,7 @@ def page(records: Sequence[Record], out: Path) -> str:
         records: Of any scales and tables.
         out: Folder of the plots.
     """
-    paper = json.loads((Path(__file__).parent / "paper.json").read_text(encoding="utf-8"))
+    paper = paper_tables()
     parts = ["# Tables\n", "Test accuracy (top-1, percent) of our runs, all of them; below each table what the paper\n"
              "reports, which is another scale (test error, percent) and was not verified here.\n"]  # fmt: skip
     for (scale, table), rows in grouped(records).items():
@@ -69,6 +75,12 @@ def page(records: Sequence[Record], out: Path) -> str:
             parts.append(f"The paper's Table {table} (error):\n\n{published(paper[table])}\n")
     parts.append(f"## Cost of the searches\n\n{cost(records)}\n")
     return "\n".join(parts)
+
+
+def paper_tables() -> dict[str, Any]:
+    """The paper's own figures by number of the table."""
+    tables: dict[str, Any] = json.loads((Path(__file__).parent / "paper.json").read_text(encoding="utf-8"))
+    return tables
 
 
 def grouped(records: Sequence[Record]) -> dict[tuple[str, str], Rows]:
