@@ -19,6 +19,8 @@ EXTENSIONS = (
 _TRAIN = ("train", "training")
 _VAL = ("val", "valid", "validation", "eval", "evaluation")
 _SPLITS = {**dict.fromkeys(_TRAIN, _TRAIN), **dict.fromkeys(_VAL, (*_VAL, "test")), "test": ("test", *_VAL)}
+HELD_OUT = "held out"
+"""Split of a place that was named for validation: ``val`` or ``test`` if it is divided, otherwise all of it."""
 
 
 def folder_source(root: Path, split: str) -> Source:
@@ -100,17 +102,23 @@ def _arranged(where: str, paths: Sequence[PurePosixPath], split: str) -> tuple[l
 
 def _split_folder(where: str, folders: set[str], split: str) -> str:
     """The folder of a split, or an empty name where the images are not divided into splits."""
-    if split not in _SPLITS:
+    if split not in (*_SPLITS, HELD_OUT):
         raise BadInput(f"split {split!r} of {where} is unknown; it is one of {', '.join(_SPLITS)}.")
     divided = folders and (folders <= set(_SPLITS) or (folders & set(_TRAIN) and folders & {*_VAL, "test"}))
     if not divided:
-        if split in _TRAIN or not folders:
+        if split in (*_TRAIN, HELD_OUT) or not folders:
             return ""
         raise BadInput(
             f"{where} has no folder for the {split} split. Put the images into train/CLASS/ and val/CLASS/, or name "
             "validation images with --val-dir."
         )
-    for name in _SPLITS[split]:
+    wanted = (*_VAL, "test", *_TRAIN) if split == HELD_OUT else _SPLITS[split]
+    for name in wanted:
         if name in folders:
             return name
-    raise BadInput(f"{where} has the splits {', '.join(sorted(folders))}, and none of {', '.join(_SPLITS[split])}.")
+    raise BadInput(f"{where} has the splits {', '.join(sorted(folders))}, and none of {', '.join(wanted)}.")
+
+
+def has_validation_folder(root: Path) -> bool:
+    """Whether images to validate on lie below a folder, beside those to train on."""
+    return any((root / name).is_dir() for name in (*_VAL, "test"))

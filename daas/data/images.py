@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import struct
 import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -144,6 +146,18 @@ class ImageData(ABC):
     def subset(self, indices: Tensor) -> ImageData:
         """The images at these indices; classes and labels keep their numbers."""
 
+    @abstractmethod
+    def _contents(self) -> Iterator[bytes]:
+        """What tells these images from others."""
+
+    def digest(self) -> str:
+        """A hash of classes, labels and images: of pixels in memory, of the names of files that stay on disk."""
+        found = hashlib.blake2b(json.dumps([self.class_names, self.image_size]).encode(), digest_size=16)
+        found.update(self.labels.numpy().tobytes())
+        for part in self._contents():
+            found.update(part)
+        return found.hexdigest()
+
 
 @dataclass(frozen=True)
 class MemoryImages(ImageData):
@@ -172,6 +186,9 @@ class MemoryImages(ImageData):
     def subset(self, indices: Tensor) -> MemoryImages:
         """The images at these indices."""
         return replace(self, images=self.fetch(indices), labels=self.labels[indices])
+
+    def _contents(self) -> Iterator[bytes]:
+        return (part.cpu().numpy().tobytes() for part in self.images.split(1024))
 
     def to(self, device: torch.device) -> MemoryImages:
         """The same set with its images on a device; labels stay on the CPU."""
@@ -217,6 +234,9 @@ class DiskImages(ImageData):
     def subset(self, indices: Tensor) -> DiskImages:
         """The images at these indices."""
         return replace(self, origin=self.origin[indices], labels=self.labels[indices])
+
+    def _contents(self) -> Iterator[bytes]:
+        return (f"{self.source.describe(index)}\n".encode() for index in self.origin.tolist())
 
 
 def decode(source: Source, indices: Sequence[int], size: int, threads: int) -> Tensor:

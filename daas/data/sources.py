@@ -41,7 +41,8 @@ def load_images(
             folders; for a named data set the place where it is stored. Hidden files, and images that lie beside the
             class folders, are not read.
         split: ``train``, ``val`` or ``test``: the folder of that name where there are such folders, and only ``train``
-            where there are none; for a named data set a split of that set.
+            where there are none; for a named data set a split of that set. ``HELD_OUT`` for a place that was named
+            for validation: its ``val`` or ``test`` folder, and all of it where it is not divided.
         image_size: Side in pixels; by default 16 for ``digits``, 32 where the median image is at most 40 pixels wide,
             otherwise 64.
         skip_bad_images: Leave out and count images that cannot be read.

@@ -66,7 +66,8 @@ class CellNetWithAux(CellNet):
 def auxiliary_head(channels: int, num_classes: int, stem: Stem) -> nn.Sequential:
     """The classifier on an intermediate feature map: pools it to 2 x 2, two convolutions, a linear layer.
 
-    As in DARTS, the ImageNet form has no batch norm after its second convolution.
+    As in DARTS, the ImageNet form has no batch norm after its second convolution. DARTS's pool leaves 2 x 2 of its own
+    map; what it leaves of larger ones is averaged to 2 x 2.
 
     Args:
         channels: Of the feature map.
@@ -76,7 +77,9 @@ def auxiliary_head(channels: int, num_classes: int, stem: Stem) -> nn.Sequential
     norm: list[nn.Module] = [nn.BatchNorm2d(768)] if stem == "cifar" else []
     return nn.Sequential(
         nn.ReLU(),
-        nn.AvgPool2d(5, stride=3 if stem == "cifar" else 2, count_include_pad=False),
+        nn.Sequential(
+            nn.AvgPool2d(5, stride=3 if stem == "cifar" else 2, count_include_pad=False), nn.AdaptiveAvgPool2d(2)
+        ),
         nn.Conv2d(channels, 128, 1, bias=False),
         nn.BatchNorm2d(128),
         nn.ReLU(),

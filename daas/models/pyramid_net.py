@@ -51,7 +51,7 @@ class PyramidBottleneck(nn.Module):
             nn.BatchNorm2d(c_out),
         )  # fmt: skip
         self.shake = ShakeDrop(keep)
-        self.pool = nn.AvgPool2d(2) if stride == 2 else nn.Identity()
+        self.pool = nn.AvgPool2d(2, ceil_mode=True) if stride == 2 else nn.Identity()
         self.more = c_out - c_in
 
     def forward(self, x: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +11,11 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from daas.augment import DAASPolicy
+from daas.augment import DAASPolicy, Policy
 from daas.data import BatchStream, ImageData, channel_stats, load_images, stratified_halves
+from daas.data.files import HELD_OUT
 from daas.errors import BadInput
+from daas.models import CellNet, Genotype
 from daas.search.architecture import ArchitectureDistribution
 from daas.search.augmentation import AugmentationDistribution
 from daas.search.config import SearchConfig
@@ -77,6 +81,7 @@ def build_data(config: SearchConfig) -> SearchData:
         train = images
         val = load_images(
             data_dir=config.val_dir,
+            split=HELD_OUT,
             image_size=images.image_size,
             skip_bad_images=config.skip_bad_images,
             workers=config.workers,
@@ -149,8 +154,11 @@ def _relabel(index_of: dict[str, int], classes: tuple[str, ...]) -> Tensor:
 
 def build_search(config: SearchConfig, data: SearchData, device: torch.device) -> Search:
     """Networks, distributions and optimisers at their start; everything random comes from the seed."""
-    network = _network(config, len(data.class_names)).to(device).to(memory_format=torch.channels_last)
+    size, classes = int(data.facts["image_size"]), len(data.class_names)
+    network = _network(config, classes).to(device).to(memory_format=torch.channels_last)
     network.train()
+    if isinstance(network, FixedNetwork):
+        _try(network, config.model, (2, 3, size, size), classes, device)
     architecture = augmentation = None
     architecture_optimizer = augmentation_optimizer = None
     if config.mode != "aug":
@@ -165,7 +173,6 @@ def build_search(config: SearchConfig, data: SearchData, device: torch.device) -
             generator=generator(config.seed, _GAMMA), shared=config.policy_parameters == "shared"
         )
         augmentation_optimizer = torch.optim.Adam(augmentation.parameters(), config.aug_lr, betas=(0.5, 0.999))
-    size = int(data.facts["image_size"])
     padding = size // 8 if config.crop_padding is None else config.crop_padding
     flip = (0.0 if config.dataset == "digits" else 0.5) if config.hflip is None else config.hflip
     return Search(
@@ -188,6 +195,20 @@ def build_search(config: SearchConfig, data: SearchData, device: torch.device) -
     )
 
 
+def inputs(data: SearchData, search: Search) -> dict[str, str]:
+    """Hashes of what the options only name, by what it is: the images, and the content of files."""
+    found = {"training images": data.train.data.digest(), "validation images": data.val.data.digest()}
+    files: dict[str, Policy | Genotype] = {}
+    if search.given_policy is not None:
+        files["policy"] = search.given_policy.policy
+    if isinstance(search.network, FixedNetwork) and isinstance(search.network.model, CellNet):
+        files["genotype"] = search.network.model.genotype
+    for name, content in files.items():
+        text = json.dumps(content.to_dict(), sort_keys=True)
+        found[name] = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return found
+
+
 def _network(config: SearchConfig, num_classes: int) -> SuperNet | FixedNetwork:
     with torch.random.fork_rng():
         torch.manual_seed(seed_of(config.seed, _INITIAL))
@@ -197,6 +218,32 @@ def _network(config: SearchConfig, num_classes: int) -> SuperNet | FixedNetwork:
             model: nn.Module = timm.create_model(
                 config.model, num_classes=num_classes, **model_arguments(config.model_kwargs)
             )
-        except (RuntimeError, ValueError, TypeError) as error:
-            raise BadInput(f"--model {config.model}: {error}. timm.list_models() names what there is.") from error
+        except Exception as error:  # constructors of all of timm's models, and what reads their files, raise anything
+            raise BadInput(
+                f"--model {config.model}: {str(error) or repr(error)}. timm.list_models() names what there is."
+            ) from error
         return FixedNetwork(model)
+
+
+@torch.no_grad()
+def _try(network: FixedNetwork, name: str, shape: tuple[int, ...], classes: int, device: torch.device) -> None:
+    """One training pass on empty images, before anything is written.
+
+    Raises:
+        BadInput: The network cannot do it, or does not answer with one row of logits per image.
+    """
+    wanted = f"--model {name} on images of {shape[-1]} x {shape[-1]} pixels"
+    with torch.random.fork_rng():
+        try:
+            found = network(torch.zeros(shape, device=device).contiguous(memory_format=torch.channels_last))
+        except Exception as error:  # as above
+            raise BadInput(
+                f"{wanted}: {str(error) or repr(error)}. Choose another --image-size, or a model that takes it (some "
+                "need --model-kwargs img_size=...)."
+            ) from error
+    if not isinstance(found, torch.Tensor) or found.shape != (shape[0], classes):
+        got = list(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+        raise BadInput(
+            f"{wanted} answers with {got} in training, not with logits [{shape[0]}, {classes}]; a search needs one "
+            "classifier."
+        )

@@ -170,8 +170,9 @@ class SearchConfig:
         check_method(self)
         if self.seeds and self.seed:
             raise BadInput(f"--seed {self.seed} and --seeds {self.seeds} contradict each other; give one of them.")
-        if self.seeds and self.resume not in ("", "auto"):
-            raise BadInput(f"--resume {self.resume} is one run's; with --seeds use --resume auto.")
+        for several in ("--seeds",) * bool(self.seeds) + ("--mode independent",) * (self.mode == "independent"):
+            if self.resume not in ("", "auto"):
+                raise BadInput(f"--resume {self.resume} is one run's; with {several} use --resume auto.")
         self.seed_numbers, self.budget_seconds  # noqa: B018  # both are checked when they are read
         if self.tensorboard:
             board.check()

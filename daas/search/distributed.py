@@ -12,6 +12,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from daas.errors import BadInput
+
 _PATIENCE = timedelta(
     hours=12
 )  # how long processes wait for the one that writes; a process that dies is noticed at once
@@ -61,7 +63,18 @@ def world_size() -> int:
 
 
 def local_device(name: str) -> torch.device:
-    """The device of this process: ``auto`` and ``cuda`` take the GPU of its number on the machine."""
+    """The device of this process: ``auto`` and ``cuda`` take the GPU of its number on the machine.
+
+    Raises:
+        BadInput: No such device here.
+    """
+    try:
+        return _local_device(name)
+    except (RuntimeError, ValueError, AssertionError, NotImplementedError) as error:
+        raise BadInput(f"--device {name} cannot be used ({str(error).splitlines()[0]}).") from error
+
+
+def _local_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and "LOCAL_RANK" in os.environ:
@@ -69,6 +82,7 @@ def local_device(name: str) -> torch.device:
     device = torch.device(name)
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    torch.empty(0, device=device)
     return device
 
 

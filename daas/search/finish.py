@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from daas.search import record, warn, watch
 from daas.search.build import SearchData
 from daas.search.config import SearchConfig, options
+from daas.search.output import METRICS
 from daas.search.plan import Plan
 from daas.search.report import write_report
 from daas.search.state import Search
@@ -55,7 +56,7 @@ def finish(
             search.augmentation.derive("searched", source).save(out / "policy.json")
     except OSError as error:
         raise record.unwritable(out, error) from error
-    lines = record.read_lines(out / "metrics.jsonl")
+    lines = record.read_lines(out / METRICS)
     last = outcome.steps - 1
     gain = None
     if plan.joint(last) and search.augmentation is not None and search.method.learns:

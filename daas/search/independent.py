@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from tqdm import tqdm
+
 from daas.search import distributed, record
 from daas.search.config import SearchConfig, options
+from daas.search.output import checkpoint_to_resume, occupied, present_in
+
+NETWORK = "network.json"
+GATHERED = ("genotype.json", "policy.json", "summary.json")
 
 
 def stages(config: SearchConfig) -> tuple[SearchConfig, SearchConfig]:
     """The options of the two runs: the architecture's in ``arch``, the policy's in ``aug`` under the output folder.
 
     Each takes the planned number of epochs. The second one's network is the first one's derived cell at the size of
-    the supernet, with weights of its own. Both go on from their checkpoints when the whole is resumed.
+    the supernet, with weights of its own, and lies in ``aug/network.json``. Both go on from their checkpoints when the
+    whole is resumed.
     """
     defaults = SearchConfig()
     first = dataclasses.replace(
@@ -28,7 +36,7 @@ def stages(config: SearchConfig) -> tuple[SearchConfig, SearchConfig]:
         reward_batches=defaults.reward_batches,
     )
     network = (
-        f"genotype={config.out / 'arch' / 'genotype.json'}", f"channels={config.channels}", f"layers={config.layers}",
+        f"genotype={config.out / 'aug' / NETWORK}", f"channels={config.channels}", f"layers={config.layers}",
     )  # fmt: skip
     second = dataclasses.replace(
         config,
@@ -55,11 +63,49 @@ def search(config: SearchConfig, run: Callable[[SearchConfig], Path]) -> Path:
     Raises:
         BadInput: As each stage does, before anything is written.
     """
-    reports = [run(stage) for stage in stages(config)]
+    check_output(config)
+    first, second = stages(config)
+    run(first)
+    if distributed.rank() == 0:
+        _hand_over(config)
+    distributed.wait()
+    report = run(second)
     if distributed.rank() == 0:
         _gather(config)
     distributed.wait()
-    return reports[1]
+    return report
+
+
+def check_output(config: SearchConfig) -> None:
+    """Raises BadInput where the output folder, or that of a stage, holds something else than this run."""
+    for stage in stages(config):
+        stage.check()
+        checkpoint_to_resume(stage)
+    present = present_in(config.out)
+    if present and not (config.resume and set(present) <= set(GATHERED) and _is_independent(config.out)):
+        raise occupied(config.out, present)
+
+
+def _is_independent(out: Path) -> bool:
+    """Whether the results in a folder were gathered from two stages; they are where a run of these was cut off."""
+    path = out / "summary.json"
+    if not path.exists():
+        return bool(present_in(out / "arch"))
+    return bool(json.loads(path.read_text(encoding="utf-8"))["options"]["mode"] == "independent")
+
+
+def _hand_over(config: SearchConfig) -> None:
+    """Gives the second stage its network; one that was searched for another network is moved aside.
+
+    A first stage that stopped early, and goes on later, may derive another cell than the one that the second has had.
+    """
+    found, stage = config.out / "arch" / "genotype.json", config.out / "aug"
+    if (stage / NETWORK).exists() and (stage / NETWORK).read_bytes() != found.read_bytes():
+        aside = next(path for n in itertools.count(1) if not (path := config.out / f"aug-before-{n}").exists())
+        stage.rename(aside)
+        tqdm.write(f"The architecture has changed since {stage} began: moved to {aside}, and begun anew.")
+    stage.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(found, stage / NETWORK)
 
 
 def _gather(config: SearchConfig) -> None:

@@ -80,8 +80,8 @@ def augmentation_method(config: SearchConfig) -> AugmentationMethod:
 
 
 def _rewards(config: SearchConfig) -> int:
-    """N * M: rewards of whole batches per iteration; a fixed network is one architecture."""
-    return config.policies * (config.architectures if config.mode != "aug" else 1)
+    """N * M: rewards of whole batches per iteration; where a policy is learned for a fixed network, N is 1."""
+    return config.policies * (1 if config.mode in ("aug", "independent") else config.architectures)
 
 
 def candidates(primitives: str) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ from daas.search.config import SearchConfig
 
 CHECKPOINT = "checkpoint.safetensors"
 PREVIOUS = checkpoint.previous(Path(CHECKPOINT)).name
-RESULTS = ("genotype.json", "policy.json", "summary.json", "metrics.jsonl", "report.html")
+METRICS = "metrics.jsonl"
+RESULTS = ("genotype.json", "policy.json", "summary.json", METRICS, "report.html")
 SEEDS = "seeds.json"
 
 
@@ -23,16 +24,27 @@ def checkpoint_to_resume(config: SearchConfig) -> Path | None:
     out = config.out
     if out.exists() and not out.is_dir():
         raise BadInput(f"--out {out} is a file; name a folder.")
-    if config.resume and config.resume != "auto":
-        if not Path(config.resume).is_file():
-            raise BadInput(f"--resume {config.resume}: there is no such checkpoint. auto takes the one in --out.")
-        return Path(config.resume)
-    present = [name for name in (*RESULTS, SEEDS, CHECKPOINT, PREVIOUS) if (out / name).exists()]
+    named = Path(config.resume) if config.resume not in ("", "auto") else None
+    if named is not None and not named.is_file():
+        raise BadInput(f"--resume {named}: there is no such checkpoint. auto takes the one in --out.")
+    if named is not None and named.resolve().parent == out.resolve():
+        return named
+    present = present_in(out)
     if config.resume == "auto" and {CHECKPOINT, PREVIOUS} & set(present):
         return out / CHECKPOINT
     if present:
-        raise BadInput(
-            f"--out {out} holds another run ({', '.join(present)}), and nothing is written over. Go on with it "
-            "by --resume auto, or choose another folder."
-        )
-    return None
+        raise occupied(out, present)
+    return named
+
+
+def present_in(out: Path) -> list[str]:
+    """Files of a search that a folder holds."""
+    return [name for name in (*RESULTS, SEEDS, CHECKPOINT, PREVIOUS) if (out / name).exists()]
+
+
+def occupied(out: Path, present: list[str]) -> BadInput:
+    """The error of a folder that holds another run's files."""
+    return BadInput(
+        f"--out {out} holds another run ({', '.join(present)}), and nothing is written over. Go on with it "
+        "by --resume auto, or choose another folder."
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -14,9 +15,9 @@ from daas.search.architecture import Path
 from daas.search.augmentation import AugmentationDistribution
 from daas.search.influence import influences
 from daas.search.state import Search
-from daas.seeds import generator
+from daas.seeds import generator, seed_of
 
-ARCHITECTURE, POLICY, SIGNS, CROPS = range(4)  # what a random stream is for
+ARCHITECTURE, POLICY, SIGNS, CROPS, DROPOUT = range(5)  # what a random stream is for
 RELAXATION_TEMPERATURE = 0.5  # of the straight-through estimator's relaxed policies; ours, the paper gives none
 Key = tuple[int, int, int]
 
@@ -27,12 +28,14 @@ class Augmented:
 
     Attributes:
         images: [B, 3, H, W], what the network sees.
+        seed: Of whatever the network itself draws in a pass over them (dropout, drop-path, ...).
         log_prob: [1] or [B], log p(Gamma; gamma) with its graph; None where gamma does not learn from it.
         gates: [1, K, 3], of a relaxed policy, with their graph; only for the straight-through estimator.
         slots: Per slot, its input, the operation applied to it, both in [0, 1], and whether it was applied; the same.
     """
 
     images: Tensor
+    seed: int
     log_prob: Tensor | None = None
     gates: Tensor | None = None
     slots: tuple[tuple[Tensor, Tensor, Tensor], ...] = ()
@@ -67,23 +70,25 @@ def augmented(search: Search, images: Tensor, key: Key, with_policy: bool) -> Au
         with_policy: Whether policies are sampled; otherwise crop and flip alone, or the given policy.
     """
     step, i, j = key
+    seed = seed_of(search.seed, step, DROPOUT, i, j)
     policy, signs = (generator(search.seed, step, use, i, j) for use in (POLICY, SIGNS))
     crops = generator(search.seed, step, CROPS, i, j if j < search.policies else 0)
     preparation, distribution, count = search.preparation, search.augmentation, len(images)
     if not with_policy or distribution is None:
         draw = None if search.given_policy is None else search.given_policy.sample(count, policy)
-        return Augmented(preparation.augment(images, draw, crops))
+        return Augmented(preparation.augment(images, draw, crops), seed)
     if search.method.estimator == "straight-through":
-        return _relaxed(search, distribution, images, (policy, signs, crops))
+        return _relaxed(search, distribution, images, seed, (policy, signs, crops))
     sample = distribution.sample(1 if search.method.estimator == "policy-gradient" else count, policy)
     images = preparation.augment(images, distribution.to_draw(sample, count, signs), crops)
-    return Augmented(images, None if search.method.estimator == "uniform" else distribution.log_prob(sample))
+    return Augmented(images, seed, None if search.method.estimator == "uniform" else distribution.log_prob(sample))
 
 
 def _relaxed(
     search: Search,
     distribution: AugmentationDistribution,
     images: Tensor,
+    seed: int,
     streams: tuple[torch.Generator, torch.Generator, torch.Generator],
 ) -> Augmented:
     policy, signs, crops = streams
@@ -94,7 +99,35 @@ def _relaxed(
         operated = apply(images, Draw(every.op[:, [slot]], every.value[:, [slot]], every.center[:, [slot]]))
         slots.append((images.float() / 255.0, operated.float() / 255.0, applied.to(images.device)))
         images = operated if applied else images
-    return Augmented(search.preparation.normalize(images), None, gates.unsqueeze(0), tuple(slots))
+    return Augmented(search.preparation.normalize(images), seed, None, gates.unsqueeze(0), tuple(slots))
+
+
+def losses_of(
+    search: Search,
+    batch: Augmented,
+    labels: Tensor,
+    z: Path | None,
+    images: Tensor | None = None,
+    weights: Mapping[str, Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """A forward pass in training mode; every one over the same batch has the same dropout masks.
+
+    So differences and derivatives of these losses are those of one function.
+
+    Args:
+        search: The network.
+        batch: What it runs on.
+        labels: [B].
+        z: The path.
+        images: Stand in for the batch's own.
+        weights: Stand in for the network's own, by name.
+
+    Returns:
+        Losses [B] and logits [B, classes].
+    """
+    torch.manual_seed(batch.seed)
+    logits = search.logits(batch.images if images is None else images, z, weights=weights, training=True)
+    return cross_entropy(logits, labels, reduction="none"), logits
 
 
 def training_pass(
@@ -108,9 +141,9 @@ def training_pass(
     weights, seen = list(theta.values()), []
 
     def per_image_loss() -> Tensor:
-        logits = search.logits(batch.images, z)
+        losses, logits = losses_of(search, batch, labels, z)
         seen.append(logits.detach())
-        return cross_entropy(logits, labels, reduction="none")
+        return losses
 
     if search.method.counts_influence and batch.log_prob is not None:
         losses, influence, gradient = influences(per_image_loss, batch.images, weights)

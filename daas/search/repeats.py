@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from daas.search import distributed, record
+from daas.search import distributed, independent, record
 from daas.search.config import SearchConfig, options
 from daas.search.output import SEEDS, checkpoint_to_resume
 from daas.search.run import Diverged, search
@@ -43,7 +43,7 @@ def repeat(config: SearchConfig) -> Path:
     if not (config.resume and (config.out / SEEDS).exists()):
         checkpoint_to_resume(replace(config, resume=""))
     for one in runs.values():
-        checkpoint_to_resume(one)
+        (independent.check_output if one.mode == "independent" else checkpoint_to_resume)(one)
     with distributed.processes():
         mine = [runs[config.seed_numbers[index]] for index in distributed.share(len(runs))]
         first = distributed.rank() == 0

@@ -17,16 +17,20 @@ from torch import Tensor
 
 from daas.augment import DAASPolicy, Policy
 from daas.augment.space import INDEX, OPERATION_NAMES, OPERATIONS
+from daas.data.files import has_validation_folder
 from daas.errors import BadInput
 from daas.models.drawing import cell_svg
 from daas.models.genotype import Genotype
 from daas.search import plots, record
 from daas.search.architecture import cell_edges
+from daas.search.method import model_arguments
+from daas.search.output import METRICS
 
 _MODES = {
     "RGB": "in colour", "L": "grey", "I;16": "grey with 16 bits", "P": "with a palette", "RGBA": "with transparency",
     "1": "black and white",
 }  # fmt: skip
+HELD_OUT_PHOTOS = "YOUR_TEST_PHOTOS"
 _ROWS = 5  # draws of the policy in the grid of images
 
 
@@ -44,10 +48,10 @@ def write_report(out: Path, images: Tensor | None = None, classes: Mapping[str, 
     Raises:
         BadInput: The folder holds no finished search.
     """
-    if not (out / "summary.json").is_file() or not (out / "metrics.jsonl").is_file():
+    if not (out / "summary.json").is_file() or not (out / METRICS).is_file():
         raise BadInput(f"{out} holds no finished search: summary.json or metrics.jsonl is missing.")
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-    lines = record.read_lines(out / "metrics.jsonl")
+    lines = record.read_lines(out / METRICS)
     genotype = Genotype.load(out / "genotype.json") if (out / "genotype.json").exists() else None
     policy = Policy.load(out / "policy.json") if (out / "policy.json").exists() else None
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
@@ -216,30 +220,40 @@ def _commands(out: Path, summary: dict[str, Any], genotype: bool, policy: bool) 
     options, data = summary["options"], summary["data"]
     words = ["python", "-m", "daas.train"]
     for option in ("dataset", "data_dir", "val_dir"):
-        if options.get(option):
+        if options[option]:
             words += ["--" + option.replace("_", "-"), str(options[option])]
+    if not options["dataset"] and not options["val_dir"] and not has_validation_folder(Path(options["data_dir"])):
+        words += ["--val-dir", HELD_OUT_PHOTOS]
+    model, arguments = str(options["model"]), list(options["model_kwargs"])
     if genotype:
-        words += ["--model", "daas_cell_cifar", "--model-kwargs", f"genotype={out / 'genotype.json'}"]
-    elif options.get("model"):
-        words += ["--model", str(options["model"])]
+        model, arguments = "daas_cell_cifar", [f"genotype={out / 'genotype.json'}"]
+    if model:
+        words += ["--model", model, *(["--model-kwargs", *arguments] if arguments else [])]
     if policy:
         words += ["--aa", f"daas:{out / 'policy.json'}"]
     words += ["--img-size", str(data["image_size"])]
     for name in ("mean", "std"):
         words += [f"--{name}", *(f"{value:.4f}" for value in data[name])]
     words += ["--train-crop-mode", "pad"]
-    if options.get("dataset") == "digits":
-        words += ["--val-split", "test", "--hflip", "0"]
+    digits = options["dataset"] == "digits"
+    flip = 0 if digits and options["hflip"] is None else options["hflip"]
+    for name, value in (("hflip", flip), ("crop-padding", options["crop_padding"])):
+        words += [] if value is None else [f"--{name}", f"{value:g}"]
+    words += ["--val-split", "test"] if digits else []
+    words += ["--skip-bad-images"] if options["skip_bad_images"] else []
     python = ["import daas, timm"]
-    if genotype:
-        python.append(
-            f'model = timm.create_model("daas_cell_cifar", genotype={str(out / "genotype.json")!r}, '
-            f"num_classes={len(data['class_names'])})"
-        )
+    if model:
+        given = "".join(f", {name}={value!r}" for name, value in model_arguments(tuple(arguments)).items())
+        python.append(f"model = timm.create_model({model!r}, num_classes={len(data['class_names'])}{given})")
     if policy:
         python.append(f"policy = daas.DAASPolicy.load({str(out / 'policy.json')!r})")
         python.append("images = policy(images)  # [B, 3, H, W], uint8 or float in [0, 1]")
-    return {"train": shlex.join(words), "python": "\n".join(python)}
+    note = f"{HELD_OUT_PHOTOS}: a folder of class folders with images that the search has not seen."
+    return {
+        "train": shlex.join(words),
+        "note": note if HELD_OUT_PHOTOS in words else "",
+        "python": "\n".join(python),
+    }
 
 
 def main() -> int:

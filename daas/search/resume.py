@@ -13,12 +13,17 @@ from daas.errors import BadInput
 from daas.search.config import NOT_PART_OF_THE_METHOD
 from daas.search.state import Search
 
-FORMAT = "daas-search-checkpoint/1"
+FORMAT = "daas-search-checkpoint/2"
 _EPOCH = "epoch."
 
 
 def save(
-    path: Path, search: Search, epoch: dict[str, Tensor], progress: dict[str, Any], options: dict[str, Any]
+    path: Path,
+    search: Search,
+    epoch: dict[str, Tensor],
+    progress: dict[str, Any],
+    options: dict[str, Any],
+    inputs: dict[str, str],
 ) -> None:
     """Writes everything that the next iteration depends on; the checkpoint before is kept beside it.
 
@@ -28,25 +33,35 @@ def save(
         epoch: Sums of the running epoch's metrics, by name.
         progress: ``step`` (iterations done) and ``seconds``.
         options: The run's options, compared when it is resumed.
+        inputs: Hashes of what the options only name, by what it is; compared too.
     """
     everything = tensors(search) | {_EPOCH + name: tensor for name, tensor in epoch.items()}
-    checkpoint.save(path, everything, {"format": FORMAT, "progress": progress, "options": options}, keep_previous=True)
+    meta = {"format": FORMAT, "progress": progress, "options": options, "inputs": inputs}
+    checkpoint.save(path, everything, meta, keep_previous=True)
 
 
-def restore(path: Path, search: Search, options: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any], str]:
+def restore(
+    path: Path, search: Search, options: dict[str, Any], inputs: dict[str, str]
+) -> tuple[dict[str, Tensor], dict[str, Any], str]:
     """Reads a checkpoint, or the one before it if the last is damaged, back into a freshly built search.
 
     Returns:
         The sums of the running epoch, the progress, and why the last checkpoint could not be used (or empty).
 
     Raises:
-        BadInput: Both are damaged, are of another kind, or belong to a run with other options.
+        BadInput: Both are damaged, are of another kind, or belong to a run with other options or images.
     """
     latest = checkpoint.load_latest(path)
     path, tensors, meta = latest.path, latest.tensors, latest.meta
     if meta.get("format") != FORMAT:
         raise BadInput(f"{path} is no checkpoint of a search (format {meta.get('format')!r}, expected {FORMAT!r}).")
     _same_options(path, meta["options"], options)
+    changed = [name for name, digest in inputs.items() if meta["inputs"].get(name) != digest]
+    if changed:
+        raise BadInput(
+            f"{path} belongs to a run on something else: since then its {' and its '.join(changed)} changed. Bring "
+            "back what there was, or start a new run with another --out."
+        )
     epoch = {name.removeprefix(_EPOCH): tensors.pop(name) for name in list(tensors) if name.startswith(_EPOCH)}
     for module, prefix in _modules(search):
         for name, parameter in module.named_parameters():

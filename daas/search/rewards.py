@@ -8,7 +8,6 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from daas.errors import BadInput
 from daas.search import distributed
@@ -25,7 +24,7 @@ from daas.search.estimators import (
     straight_through_gradient,
 )
 from daas.search.influence import influence_rewards
-from daas.search.passes import Augmented, Pass
+from daas.search.passes import Augmented, Pass, losses_of
 from daas.search.state import Search
 
 
@@ -70,7 +69,7 @@ def observe(
         return Observed(_cat([p.batch.gates for p in passes]), torch.stack(rows))
 
     def losses(batch: Augmented, weights: Mapping[str, Tensor] | None = None) -> Tensor:
-        return cross_entropy(search.logits(batch.images, z, weights=weights), labels, reduction="none")
+        return losses_of(search, batch, labels, z, weights=weights)[0]
 
     batches = [p.batch for p in passes] + extra
     if search.method.reward == "jvp":
@@ -140,7 +139,7 @@ def _gate_sensitivity(
     v: tuple[Tensor, ...],
 ) -> Tensor:
     def loss(images: Tensor) -> Tensor:
-        return cross_entropy(search.logits(images, z), labels)
+        return losses_of(search, training.batch, labels, z, images)[0].mean()
 
     pixels = training.batch.images
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import sys
 import time
 from dataclasses import dataclass, field
@@ -15,10 +16,10 @@ from tqdm import tqdm
 
 from daas.errors import BadInput
 from daas.search import board, distributed, independent, record, resume, warn, watch
-from daas.search.build import SearchData, build_data, build_search
+from daas.search.build import SearchData, build_data, build_search, inputs
 from daas.search.config import SearchConfig, options
 from daas.search.finish import Outcome, finish
-from daas.search.output import CHECKPOINT, checkpoint_to_resume
+from daas.search.output import CHECKPOINT, METRICS, checkpoint_to_resume
 from daas.search.plan import Plan
 from daas.search.state import Search
 from daas.search.step import iteration
@@ -47,6 +48,7 @@ class Run:
         signal: Of the epoch's policy gradients.
         budget: Wall-clock limit of this process.
         board: TensorBoard files, if they are wanted.
+        inputs: Hashes of images and files, for the checkpoints.
         step: Iterations done.
         before: Seconds spent before this process took over.
         stopped: Why the run ends before its plan, or empty.
@@ -62,6 +64,7 @@ class Run:
     signal: watch.PolicySignal
     budget: TimeBudget
     board: board.Board | None = None
+    inputs: dict[str, str] = field(default_factory=dict)
     step: int = 0
     before: float = 0.0
     started: float = field(default_factory=time.monotonic)
@@ -83,7 +86,7 @@ class Run:
         if self.writes:
             progress = {"step": self.step, "seconds": self.seconds}
             epoch = {"totals": self.totals, **self.signal.tensors()}
-            resume.save(self.config.out / CHECKPOINT, self.search, epoch, progress, options(self.config))
+            resume.save(self.config.out / CHECKPOINT, self.search, epoch, progress, options(self.config), self.inputs)
 
 
 def search(config: SearchConfig) -> Path:
@@ -124,13 +127,16 @@ def _start(config: SearchConfig) -> Run:
     state = build_search(config, data, device)
     plan = Plan(config, data.train.steps_per_epoch)
     totals = torch.zeros(5, dtype=torch.float64, device=device)
-    run = Run(config, data, state, plan, device, totals, watch.PolicySignal(), budget)
+    run = Run(config, data, state, plan, device, totals, watch.PolicySignal(), budget, inputs=inputs(data, state))
     damage = ""
     if source is not None:
-        epoch, progress, damage = resume.restore(source, state, options(config))
+        epoch, progress, damage = resume.restore(source, state, options(config), run.inputs)
         run.totals = epoch.pop("totals").to(device)
         run.signal = watch.PolicySignal.of(epoch)
         run.step, run.before = int(progress["step"]), float(progress["seconds"])
+        history = source.parent / METRICS
+        if run.step >= plan.last_step and not history.exists():
+            raise BadInput(f"{source} has nothing left to do, and its {METRICS} is not beside it. Copy that file too.")
     distributed.check_same("At the start", resume.tensors(state))
     if run.writes:
         _open_output(run, source, damage)
@@ -147,9 +153,11 @@ def _open_output(run: Run, source: Path | None, damage: str) -> None:
         print(f"{damage}\nGoing on from the checkpoint before it, iteration {run.step}.", file=sys.stderr)
         if source == out / CHECKPOINT:
             source.replace(source.with_name("checkpoint.damaged.safetensors"))
-    if source is None:
+    if source is not None and not source.resolve().parent.samefile(out) and (source.parent / METRICS).exists():
+        shutil.copyfile(source.parent / METRICS, out / METRICS)
+    if not (out / CHECKPOINT).exists():
         run.save()  # from here on there is always something to go on from
-    record.keep_lines(out / "metrics.jsonl", run.step)
+    record.keep_lines(out / METRICS, run.step)
     if run.config.tensorboard:
         run.board = board.Board(out, run.step)
     if run.step >= run.plan.last_step:
@@ -198,7 +206,7 @@ def _advance(run: Run) -> None:
     eta = run.plan.eta(run.step)
     for group in run.search.weights.param_groups:
         group["lr"] = eta
-    torch.manual_seed(seed_of(run.config.seed, run.step, _GLOBAL))  # dropout in a fixed network
+    torch.manual_seed(seed_of(run.config.seed, run.step, _GLOBAL))  # of a network that draws even in validation
     try:
         result = iteration(
             run.search,
@@ -269,7 +277,7 @@ def _end_epoch(run: Run, partial: bool = False) -> None:
 
 
 def _write_epoch(run: Run, line: dict[str, Any], partial: bool) -> None:
-    path = run.config.out / "metrics.jsonl"
+    path = run.config.out / METRICS
     record.append_line(path, line | ({"partial": True} if partial else {}))
     if run.board is not None:
         run.board.line(line)

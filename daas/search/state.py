@@ -131,6 +131,7 @@ class Search:
         z: Path | None,
         gated: bool = False,
         weights: Mapping[str, Tensor] | None = None,
+        training: bool = False,
     ) -> Tensor:
         """Runs the network: [B, 3, H, W] -> [B, classes].
 
@@ -139,7 +140,10 @@ class Search:
             z: The path; None for a fixed network.
             gated: Whether the path's gates are multiplied in.
             weights: Stand in for the network's own, by name.
+            training: Whether dropout and the like of a fixed network are active (a supernet has none).
         """
+        if isinstance(self.network, FixedNetwork):
+            self.network.set_mode(training)
         half = self.amp and weights is None  # forward-mode rules of batch norm do not mix types
         with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
             if weights is None:

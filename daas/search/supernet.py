@@ -226,6 +226,7 @@ class FixedNetwork(nn.Module):
     """Any network with the interface of the supernet, for searching a policy alone.
 
     Batch norm uses the statistics of the batch, as in the supernet, so that no pass of a search step leaves a trace.
+    Dropout, drop-path and the like are active in training passes alone.
 
     Args:
         model: Maps [B, 3, H, W] to [B, num_classes].
@@ -238,6 +239,11 @@ class FixedNetwork(nn.Module):
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.track_running_stats = False
                 module.running_mean = module.running_var = module.num_batches_tracked = None
+
+    def set_mode(self, training: bool) -> None:
+        """Whether dropout and the like are active; batch norm is the same in both modes."""
+        if self.model.training != training:
+            self.model.train(training)
 
     def forward(self, images: Tensor, z: Path | None = None, gated: bool = False) -> Tensor:
         """[B, 3, H, W] -> [B, num_classes]; a fixed network has no path to choose."""

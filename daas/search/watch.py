@@ -13,9 +13,9 @@ from daas.search.augmentation import AugmentationDistribution
 from daas.search.build import SearchData
 from daas.search.estimators import one_step_ahead
 from daas.search.state import Search
-from daas.seeds import generator
+from daas.seeds import generator, seed_of
 
-_POLICY, _SIGNS, _CROPS = range(201, 204)  # what a random stream is for
+_POLICY, _SIGNS, _CROPS, _DROPOUT = range(201, 205)  # what a random stream is for
 _VAL_BATCHES = 8  # of D_val, on which the derived pair is measured in every epoch
 
 
@@ -137,7 +137,8 @@ def _loss_after(
     sample = gamma.sample(len(images), generator(search.seed, step, _POLICY, k))
     draw = gamma.to_draw(sample, len(images), generator(search.seed, step, _SIGNS, k))
     images = search.preparation.augment(images, draw, generator(search.seed, step, _CROPS, k))
-    gradient = torch.autograd.grad(cross_entropy(search.logits(images, z), labels), theta)
+    torch.manual_seed(seed_of(search.seed, step, _DROPOUT, k))
+    gradient = torch.autograd.grad(cross_entropy(search.logits(images, z, training=True), labels), theta)
     val_images, val_labels = data.val_batch(step + k, device)
     with one_step_ahead(theta, gradient, eta), torch.no_grad():
         return cross_entropy(search.logits(search.preparation.normalize(val_images), z), val_labels)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from daas.data import ImageData, MemoryImages, crop_flip, load_images
+from daas.data.files import HELD_OUT
 from daas.errors import BadInput
 from daas.seeds import generator, seed_of
 from daas.train.augmentation import BatchAugmentation
@@ -163,7 +164,7 @@ def _load(options: TrainOptions, size: int, validation: bool) -> ImageData:
     return load_images(
         "" if own else options.dataset,
         options.val_dir if own else options.data_dir or None,
-        split="train" if own else _split(options.val_split if validation else options.train_split),
+        split=HELD_OUT if own else _split(options.val_split if validation else options.train_split),
         image_size=size,
         skip_bad_images=options.skip_bad_images,
         workers=options.workers,

@@ -306,27 +306,6 @@ def test_a_loss_that_is_no_number_stops_the_run(run_search: Run, capsys: pytest.
     assert "not a number" in capsys.readouterr().err
 
 
-def test_an_independent_search_is_two_runs_and_can_be_resumed(run_search: Run) -> None:
-    small = ("--mode", "independent", "--max-steps", "4")
-    _, whole = run_search(*small, out="whole")
-    assert {path.name for path in whole.iterdir()} == {"arch", "aug", "genotype.json", "policy.json", "summary.json"}
-    assert artefacts(whole) == ((whole / "arch/genotype.json").read_bytes(), (whole / "aug/policy.json").read_bytes())
-    options = json.loads((whole / "aug/summary.json").read_text())["options"]
-    assert options["model"] == "daas_cell_cifar"
-    assert f"genotype={whole / 'arch/genotype.json'}" in options["model_kwargs"]
-    assert json.loads((whole / "summary.json").read_text())["steps"] == 8
-
-    part = whole.parent / "part"
-    (part / "arch").mkdir(parents=True)
-    assert run_search(*small, "--resume", "auto", out="part")[0] == 0
-    assert artefacts(part)[0] != b""
-    before = (part / "policy.json").read_bytes()
-    assert run_search(*small, out="part")[0] == 2, "a folder that holds another run is left alone"
-    (part / "aug/summary.json").unlink()
-    assert run_search(*small, "--resume", "auto", out="part")[0] == 0
-    assert (part / "policy.json").read_bytes() == before
-
-
 def test_one_level_learns_on_all_images(run_search: Run) -> None:
     code, out = run_search("--mode", "one-level", "--max-steps", "1")
     data = json.loads((out / "summary.json").read_text())["data"]
