@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from daas.augment.policy import Policy
 from daas.augment.transform import DAASPolicy
+from daas.data.files import files_below
+from daas.data.images import UNREADABLE, fitted, upright
 from daas.errors import BadInput
 
 _ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".gif", ".tif", ".tiff"}
@@ -34,7 +36,7 @@ def pictures(folder: Path, count: int, size: int) -> list[Tensor]:
     """
     if not folder.is_dir():
         raise BadInput(f"--images {folder}: no such folder.")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _ENDINGS and path.is_file())
+    found = sorted(path for path in files_below(folder) if path.suffix.lower() in _ENDINGS and path.is_file())
     if not found:
         raise BadInput(f"--images {folder}: there are no pictures in it ({', '.join(sorted(_ENDINGS))}).")
     chosen = [found[index * len(found) // count] for index in range(count)] if count < len(found) else found
@@ -44,8 +46,8 @@ def pictures(folder: Path, count: int, size: int) -> list[Tensor]:
 def _square(path: Path, size: int) -> Tensor:
     try:
         with Image.open(path) as opened:
-            image = ImageOps.fit(ImageOps.exif_transpose(opened).convert("RGB"), (size, size), Image.Resampling.BICUBIC)
-    except (OSError, UnidentifiedImageError) as error:
+            image = fitted(upright(opened), size)
+    except UNREADABLE as error:
         raise BadInput(f"{path} cannot be read as a picture ({error}).") from error
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 

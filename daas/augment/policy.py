@@ -66,6 +66,9 @@ class Policy:
     fill: tuple[int, int, int] = (0, 0, 0)
 
     def __post_init__(self) -> None:
+        for key in ("name", "source"):
+            if not isinstance(getattr(self, key), str):
+                raise BadInput(f"policy: {key} is {getattr(self, key)!r}; it is a text.")
         object.__setattr__(self, "sub_policies", tuple(self.sub_policies))
         object.__setattr__(self, "fill", tuple(self.fill))
         if len(self.fill) != 3 or any(not isinstance(v, int) or not 0 <= v <= 255 for v in self.fill):
@@ -117,8 +120,11 @@ class Policy:
         check_keys("policy", values, _KEYS, optional=("fill",))
         if not isinstance(values["sub_policies"], (list, tuple)):
             raise BadInput("policy: sub_policies must be a list.")
+        fill = values.get("fill", (0, 0, 0))
+        if not isinstance(fill, (list, tuple)):
+            raise BadInput(f"policy: fill is {fill!r}; it is a list of three numbers from 0 to 255.")
         subs = tuple(_sub_policy_from(index, sub) for index, sub in enumerate(values["sub_policies"]))
-        return cls(values["name"], values["source"], subs, tuple(values.get("fill", (0, 0, 0))))
+        return cls(values["name"], values["source"], subs, tuple(fill))
 
     @classmethod
     def load(cls, path: str | Path) -> Policy:
@@ -196,7 +202,7 @@ def _check_sub_policy(index: int, sub: SubPolicy) -> None:
 
 
 def _check_op(where: str, op: PolicyOp) -> None:
-    if op.op not in INDEX:
+    if not isinstance(op.op, str) or op.op not in INDEX:
         raise BadInput(f"{where}: unknown operation {op.op!r}; known are {', '.join(OPERATION_NAMES)}.")
     if not _is_number(op.prob) or not 0 <= op.prob <= 1:
         raise BadInput(f"{where} ({op.op}): prob is {op.prob!r}; a probability lies between 0 and 1.")
@@ -213,4 +219,9 @@ def _check_op(where: str, op: PolicyOp) -> None:
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return False

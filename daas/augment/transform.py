@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor, nn
@@ -93,8 +94,16 @@ class DAASPolicy(nn.Module):
             generator,
         )
 
-    def apply(self, images: Tensor, draw: Draw) -> Tensor:  # type: ignore[override]  # nn.Module.apply is another verb
+    @overload
+    def apply(self, images: Tensor, draw: Draw) -> Tensor: ...
+
+    @overload
+    def apply(self, images: Callable[[nn.Module], None]) -> DAASPolicy: ...
+
+    def apply(self, images: Tensor | Callable[[nn.Module], None], draw: Draw | None = None) -> Tensor | DAASPolicy:
         """Applies a draw: a pure function.
+
+        Within a model, ``model.apply(function)`` also comes here, as to any ``nn.Module``.
 
         Args:
             images: [B, C, H, W] with 1 or 3 channels: uint8, or float in [0, 1].
@@ -106,6 +115,10 @@ class DAASPolicy(nn.Module):
         Raises:
             BadInput: As ``daas.augment.ops.apply``.
         """
+        if not isinstance(images, Tensor):
+            return super().apply(images)
+        if draw is None:
+            raise TypeError("apply(images, draw) needs a draw: policy.sample(len(images)), or call policy(images)")
         return apply(images, draw, self.policy.fill, self.quantize, self._requested, self.interpolation, self.normalize)
 
     def forward(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from PIL import Image
@@ -36,7 +37,7 @@ def folder_source(root: Path, split: str) -> Source:
     if not root.is_dir():
         hint = " (of archives, plain .tar files are read)" if root.is_file() else ""
         raise BadInput(f"{root}: there is no such folder{hint}. It must hold one folder per class, with images inside.")
-    files = [path for path in root.rglob("*") if path.suffix.lower() in EXTENSIONS]
+    files = [path for path in files_below(root) if path.suffix.lower() in EXTENSIONS]
     found, labels, names = _arranged(str(root), [PurePosixPath(path.relative_to(root)) for path in files], split)
 
     def read(index: int) -> Image.Image:
@@ -46,6 +47,14 @@ def folder_source(root: Path, split: str) -> Source:
         return image
 
     return Source(root.name, read, labels, names, lambda index: str(files[found[index]]))
+
+
+def files_below(root: Path) -> Iterator[Path]:
+    """All files below a folder, through links to other folders too, each folder once on its way down."""
+    for here, folders, names in os.walk(root, followlinks=True):
+        way = {os.path.realpath(parent) for parent in (Path(here), *Path(here).parents)}
+        folders[:] = [name for name in folders if os.path.realpath(os.path.join(here, name)) not in way]
+        yield from (Path(here) / name for name in names)
 
 
 def tar_source(path: Path, split: str) -> Source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -102,7 +103,7 @@ def check_new(folder: Path) -> None:
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """A place to write a folder's files to; it gets the folder's name if nothing goes wrong, and goes away otherwise.
+    """A place to write a folder's files to; they come into the folder if nothing goes wrong, and go away otherwise.
 
     Args:
         folder: Must not exist, or be empty.
@@ -111,6 +112,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
         BadInput: It holds something, or cannot be made.
     """
     check_new(folder)
+    folder = Path(os.path.abspath(folder))
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         place = tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.")
@@ -120,9 +122,11 @@ def new_folder(folder: Path) -> Iterator[Path]:
         inside = Path(beside) / folder.name
         inside.mkdir()
         yield inside
-        if folder.exists():
-            folder.rmdir()
-        inside.rename(folder)
+        if not folder.exists():
+            inside.rename(folder)
+            return
+        for path in inside.iterdir():  # it may be the folder in which somebody works: it stays the same one
+            path.rename(folder / path.name)
 
 
 def sha256(path: Path) -> str:

@@ -31,6 +31,8 @@ _HERE = (
 )  # fmt: skip
 """Options that say where and on what a run was made, not what it was."""
 
+_PATHS = ("initial_checkpoint", "pretrained_path", "class_map")
+"""Options that are paths, also where they are relative."""
 _SHAPING = {"gp": "global_pool", "bn_eps": "bn_eps"}
 """Options that change what the network computes, and the constructor's arguments that they become."""
 
@@ -130,6 +132,12 @@ class Run:
         return built, kwargs
 
     def _build(self, name: str, kwargs: dict[str, Any]) -> nn.Module:
+        source, _, place = name.partition(":")
+        if place and source in ("hf-hub", "hf_hub", "local-dir"):
+            raise BadInput(
+                f"{self.folder}: model {name!r} is another repository, to which this one cannot refer. Train the "
+                "architecture that its config.json names, with --pretrained-path for the weights."
+            )
         if not timm.is_model(name):
             raise BadInput(
                 f"{self.folder}: model {name!r} is registered neither with timm nor by daas. If it is a genotype of "
@@ -154,6 +162,7 @@ def _options(folder: Path, aa: str | None) -> dict[str, Any]:
     if not isinstance(options, dict):
         raise BadInput(f"{path} holds no options; found {str(options)[:80]}.")
     options = {key: _without_folders(value) for key, value in options.items() if key not in _HERE}
+    options |= {key: Path(options[key]).name for key in _PATHS if options.get(key)}
     if aa:
         options["aa"] = aa
     if "genotype" in (options.get("model_kwargs") or {}):

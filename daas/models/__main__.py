@@ -9,11 +9,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import timm
+import torch
+
 from daas.errors import BadInput
+from daas.models.cell_net import CellNet
 from daas.models.drawing import genotype_svg
 from daas.models.genotype import Genotype
 from daas.models.table import markdown, rows
-from daas.models.zoo import find_genotype, list_genotypes
+from daas.models.zoo import find_genotype
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,9 +69,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _genotype_of(name: str) -> Genotype:
     """A genotype by its own name, by the name of a model of it, or by the path of its file."""
-    for stem in ("_cifar", "_imagenet"):
-        if name.removesuffix(stem) in list_genotypes():
-            return find_genotype(name.removesuffix(stem))
+    if timm.is_model(name):
+        with torch.device("meta"):
+            model = timm.create_model(name)
+        if isinstance(model, CellNet):
+            return model.genotype
     return find_genotype(name)
 
 

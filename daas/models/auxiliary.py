@@ -15,7 +15,8 @@ from daas.models.interface import placement
 class CellNetWithAux(CellNet):
     """CellNet whose training output is (logits, auxiliary logits); in evaluation it is CellNet.
 
-    The auxiliary classifier reads the output of the second reduction cell, which must be at least 5 x 5 pixels.
+    The auxiliary classifier reads the output of the second reduction cell, which must be at least 5 x 5 pixels: images
+    of ``smallest_image`` pixels.
 
     Args:
         genotype: The two cells.
@@ -32,6 +33,11 @@ class CellNetWithAux(CellNet):
         with placement(kwargs.get("device")):
             self.aux_head = auxiliary_head(cell.out_channels, self.num_classes, stem)
         self.to(dtype=kwargs.get("dtype"))
+
+    @property
+    def smallest_image(self) -> int:
+        """Smallest side of an image in training: 17 pixels with the CIFAR stem, 129 with the ImageNet stem."""
+        return 4 * (4 if self.aux_stem == "cifar" else 32) + 1
 
     def forward(self, x: Tensor) -> Any:
         """[B, in_chans, H, W] -> [B, num_classes], in training a pair of them."""

@@ -164,7 +164,7 @@ def _load(options: TrainOptions, size: int, validation: bool) -> ImageData:
     return load_images(
         "" if own else options.dataset,
         options.val_dir if own else options.data_dir or None,
-        split=HELD_OUT if own else _split(options.val_split if validation else options.train_split),
+        split=HELD_OUT if own else _split(options, options.val_split if validation else options.train_split),
         image_size=size,
         skip_bad_images=options.skip_bad_images,
         workers=options.workers,
@@ -176,7 +176,10 @@ def _on(device: torch.device, data: ImageData) -> ImageData:
     return data.to(device) if isinstance(data, MemoryImages) else data
 
 
-def _split(name: str) -> str:
+def _split(options: TrainOptions, name: str) -> str:
+    """A split as ``load_images`` calls it: those of a named data set keep their names."""
+    if options.dataset not in ("", "digits"):
+        return name
     known = {"train": "train", "validation": "val", "val": "val", "test": "test"}
     if name not in known:
         raise BadInput(f"split {name!r} is unknown; it is one of {', '.join(known)}.")

@@ -19,6 +19,7 @@ from timm.utils import ModelEmaV3, init_distributed_device
 from torch import nn
 
 from daas.errors import BadInput
+from daas.models.auxiliary import CellNetWithAux
 from daas.models.interface import TimmNetwork
 from daas.train.augmentation import mixes
 from daas.train.batches import Place
@@ -127,6 +128,12 @@ def network(options: TrainOptions, classes: int) -> nn.Module:
         enable(enable=True)
     if options.drop_path_ramp and not (options.drop_path and isinstance(model, TimmNetwork)):
         raise BadInput("--drop-path-ramp needs --drop-path above 0 and a network of this package.")
+    side = min(data_config(options)["input_size"][1:])
+    if isinstance(model, CellNetWithAux) and side < model.smallest_image:
+        raise BadInput(
+            f"--img-size {side}: the auxiliary classifier needs at least {model.smallest_image} pixels. Leave "
+            "it out with --model-kwargs aux_head=False, or take larger images."
+        )
     _initial_head(options, model)
     return model
 

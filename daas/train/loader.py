@@ -218,6 +218,10 @@ def _data(options: TrainOptions, validation: bool) -> Any:
     split = options.val_split if validation else options.train_split
     if not name and root is None:
         raise BadInput("No images: name a folder with --data-dir, or a data set with --dataset.")
+    if not name and str(root).endswith(".tar"):
+        raise BadInput(
+            f"{root}: archives are read by --train-crop-mode pad. Give it, or unpack the archive and name the folder."
+        )
     if not name and not Path(str(root)).exists():
         raise BadInput(f"{root}: there is no such folder. It must hold one folder per class below {split}/.")
     if root is None and name.lower().startswith("torch/"):
@@ -241,7 +245,7 @@ def _data(options: TrainOptions, validation: bool) -> Any:
 
 def _check_splits(options: TrainOptions, train: Any, val: Any) -> None:
     """Timm validates on the training images where a folder has no split; that is refused."""
-    if not options.dataset and len(train) == len(val) and train.filenames() == val.filenames():
+    if not options.dataset and train.filenames(absolute=True) == val.filenames(absolute=True):
         raise BadInput(
             f"{options.data_dir} has no folder {options.val_split}/, so validation would use the training images. Put "
             "the images into train/CLASS/ and validation/CLASS/, or name validation images with --val-dir."

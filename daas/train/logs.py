@@ -26,20 +26,23 @@ class Logs:
         step: Batch at which a resumed run goes on, so that curves do not run twice.
 
     Raises:
-        BadInput: A library that is not installed.
+        BadInput: A library that is not installed, or a folder that cannot be made.
     """
 
     def __init__(self, options: TrainOptions, folder: Path, step: int) -> None:
         self.options, self.folder = options, folder
         self.board: Any = None
         self.wandb: ModuleType | None = _wandb() if options.log_wandb else None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(f"--output: {folder} cannot be made ({error}). Choose another folder.") from error
         if options.tensorboard:
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError as error:
                 raise BadInput(f"--tensorboard: {error}. pip install 'timm-daas[tensorboard]'.") from error
             self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
-        folder.mkdir(parents=True, exist_ok=True)
         if self.wandb is not None:
             self.wandb.init(
                 project=options.wandb_project, name=options.experiment or folder.name, config=as_json(vars(options)),

@@ -25,7 +25,9 @@ class DataOptions:
     """Data."""
 
     data_dir: str = _o(
-        "", "folder of class folders (below train/ and validation/), a .tar of one, or a --dataset's place"
+        "",
+        "folder of class folders (below train/ and validation/), a .tar of one (with --train-crop-mode pad), or a "
+        "--dataset's place",
     )
     dataset: str = _o("", "a data set that timm opens by name (torch/cifar10, hfds/...), or digits (*)")
     val_dir: str = _o("", "(*) folder or .tar of validation images, where they are not a split of the data set")

@@ -16,7 +16,7 @@ from daas.train.batches import Place
 from daas.train.checks import holds_images
 from daas.train.loop import Learner
 from daas.train.options import TrainOptions
-from daas.train.output import BEST, CHECKPOINT, RESULT, SUMMARY, as_json
+from daas.train.output import BEST, CHECKPOINT, LAST, RESULT, SUMMARY, as_json
 
 FORMAT = "daas-train-checkpoint/2"
 _FREE = (
@@ -30,20 +30,25 @@ def find(options: TrainOptions, folder: Path) -> Path | None:
     """The checkpoint to go on from, or None for a new run.
 
     Raises:
-        BadInput: The folder holds a run, and it is not to be resumed.
+        BadInput: The folder holds a run, and it is not the one to be resumed.
     """
     own = folder / CHECKPOINT
+    path: Path | None
     if options.resume and options.resume != "auto":
         path = Path(options.resume)
-        return path / CHECKPOINT if path.is_dir() else path
-    if options.resume == "auto" and own.exists():
+        path = path / CHECKPOINT if path.is_dir() else path
+        if path.resolve().parent == folder.resolve():
+            return path
+    elif options.resume == "auto" and own.exists():
         return own
+    else:
+        path = None
     if any((folder / name).exists() for name in (CHECKPOINT, SUMMARY, RESULT)):
         raise BadInput(
             f"{folder} holds another run, and nothing is written over. Go on with it by --resume auto (which needs its "
             f"{CHECKPOINT}), or name another --experiment."
         )
-    return None
+    return path
 
 
 def save(
@@ -117,11 +122,11 @@ def _gathered(tensor: Tensor, place: Place) -> Tensor:
     return torch.stack(states)
 
 
-def take_best(source: Path, folder: Path) -> None:
-    """Brings the best weights along where a run goes on in another folder."""
-    best = source.parent / BEST
-    if best.exists() and source.parent.resolve() != folder.resolve():
-        shutil.copyfile(best, folder / BEST)
+def take_weights(source: Path, folder: Path) -> None:
+    """Brings the best and the last weights along where a run goes on in another folder."""
+    for name in (BEST, LAST):
+        if (source.parent / name).exists() and source.parent.resolve() != folder.resolve():
+            shutil.copyfile(source.parent / name, folder / name)
 
 
 def _same_run(path: Path, meta: Mapping[str, Any], options: TrainOptions, place: Place) -> None:

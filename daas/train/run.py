@@ -62,7 +62,7 @@ def train(options: TrainOptions) -> dict[str, Any]:
     if place.first:
         run.logs = Logs(options, folder, run.progress.epoch * run.batches.per_epoch + run.progress.batch)
         if source is not None:
-            resume.take_best(source, folder)
+            resume.take_weights(source, folder)
         (folder / ARGS).write_text(yaml.safe_dump(as_json(vars(options)), sort_keys=False), encoding="utf-8")
     try:
         while run.progress.epoch < run.epochs:
@@ -102,7 +102,8 @@ def _epoch(run: Training) -> None:
     if place.first:
         if better:
             save_weights(_shown(run), run.folder / BEST)
-        save_weights(_shown(run), run.folder / LAST)
+        if metrics is not None:  # result.json says what they are worth; the checkpoint has those of other epochs
+            save_weights(_shown(run), run.folder / LAST)
     _save(run, within_epoch=False)
     if place.first:
         _write(run, new_row=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -142,3 +143,11 @@ def test_pictures_are_spread_over_the_folder(two_classes: Path) -> None:
     means = sorted((dark.float().mean(), bright.float().mean()))
     assert means[0] < 90 < means[1]
     assert len(pictures(two_classes, 500, 8)) == 80
+
+
+def test_sixteen_bit_grey_pictures_keep_their_range(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
+    Image.fromarray(ramp).save(tmp_path / "ramp.png")
+    (shown,) = pictures(tmp_path, 1, 64)
+    assert shown.double().mean().item() == pytest.approx(127, abs=1)
+    assert shown.max() == 255

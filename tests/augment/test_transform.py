@@ -108,3 +108,12 @@ def test_a_generator_makes_a_call_reproducible() -> None:
     first, again, other = (transform(IMAGES, torch.Generator().manual_seed(seed)) for seed in (7, 7, 8))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def test_a_model_that_holds_a_policy_can_be_initialised_in_the_usual_way() -> None:
+    policy, seen = DAASPolicy.load("randaugment"), []
+    model = torch.nn.Sequential(policy, torch.nn.Conv2d(3, 3, 1))
+    assert model.apply(lambda module: seen.append(module)) is model
+    assert seen == [policy, model[1], model]
+    with pytest.raises(TypeError, match="needs a draw"):
+        policy.apply(torch.zeros(1, 3, 8, 8))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -11,8 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
-from daas.data import DiskImages, load_images
+from daas.data import DiskImages, MemoryImages, load_images
 from daas.data import sources as module
+from daas.data.files import HELD_OUT
 from daas.errors import BadInput
 
 
@@ -233,3 +236,49 @@ def test_a_broken_archive_and_an_unknown_data_set(tmp_path: Path) -> None:
         load_images(data_dir=tmp_path / "x.tar")
     with pytest.raises(BadInput, match="could not be opened"):
         load_images("torch/no_such_set", tmp_path)
+
+
+def test_class_folders_may_be_links(two_classes: Path, tmp_path: Path) -> None:
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for name in ("dark", "bright"):
+        (linked / name).symlink_to(two_classes / name)
+    (linked / "dark" / "back").symlink_to(linked)  # a circle ends
+    one, other = (load_images(data_dir=place, image_size=16) for place in (linked, two_classes))
+    assert one.class_names == other.class_names
+    assert torch.equal(one.fetch(torch.arange(80)), other.fetch(torch.arange(80)))
+
+
+def test_a_place_named_for_validation_is_read_where_it_is_divided_and_whole_where_it_is_not(
+    two_classes: Path, tmp_path: Path
+) -> None:
+    assert len(load_images(data_dir=two_classes, split=HELD_OUT)) == 80
+    divided = tmp_path / "divided"
+    for part, sizes in (("train", 5), ("test", 3)):
+        for folder in two_classes.iterdir():
+            (divided / part / folder.name).mkdir(parents=True)
+            for path in sorted(folder.iterdir())[:sizes]:
+                path.rename(divided / part / folder.name / path.name)
+    for place in (divided, tar_of(divided, tmp_path / "d.tar")):
+        assert len(load_images(data_dir=place, split=HELD_OUT)) == 6
+    shutil.rmtree(divided / "test")
+    assert len(load_images(data_dir=divided, split=HELD_OUT)) == 10
+
+
+def test_the_digest_is_of_classes_labels_and_images(two_classes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = load_images(data_dir=two_classes, image_size=16)
+    assert isinstance(data, MemoryImages)
+    others = [
+        dataclasses.replace(data, images=data.images ^ (torch.arange(80) == 79).view(-1, 1, 1, 1)),
+        dataclasses.replace(data, labels=1 - data.labels),
+        dataclasses.replace(data, class_names=("bright", "darker")),
+        load_images(data_dir=two_classes, image_size=8),
+        data.subset(torch.arange(79)),
+    ]
+    assert data.digest() == load_images(data_dir=two_classes, image_size=16, workers=3).digest()
+    assert len({data.digest(), *(other.digest() for other in others)}) == 6
+    monkeypatch.setattr(module, "_MEMORY_LIMIT", 1000)
+    lazy = load_images(data_dir=two_classes, image_size=16)
+    assert lazy.digest() == load_images(data_dir=two_classes, image_size=16).digest()
+    next((two_classes / "dark").iterdir()).unlink()
+    assert load_images(data_dir=two_classes, image_size=16).digest() != lazy.digest()

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from daas.errors import BadInput
-from daas.hub.contents import check_paths, files_of, sha256
+from daas.hub.contents import check_paths, files_of, new_folder, sha256
 
 
 @pytest.mark.parametrize("path", ["../a", "a/../b", "/a", "a//b", "./a", "..\\a", "C:\\a", "a\nb", ""])
@@ -64,3 +64,17 @@ def test_files_and_their_hashes(tmp_path: Path) -> None:
     assert sha256(tmp_path / "deep" / "b") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     with pytest.raises(BadInput, match="no such folder"):
         files_of(tmp_path / "nothing")
+
+
+def test_an_empty_folder_in_which_somebody_works_is_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    with new_folder(Path()) as place:
+        (place / "deep").mkdir()
+        (place / "deep" / "a").write_text("a")
+        assert not any(here.iterdir())
+    assert Path("deep/a").read_text() == "a"
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
+    with pytest.raises(BadInput, match="nothing is written over"), new_folder(Path()):
+        pass

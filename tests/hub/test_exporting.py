@@ -93,6 +93,17 @@ def test_nothing_of_the_computer_is_published(run_folder: Path, exported: Path) 
     assert not recipe.keys() & {"output", "device", "workers", "data_dir", "experiment"}
 
 
+def test_folders_of_relative_paths_are_not_published(run: Path, tmp_path: Path) -> None:
+    options = yaml.safe_load((run / "args.yaml").read_text())
+    options["initial_checkpoint"] = "clients/acme/w.safetensors"
+    (run / "args.yaml").write_text(yaml.safe_dump(options))
+    folder = export(run, tmp_path / "out")
+    for name in ("recipe.yaml", "README.md"):
+        text = (folder / name).read_text()
+        assert "acme" not in text
+        assert "w.safetensors" in text
+
+
 def test_the_recipe_repeats_the_training(exported: Path, run_folder: Path, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(exported)
     assert train(["--config", "recipe.yaml", "--output", str(tmp_path), "--experiment", "again"]) == 0
@@ -193,6 +204,7 @@ def _edit(name: str, change: Callable[[dict[str, Any]], object]) -> Callable[[Pa
         (_edit("result.json", lambda v: v.update(format="x")), "reads the format"),
         (_edit("result.json", lambda v: v.update(mean=None)), "'mean' is None; it must be a list"),
         (_edit("result.json", lambda v: v.update(model="mine_cifar")), "registered neither with timm nor by daas"),
+        (_edit("result.json", lambda v: v.update(model="local-dir:other")), "is another repository"),
         (_edit("result.json", lambda v: v["model_kwargs"].update(nonsense=1)), "cannot be built"),
         (_edit("result.json", lambda v: v["model_kwargs"].update(channels=4)), "holds no weights of this model"),
         (_edit("result.json", lambda v: v["policy"].update(fill=[1])), "policy: fill"),

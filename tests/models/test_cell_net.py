@@ -10,6 +10,7 @@ import torch
 
 from daas.errors import BadInput
 from daas.models import CellNet, Genotype, find_genotype, register_genotype
+from daas.models.auxiliary import CellNetWithAux
 from daas.models.table import multiply_adds
 
 
@@ -84,6 +85,17 @@ def test_the_auxiliary_head_answers_only_in_training_and_its_weights_fit_without
     plain = small().eval()
     load_weights(plain, tmp_path / "w.safetensors")
     torch.testing.assert_close(plain(x), net(x))
+
+
+@pytest.mark.parametrize(("stem", "sides"), [("cifar", (17, 28, 32, 64)), ("imagenet", (129, 160, 224))])
+def test_the_auxiliary_head_answers_on_images_of_any_size_that_it_names(stem: str, sides: tuple[int, ...]) -> None:
+    net = timm.create_model(f"daas_cell_{stem}", channels=2, layers=3, num_classes=5, aux_head=True)
+    assert isinstance(net, CellNetWithAux)
+    assert net.smallest_image == sides[0]
+    for side in sides:
+        assert net(torch.randn(2, 3, side, side))[1].shape == (2, 5)
+    with pytest.raises(RuntimeError):
+        net(torch.randn(2, 3, sides[0] - 1, sides[0] - 1))
 
 
 def test_drop_path_drops_edges_of_images_and_follows_a_schedule() -> None:

@@ -57,7 +57,13 @@ def test_drawings_show_both_cells(tmp_path: Path, capsys: pytest.CaptureFixture[
             assert primitive in words
     find_genotype("darts_v1").save(tmp_path / "mine.json")
     assert main(["--draw", str(tmp_path / "mine.json"), str(out)]) == 0
-    for arguments, message in ((["darts_v2", "x.png"], ".svg"), (["nothing", "x.svg"], "neither a file nor")):
+    for model in ("daas_cifar10_nano", "daas_cell_cifar", "darts_v2_imagenet"):
+        assert main(["--draw", model, str(out)]) == 0
+    for arguments, message in (
+        (["darts_v2", "x.png"], ".svg"),
+        (["resnet18", "x.svg"], "neither"),
+        (["nothing", "x.svg"], "neither a file nor"),
+    ):
         assert main(["--draw", *arguments]) == 2
         assert message in capsys.readouterr().err
     assert main(["--draw", "darts_v2", str(tmp_path / "no" / "x.svg")]) == 2

@@ -58,3 +58,9 @@ def test_shake_drop_rises_with_the_depth_and_the_width_grows_by_equal_steps() ->
     assert keep == pytest.approx([1 - 0.5 * k / 6 for k in range(1, 7)])
     widths = [block.branch[1].out_channels for stage in net.stages for block in stage]
     assert widths == [20, 24, 28, 32, 36, 40]
+
+
+def test_pyramids_take_images_whose_side_is_not_divisible() -> None:
+    net = PyramidNet(depth=20, widening=24, num_classes=3)
+    for side in (8, 9, 30, 33):
+        assert net(torch.randn(2, 3, side, side)).shape == (2, 3)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +13,8 @@ import pytest
 import torch
 
 from daas.errors import BadInput
-from daas.search.report import write_report
+from daas.search.report import HELD_OUT_PHOTOS, write_report
+from daas.train import parse
 
 Run = Callable[..., tuple[int, Path]]
 
@@ -38,16 +41,11 @@ def test_the_page_shows_everything_and_loads_nothing(run_search: Run) -> None:
 
 
 def test_the_command_of_the_page_runs(run_search: Run, tmp_path: Path) -> None:
-    import html
-    import shlex
-
     from daas.train.__main__ import main
 
     _, out = run_search()
-    command = re.search(r"python -m daas.train([^<]*)", (out / "report.html").read_text())
-    assert command is not None
     short = ["--epochs", "1", "--batch-size", "512", "--output", str(tmp_path / "train")]
-    words = shlex.split(html.unescape(command[1]))
+    words = words_of(out)
     words.insert(words.index("--aa"), "channels=4")
     words.insert(words.index("--aa"), "layers=3")
     assert main([*words, *short]) == 0
@@ -60,6 +58,39 @@ def test_one_half_of_the_pair_is_enough(run_search: Run, mode: str, small_convne
     page = (out / "report.html").read_text()
     assert ("Normal cell" in page) == (mode == "arch")
     assert ("ten most probable" in page) == (mode == "aug")
+
+
+def words_of(out: Path) -> list[str]:
+    command = re.search(r"python -m daas.train([^<]*)", (out / "report.html").read_text())
+    assert command is not None
+    return shlex.split(html.unescape(command[1]))
+
+
+def test_the_command_of_a_policy_search_trains_the_network_that_was_searched_for(
+    run_search: Run, small_convnet: str
+) -> None:
+    _, out = run_search(
+        "--mode", "aug", "--max-steps", "1", "--model", small_convnet, "--model-kwargs", "width=6", "--hflip", "0.25",
+        "--crop-padding", "3",
+    )  # fmt: skip
+    options = parse(words_of(out))
+    assert (options.model, options.model_kwargs) == (small_convnet, {"width": 6})
+    assert (options.hflip, options.crop_padding) == (0.25, 3)
+    page = html.unescape((out / "report.html").read_text())
+    assert f"timm.create_model('{small_convnet}', num_classes=10, width=6)" in page
+
+
+def test_the_command_for_a_folder_asks_for_images_to_test_on(run_search: Run, two_classes: Path) -> None:
+    (two_classes / "dark" / "broken.png").write_text("no picture")
+    small = ("--data-dir", str(two_classes), "--image-size", "16", "--batch-size", "8", "--max-steps", "1")
+    _, out = run_search(*small, "--skip-bad-images")
+    options = parse(words_of(out))
+    assert options.val_dir == HELD_OUT_PHOTOS
+    assert options.skip_bad_images
+    assert f"{HELD_OUT_PHOTOS}: a folder" in (out / "report.html").read_text()
+    _, named = run_search(*small, "--skip-bad-images", "--val-dir", str(two_classes), out="named")
+    assert parse(words_of(named)).val_dir == str(two_classes)
+    assert HELD_OUT_PHOTOS not in (named / "report.html").read_text()
 
 
 def test_class_names_and_warnings_are_text_not_markup(run_search: Run) -> None:

@@ -311,3 +311,47 @@ def test_a_network_that_cannot_be_differentiated_twice_is_named() -> None:
     search.weights = torch.optim.SGD(search.network.parameters(), ETA)
     with pytest.raises(BadInput, match=r"hardsigmoid.*another --aug-estimator"):
         iteration(search, batch(1), batch(2), 0, ETA, TAU, True)
+
+
+class Noisy(nn.Module):
+    """A small network with dropout in front of its classifier."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        body = (nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.SiLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
+        self.body, self.dropout, self.classifier = nn.Sequential(*body), nn.Dropout(0.5), nn.Linear(32, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.classifier(self.dropout(self.body(x)))
+        return logits
+
+
+def noisy(estimator: AugEstimator, **method: Any) -> Search:
+    search = make(estimator, **method)
+    torch.manual_seed(3)
+    search.network, search.architecture, search.architectures = FixedNetwork(Noisy()), None, 1
+    search.weights = torch.optim.SGD(search.network.parameters(), ETA)
+    return search
+
+
+def test_a_finite_difference_is_one_of_a_single_draw_of_dropout() -> None:
+    rewards = []
+    for rule in ("jvp", "fd", "influence"):
+        search = noisy("per-image", reward=rule, reward_batches=1)
+        rewards.append(torch.cat(iteration(search, batch(1), batch(2), 0, ETA, TAU, True).rewards))
+    assert torch.corrcoef(torch.stack(rewards[:2]))[0, 1] > 0.99
+    torch.testing.assert_close(rewards[1], rewards[0], rtol=0.1, atol=0.05 * float(rewards[0].std()))
+    assert rewards[2].std() < 10 * rewards[0].std()  # with two draws it would be the noise of a difference over 0.1
+
+
+def test_validation_has_no_dropout() -> None:
+    for estimator in ("policy-gradient", "uniform"):
+        search = noisy(estimator)
+        images, labels = batch(2)
+        x = search.preparation.normalize(images)
+        with torch.no_grad():
+            assert torch.equal(search.logits(x, None), search.logits(x, None))
+            assert not torch.equal(search.logits(x, None, training=True), search.logits(x, None, training=True))
+            expected = cross_entropy(search.logits(x, None), labels)
+        result = iteration(search, batch(1), batch(2), 0, 0.0, TAU, True)
+        assert float(result.val[0][0]) == pytest.approx(float(expected), rel=1e-5)

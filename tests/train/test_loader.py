@@ -21,6 +21,8 @@ from timm.utils import ModelEmaV3, accuracy, random_seed
 
 from daas import Policy
 from daas.augment import PolicySchedule, Segment
+from daas.data import load_images
+from daas.errors import BadInput
 from daas.train.__main__ import main
 from tests.train.conftest import Train, weights
 
@@ -273,6 +275,7 @@ def test_a_picture_of_the_batch_and_curves_are_written(run_train: Train) -> None
         (["--aa", "no-such-policy"], "timm cannot load images in this way"),
         (["--crop-padding", "4"], "--crop-padding: these belong to --train-crop-mode pad"),
         (["--data-dir", "nowhere"], "no such folder"),
+        (["--val-dir", "photos.tar"], "archives are read by --train-crop-mode pad"),
         (["--data-dir", "TRAIN"], "has no folder validation/"),
         (["--dataset", "torch/no_such_set"], "timm cannot open"),
         (["--class-map", "nowhere.txt"], "timm cannot open"),
@@ -291,6 +294,33 @@ def test_bad_input(
     assert code == 2
     assert message in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_files_of_equal_names_are_not_the_same_images(run_train: Train, photos: Path, tmp_path: Path) -> None:
+    for split in ("train", "validation"):
+        shutil.copytree(photos / "train", tmp_path / "again" / split)
+    assert run_train("--data-dir", str(tmp_path / "again"), "--epochs", "1", out="a")[0] == 0
+    halves = [str(tmp_path / "again" / split) for split in ("train", "validation")]
+    assert run_train("--data-dir", halves[0], "--val-dir", halves[1], "--epochs", "1", out="b")[0] == 0
+    assert run_train("--data-dir", halves[0], "--val-dir", halves[0], "--epochs", "1", out="c")[0] == 2
+
+
+@pytest.mark.parametrize(("dataset", "asked"), [("hfds/some/where", "validation"), ("", "val")])
+def test_splits_of_named_data_sets_keep_their_names(
+    run_train: Train, monkeypatch: pytest.MonkeyPatch, dataset: str, asked: str
+) -> None:
+    splits = []
+
+    def load(*_: object, split: str, **__: object) -> object:
+        splits.append(split)
+        if len(splits) == 1:
+            return load_images("digits", image_size=32)
+        raise BadInput("enough")
+
+    monkeypatch.setattr("daas.train.batches.load_images", load)
+    given = ["--dataset", dataset] if dataset else []
+    assert run_train(*given, "--train-crop-mode", "pad")[0] == 2
+    assert set(splits) == {"train", asked}
 
 
 def test_what_the_data_set_is_asked_for(run_train: Train, monkeypatch: pytest.MonkeyPatch) -> None:

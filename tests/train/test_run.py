@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -219,6 +220,60 @@ def test_another_runs_folder_is_left_alone(run_train: Train, capsys: pytest.Capt
     assert run_train("--lr", "0.01", "--resume", "auto")[0] == 2
     assert "--lr was 0.05 and is 0.01" in capsys.readouterr().err
     assert (out / "summary.csv").read_bytes() == before
+
+
+def test_a_named_checkpoint_does_not_lead_over_another_run(
+    run_train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, first = run_train(out="first")
+    _, other = run_train("--lr", "0.01", out="other")
+    before = {path.name: path.read_bytes() for path in other.iterdir()}
+    for named in (first, first / "checkpoint.safetensors"):
+        assert run_train("--resume", str(named), out="other")[0] == 2
+        assert "holds another run" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in other.iterdir()} == before
+    assert run_train("--resume", str(first), out="new")[0] == 0
+    assert run_train("--resume", str(first), out="first")[0] == 0
+    assert torch.equal(weights(tmp_path / "new"), weights(first))
+
+
+def test_the_last_weights_are_those_whose_accuracy_is_written(
+    run_train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from daas.train import run as module
+    from daas.train.assemble import Training
+
+    original = module._epoch
+
+    def stop(run: Training) -> None:
+        if run.progress.epoch == 3:
+            raise KeyboardInterrupt
+        original(run)
+
+    monkeypatch.setattr(module, "_epoch", stop)
+    _, out = run_train("--epochs", "4", "--val-interval", "2")
+    last = json.loads((out / "result.json").read_text())["last"]
+    assert last["epoch"] == 1
+    capsys.readouterr()
+    run_train("--validate", str(out / last["weights"]), out="other")
+    assert f"top-1 {last['top1']:.2f}%" in capsys.readouterr().out
+
+
+def test_images_too_small_for_the_auxiliary_head_are_named(
+    run_train: Train, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = ["--model", "daas_cell_cifar", "--model-kwargs", "channels=2", "layers=3", "aux_head=True"]
+    assert run_train(*net, "--img-size", "16", leave_out=("--model-kwargs",))[0] == 2
+    assert "at least 17 pixels" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_to_is_named(
+    run_train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    assert run_train(out="file")[0] == 2
+    assert "--output" in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_a_loss_that_is_no_number_stops_the_run(run_train: Train, capsys: pytest.CaptureFixture[str]) -> None:
