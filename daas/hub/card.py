@@ -82,7 +82,7 @@ def card(run: Run, network: Network, name: str, license_id: str) -> ModelCard:
         kind=f"a network of {network.cells}" if network.genotype else f"`{network.architecture}`",
         result=result,
         data=result["data"],
-        split=_split(run),
+        measured_on=run.measured_on,
         classes=", ".join(names[:12]) + (", ..." if len(names) > 12 else ""),
         network=network,
         metrics=metrics,
@@ -113,12 +113,12 @@ def _metrics(run: Run) -> list[dict[str, Any]]:
 
 
 def _metadata(run: Run, network: Network, name: str, license_id: str, metrics: list[dict[str, Any]]) -> ModelCardData:
-    data = run.result["data"]
-    dataset = re.sub(r"[^\w.-]+", "-", str(data["name"]).split("/", 1)[-1]).strip("-") or "own-images"
+    images, (where, split) = run.result["data"]["val_images"], run.measured_on
+    dataset = re.sub(r"[^\w.-]+", "-", where.split("/", 1)[-1]).strip("-") or "own-images"
     results = [
         EvalResult(
             task_type="image-classification", task_name="Image classification", dataset_type=dataset,
-            dataset_name=str(data["name"]), dataset_split=_split(run), dataset_args={"images": data["val_images"]},
+            dataset_name=where, dataset_split=split or None, dataset_args={"images": images},
             metric_type="accuracy", metric_name=f"{metric['label']} (percent)", metric_value=round(metric["value"], 3),
         )
         for metric in metrics
@@ -130,10 +130,6 @@ def _metadata(run: Run, network: Network, name: str, license_id: str, metrics: l
         license=license_id, library_name="timm", pipeline_tag="image-classification", tags=tags, metrics=["accuracy"],
         model_name=name, eval_results=results,
     )  # fmt: skip
-
-
-def _split(run: Run) -> str:
-    return str(run.options.get("val_split") or "validation")
 
 
 def for_repository(text: str, repository: str) -> str:

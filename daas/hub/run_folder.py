@@ -48,6 +48,8 @@ class Run:
         options: args.yaml, without what belongs to the computer it ran on.
         policy: What its images were augmented with; None without one, and where a schedule takes its place.
         schedule: One policy after another, over the epochs; None without one.
+        measured_on: What the validation images are called, and their split (empty where they were named by
+            themselves).
     """
 
     folder: Path
@@ -56,6 +58,7 @@ class Run:
     options: dict[str, Any]
     policy: Policy | None
     schedule: PolicySchedule | None
+    measured_on: tuple[str, str]
 
     @classmethod
     def load(cls, folder: Path, which: Which = "best") -> Run:
@@ -93,10 +96,14 @@ class Run:
             raise BadInput(f"{folder / CURVES} is missing; a training writes it after its first epoch.")
         policy, schedule = result.get("policy"), result.get("policy_schedule")
         aa = f"daas:{POLICY}" if policy else f"daas:{SCHEDULE}" if schedule else None
+        options = _read_options(folder)
+        own = Path(str(options.get("val_dir") or "")).name
+        split = str(options.get("val_split") or "validation")
         return cls(
-            folder, which, result, _options(folder, aa),
+            folder, which, result, _published(options, aa),
             policy=Policy.from_dict(policy) if policy else None,
             schedule=PolicySchedule.from_dict(schedule) if schedule else None,
+            measured_on=(own, "") if own else (str(result["data"]["name"]), split),
         )  # fmt: skip
 
     @property
@@ -150,8 +157,7 @@ class Run:
         return model
 
 
-def _options(folder: Path, aa: str | None) -> dict[str, Any]:
-    """args.yaml for a repository folder: policy and genotype are the files there, other paths lose their folders."""
+def _read_options(folder: Path) -> dict[str, Any]:
     path = folder / "args.yaml"
     try:
         options = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -161,6 +167,11 @@ def _options(folder: Path, aa: str | None) -> dict[str, Any]:
         raise BadInput(f"{path} is no YAML ({error}).") from error
     if not isinstance(options, dict):
         raise BadInput(f"{path} holds no options; found {str(options)[:80]}.")
+    return options
+
+
+def _published(options: dict[str, Any], aa: str | None) -> dict[str, Any]:
+    """args.yaml for a repository folder: policy and genotype are the files there, other paths lose their folders."""
     options = {key: _without_folders(value) for key, value in options.items() if key not in _HERE}
     options |= {key: Path(options[key]).name for key in _PATHS if options.get(key)}
     if aa:

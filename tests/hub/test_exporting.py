@@ -125,6 +125,15 @@ def test_the_card(exported: Path, run_folder: Path) -> None:
         assert part in text
 
 
+def test_the_card_names_the_images_that_were_measured_on(run: Path, tmp_path: Path) -> None:
+    options = yaml.safe_load((run / "args.yaml").read_text())
+    (run / "args.yaml").write_text(yaml.safe_dump(options | {"val_dir": "/home/me/holiday-test.tar"}))
+    card = ModelCard.load(export(run, tmp_path / "out") / "README.md")
+    assert "images of holiday-test.tar;" in card.text
+    assert {(r.dataset_name, r.dataset_split) for r in card.data.eval_results} == {("holiday-test.tar", None)}
+    assert "/home/me" not in card.content
+
+
 def test_a_network_without_cells(tmp_path: Path) -> None:
     code = train(
         ["--dataset", "digits", "--val-split", "test", "--model", "wide_resnet28_10_cifar", "--model-kwargs",
