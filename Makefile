@@ -28,7 +28,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 tables: $(STAMP)
-	$(PY) -m benchmarks.tables.make
+	$(PY) -m benchmarks.tables.make --readme README.md
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -35,17 +35,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lines", type=Path, default=FOLDER, help="folder of the JSON-lines files")
     parser.add_argument("--out", type=Path, default=FOLDER, help="where tables.md and the plots go")
-    parser.add_argument(
-        "--readme", type=Path, default=FOLDER.parents[2] / "README.md", help="page with the short tables"
-    )
+    parser.add_argument("--readme", type=Path, help="page into which the short tables go, between its marks")
     options = parser.parse_args()
     records = read(sorted(options.lines.glob("*.jsonl")))
     if not records:
         parser.error(f"{options.lines} holds no records; python -m benchmarks.tables.run makes them")
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "tables.md").write_text(page(records, options.out), encoding="utf-8")
-    insert(options.readme, summary(records, paper_tables()))
-    print(options.out / "tables.md", options.readme, sep="\n")
+    print(options.out / "tables.md")
+    if options.readme:
+        insert(options.readme, summary(records, paper_tables()))
+        print(options.readme)
 
 
 def page(records: Sequence[Record], out: Path) -> str:

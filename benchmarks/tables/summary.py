@@ -35,11 +35,17 @@ def summary(records: Sequence[Record], paper: Mapping[str, Any]) -> str:
     Args:
         records: Of any scales; the others are left out.
         paper: The paper's tables, as in ``paper.json``.
+
+    Raises:
+        ValueError: A table without records.
     """
     found: Accuracies = {}
     for one in records:
         if one.scale == SCALE:
             found.setdefault(one.table, {}).setdefault(one.row, {})[one.seed] = one.top1
+    missing = sorted({"4", "5", "6", "7", "regime"} - set(found))
+    if missing:
+        raise ValueError(f"no records of scale {SCALE!r} for table {', '.join(missing)}; the page needs all five")
     parts = [
         f"Table 4, {_n(found['4'])} found networks:\n\n{_table4(found['4'], paper['4'])}",
         f"Table 5, policies for fixed networks:\n\n{_table5(found['5'], paper['5'])}",

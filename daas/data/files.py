@@ -38,7 +38,8 @@ def folder_source(root: Path, split: str) -> Source:
         hint = " (of archives, plain .tar files are read)" if root.is_file() else ""
         raise BadInput(f"{root}: there is no such folder{hint}. It must hold one folder per class, with images inside.")
     files = [path for path in files_below(root) if path.suffix.lower() in EXTENSIONS]
-    found, labels, names = _arranged(str(root), [PurePosixPath(path.relative_to(root)) for path in files], split)
+    paths = [PurePosixPath(path.relative_to(root)) for path in files]
+    found, labels, names, held_out = _arranged(str(root), paths, split)
 
     def read(index: int) -> Image.Image:
         with files[found[index]].open("rb") as file:
@@ -46,14 +47,16 @@ def folder_source(root: Path, split: str) -> Source:
             image.load()
         return image
 
-    return Source(root.name, read, labels, names, lambda index: str(files[found[index]]))
+    return Source(root.name, read, labels, names, lambda index: str(files[found[index]]), held_out=held_out)
 
 
 def files_below(root: Path) -> Iterator[Path]:
     """All files below a folder, through links to other folders too, each folder once on its way down."""
     for here, folders, names in os.walk(root, followlinks=True):
-        way = {os.path.realpath(parent) for parent in (Path(here), *Path(here).parents)}
-        folders[:] = [name for name in folders if os.path.realpath(os.path.join(here, name)) not in way]
+        if folders:
+            place = Path(here).absolute()
+            way = {os.path.realpath(parent) for parent in (place, *place.parents)}
+            folders[:] = [name for name in folders if os.path.realpath(place / name) not in way]
         yield from (Path(here) / name for name in names)
 
 
@@ -70,7 +73,7 @@ def tar_source(path: Path, split: str) -> Source:
             members = [(PurePosixPath(m.name), m.offset_data, m.size) for m in archive if m.isfile()]
     except tarfile.TarError as error:
         raise BadInput(f"{path} is no whole .tar archive ({error}).") from error
-    found, labels, names = _arranged(str(path), [name for name, _, _ in members], split)
+    found, labels, names, held_out = _arranged(str(path), [name for name, _, _ in members], split)
 
     def read(index: int) -> Image.Image:
         _, offset, size = members[found[index]]
@@ -80,11 +83,20 @@ def tar_source(path: Path, split: str) -> Source:
         image.load()
         return image
 
-    return Source(path.name, read, labels, names, lambda index: f"{members[found[index]][0]} in {path}")
+    def describe(index: int) -> str:
+        return f"{members[found[index]][0]} in {path}"
+
+    return Source(path.name, read, labels, names, describe, held_out=held_out)
 
 
-def _arranged(where: str, paths: Sequence[PurePosixPath], split: str) -> tuple[list[int], list[int], tuple[str, ...]]:
-    """Chooses the images of a split: their indices sorted by path, their labels, the names of the classes."""
+def _arranged(
+    where: str, paths: Sequence[PurePosixPath], split: str
+) -> tuple[list[int], list[int], tuple[str, ...], bool]:
+    """Chooses the images of a split.
+
+    Returns:
+        Their indices sorted by path, their labels, the names of the classes, and whether there are images held out.
+    """
     parts = {
         index: path.parts
         for index, path in enumerate(paths)
@@ -95,7 +107,9 @@ def _arranged(where: str, paths: Sequence[PurePosixPath], split: str) -> tuple[l
             break
         parts = {index: p[1:] for index, p in parts.items()}
     parts = {index: p for index, p in parts.items() if len(p) > 1}
-    folder = _split_folder(where, {p[0] for p in parts.values()}, split)
+    folders = {p[0] for p in parts.values()}
+    folder = _split_folder(where, folders, split)
+    held_out = bool(folder) and bool(folders & {*_VAL, "test"})
     if folder:
         parts = {index: p[1:] for index, p in parts.items() if p[0] == folder and len(p) > 2}
     if not parts:
@@ -106,7 +120,7 @@ def _arranged(where: str, paths: Sequence[PurePosixPath], split: str) -> tuple[l
     found = sorted(parts, key=lambda index: parts[index])
     names = sorted({p[0] for p in parts.values()})
     number = {name: label for label, name in enumerate(names)}
-    return found, [number[parts[index][0]] for index in found], tuple(names)
+    return found, [number[parts[index][0]] for index in found], tuple(names), held_out
 
 
 def _split_folder(where: str, folders: set[str], split: str) -> str:
@@ -126,8 +140,3 @@ def _split_folder(where: str, folders: set[str], split: str) -> str:
         if name in folders:
             return name
     raise BadInput(f"{where} has the splits {', '.join(sorted(folders))}, and none of {', '.join(wanted)}.")
-
-
-def has_validation_folder(root: Path) -> bool:
-    """Whether images to validate on lie below a folder, beside those to train on."""
-    return any((root / name).is_dir() for name in (*_VAL, "test"))

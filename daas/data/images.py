@@ -82,6 +82,7 @@ class Source:
         class_names: One per label.
         describe: Index -> what to call the image in a message.
         original: Whether ``read`` gives images as they were stored, not reduced before.
+        held_out: Whether images to validate on lie beside these.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Source:
     class_names: tuple[str, ...]
     describe: Callable[[int], str]
     original: bool = True
+    held_out: bool = False
 
     def pixels(self, index: int, size: int, census: Census | None = None) -> Tensor:
         """[size, size, 3] uint8.
@@ -126,6 +128,7 @@ class ImageData(ABC):
         image_size: Side in pixels.
         skipped: Images that could not be read and were left out.
         originals: How the images are stored (``Census.facts``), where that is known.
+        held_out: Whether images to validate on lie beside these, in the same folder or archive.
     """
 
     name: str
@@ -134,6 +137,7 @@ class ImageData(ABC):
     image_size: int
     skipped: int
     originals: dict[str, Any] | None
+    held_out: bool
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -173,6 +177,7 @@ class MemoryImages(ImageData):
     class_names: tuple[str, ...]
     skipped: int = 0
     originals: dict[str, Any] | None = None
+    held_out: bool = False
 
     @property
     def image_size(self) -> int:  # type: ignore[override]  # computed, where the base class declares an attribute
@@ -212,6 +217,7 @@ class DiskImages(ImageData):
     skipped: int = 0
     threads: int = 4
     originals: dict[str, Any] | None = None
+    held_out: bool = False
 
     @property
     def name(self) -> str:  # type: ignore[override]  # the source's

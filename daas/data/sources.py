@@ -100,11 +100,11 @@ def _decoded(source: Source, size: int, skip: bool, threads: int) -> ImageData:
     skipped = count - len(kept)
     originals = census.facts(count)
     if not in_memory:
-        return DiskImages(source, kept, labels[kept], size, skipped, threads, originals)
+        return DiskImages(source, kept, labels[kept], size, skipped, threads, originals, source.held_out)
     if skipped:
         pixels, labels = pixels[kept], labels[kept]
     images: Tensor = pixels.permute(0, 3, 1, 2).contiguous()
-    return MemoryImages(source.name, images, labels, source.class_names, skipped, originals)
+    return MemoryImages(source.name, images, labels, source.class_names, skipped, originals, source.held_out)
 
 
 def _in_parallel(work: Callable[[int], None], count: int, threads: int, title: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -126,7 +127,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
             inside.rename(folder)
             return
         for path in inside.iterdir():  # it may be the folder in which somebody works: it stays the same one
-            path.rename(folder / path.name)
+            shutil.move(path, folder / path.name)
 
 
 def sha256(path: Path) -> str:

@@ -119,6 +119,7 @@ def build_data(config: SearchConfig) -> SearchData:
             "std": list(std),
             "skipped": images.skipped + (0 if config.val_dir is None else val.skipped),
             "originals": images.originals,
+            "held_out": images.held_out,
         },
     )
 

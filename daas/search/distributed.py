@@ -70,15 +70,15 @@ def local_device(name: str) -> torch.device:
     """
     try:
         return _local_device(name)
-    except (RuntimeError, ValueError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, ValueError, AssertionError, ImportError) as error:
         raise BadInput(f"--device {name} cannot be used ({str(error).splitlines()[0]}).") from error
 
 
 def _local_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and "LOCAL_RANK" in os.environ:
-        name = f"cuda:{int(os.environ['LOCAL_RANK'])}"
+    if name == "cuda":
+        name = f"cuda:{int(os.environ.get('LOCAL_RANK', '0'))}"  # set_device wants a number
     device = torch.device(name)
     if device.type == "cuda":
         torch.cuda.set_device(device)

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from daas.augment import DAASPolicy, Policy
 from daas.augment.space import INDEX, OPERATION_NAMES, OPERATIONS
-from daas.data.files import has_validation_folder
 from daas.errors import BadInput
 from daas.models.drawing import cell_svg
 from daas.models.genotype import Genotype
@@ -222,7 +221,7 @@ def _commands(out: Path, summary: dict[str, Any], genotype: bool, policy: bool) 
     for option in ("dataset", "data_dir", "val_dir"):
         if options[option]:
             words += ["--" + option.replace("_", "-"), str(options[option])]
-    if not options["dataset"] and not options["val_dir"] and not has_validation_folder(Path(options["data_dir"])):
+    if not options["dataset"] and not options["val_dir"] and not data.get("held_out", False):
         words += ["--val-dir", HELD_OUT_PHOTOS]
     model, arguments = str(options["model"]), list(options["model_kwargs"])
     if genotype:

@@ -53,6 +53,11 @@ def restore(
     """
     latest = checkpoint.load_latest(path)
     path, tensors, meta = latest.path, latest.tensors, latest.meta
+    if meta.get("format") == "daas-search-checkpoint/1":
+        raise BadInput(
+            f"{path} was written by an earlier version, which did not note what it was searching on. Go on with that "
+            "version, or start a new run with another --out."
+        )
     if meta.get("format") != FORMAT:
         raise BadInput(f"{path} is no checkpoint of a search (format {meta.get('format')!r}, expected {FORMAT!r}).")
     _same_options(path, meta["options"], options)

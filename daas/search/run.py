@@ -153,7 +153,7 @@ def _open_output(run: Run, source: Path | None, damage: str) -> None:
         print(f"{damage}\nGoing on from the checkpoint before it, iteration {run.step}.", file=sys.stderr)
         if source == out / CHECKPOINT:
             source.replace(source.with_name("checkpoint.damaged.safetensors"))
-    if source is not None and not source.resolve().parent.samefile(out) and (source.parent / METRICS).exists():
+    if source is not None and not source.parent.samefile(out) and (source.parent / METRICS).exists():
         shutil.copyfile(source.parent / METRICS, out / METRICS)
     if not (out / CHECKPOINT).exists():
         run.save()  # from here on there is always something to go on from

@@ -242,8 +242,9 @@ class FixedNetwork(nn.Module):
 
     def set_mode(self, training: bool) -> None:
         """Whether dropout and the like are active; batch norm is the same in both modes."""
-        if self.model.training != training:
-            self.model.train(training)
+        if not training:
+            self.model.train()  # some of timm's models forget what they computed from older weights only here
+        self.model.train(training)
 
     def forward(self, images: Tensor, z: Path | None = None, gated: bool = False) -> Tensor:
         """[B, 3, H, W] -> [B, num_classes]; a fixed network has no path to choose."""

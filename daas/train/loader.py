@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -245,7 +246,10 @@ def _data(options: TrainOptions, validation: bool) -> Any:
 
 def _check_splits(options: TrainOptions, train: Any, val: Any) -> None:
     """Timm validates on the training images where a folder has no split; that is refused."""
-    if not options.dataset and train.filenames(absolute=True) == val.filenames(absolute=True):
+    if options.dataset:
+        return
+    first, second = ([os.path.realpath(path) for path in data.filenames(absolute=True)] for data in (train, val))
+    if first == second:
         raise BadInput(
             f"{options.data_dir} has no folder {options.val_split}/, so validation would use the training images. Put "
             "the images into train/CLASS/ and validation/CLASS/, or name validation images with --val-dir."

@@ -50,6 +50,11 @@ def test_only_one_scale_is_shown_and_a_missing_run_is_an_empty_cell() -> None:
     assert "| 2 | | 42.0 | 43.0 | 44.0 |" in " ".join(text.split())
 
 
+def test_a_missing_table_is_named() -> None:
+    with pytest.raises(ValueError, match="no records of scale 'overfits' for table 4, regime;"):
+        summary([one for one in made_up(2) if one.table not in ("4", "regime")], paper_tables())
+
+
 def test_a_page_keeps_what_is_around_the_marks(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
     page.write_text(f"before\n{BEGIN}old\n{END}after\n", encoding="utf-8")

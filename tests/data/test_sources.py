@@ -238,12 +238,15 @@ def test_a_broken_archive_and_an_unknown_data_set(tmp_path: Path) -> None:
         load_images("torch/no_such_set", tmp_path)
 
 
-def test_class_folders_may_be_links(two_classes: Path, tmp_path: Path) -> None:
+def test_class_folders_may_be_links(two_classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     linked = tmp_path / "linked"
     linked.mkdir()
     for name in ("dark", "bright"):
         (linked / name).symlink_to(two_classes / name)
-    (linked / "dark" / "back").symlink_to(linked)  # a circle ends
+    (linked / "dark" / "back").symlink_to(linked)  # circles end, also those above a relative folder
+    (linked / "up").symlink_to("..")
+    monkeypatch.chdir(tmp_path)
+    assert load_images(data_dir="linked", image_size=16).class_names == ("bright", "dark")
     one, other = (load_images(data_dir=place, image_size=16) for place in (linked, two_classes))
     assert one.class_names == other.class_names
     assert torch.equal(one.fetch(torch.arange(80)), other.fetch(torch.arange(80)))
@@ -259,8 +262,10 @@ def test_a_place_named_for_validation_is_read_where_it_is_divided_and_whole_wher
             (divided / part / folder.name).mkdir(parents=True)
             for path in sorted(folder.iterdir())[:sizes]:
                 path.rename(divided / part / folder.name / path.name)
+    assert not load_images(data_dir=two_classes).held_out
     for place in (divided, tar_of(divided, tmp_path / "d.tar")):
         assert len(load_images(data_dir=place, split=HELD_OUT)) == 6
+        assert load_images(data_dir=place).held_out
     shutil.rmtree(divided / "test")
     assert len(load_images(data_dir=divided, split=HELD_OUT)) == 10
 

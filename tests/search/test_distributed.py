@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from daas.augment.draw import Draw
+from daas.errors import BadInput
 from daas.search import distributed, resume
 from daas.search.architecture import ArchitectureDistribution
 from daas.search.augmentation import AugmentationDistribution
@@ -173,3 +174,24 @@ def test_one_process_needs_nothing() -> None:
     assert distributed.gather(rows) is rows
     assert distributed.total(rows) is rows
     assert distributed.any_of(True, False) == [True, False]
+
+
+@pytest.mark.parametrize(("environment", "index"), [({}, 0), ({"LOCAL_RANK": "3"}, 3)])
+def test_a_gpu_is_taken_by_its_number(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], index: int) -> None:
+    """With the driver's part replaced: set_device itself refuses a device without a number."""
+    taken: list[int] = []
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch._C, "_cuda_setDevice", taken.append, raising=False)
+    monkeypatch.setattr(torch, "empty", lambda *_, device: taken.append(device.index))
+    for name in ("auto", "cuda"):
+        assert distributed.local_device(name) == torch.device("cuda", index)
+    assert taken == [index] * 4
+
+
+@pytest.mark.parametrize("name", ["gpu", "hpu", "cuda:99"])
+def test_a_device_that_is_not_there_is_named(name: str) -> None:
+    with pytest.raises(BadInput, match=f"--device {name} cannot be used"):
+        distributed.local_device(name)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from daas import checkpoint
+
 Run = Callable[..., tuple[int, Path]]
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -58,3 +60,19 @@ def test_the_checkpoint_before_the_last_one_can_be_named(run_search: Run, whole_
     code, out = run_search("--resume", str(previous))
     assert code == 0
     assert (out / "policy.json").read_bytes() == (whole_search / "policy.json").read_bytes()
+
+
+def test_a_checkpoint_that_is_a_link_goes_on_in_its_folder(run_search: Run, whole_search: Path, tmp_path: Path) -> None:
+    _, out = run_search("--max-steps", "4")
+    (out / CHECKPOINT).rename(tmp_path / "elsewhere.safetensors")
+    (out / CHECKPOINT).symlink_to(tmp_path / "elsewhere.safetensors")
+    assert run_search("--resume", "auto")[0] == 0
+    assert (out / "policy.json").read_bytes() == (whole_search / "policy.json").read_bytes()
+
+
+def test_a_checkpoint_of_the_first_format_is_called_so(run_search: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out = run_search("--max-steps", "2")
+    tensors, meta = checkpoint.load(out / CHECKPOINT)
+    checkpoint.save(out / CHECKPOINT, tensors, meta | {"format": "daas-search-checkpoint/1"})
+    assert run_search("--resume", "auto")[0] == 2
+    assert "by an earlier version" in capsys.readouterr().err

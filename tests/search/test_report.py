@@ -6,6 +6,7 @@ import html
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,6 +92,12 @@ def test_the_command_for_a_folder_asks_for_images_to_test_on(run_search: Run, tw
     _, named = run_search(*small, "--skip-bad-images", "--val-dir", str(two_classes), out="named")
     assert parse(words_of(named)).val_dir == str(two_classes)
     assert HELD_OUT_PHOTOS not in (named / "report.html").read_text()
+    for part in ("train", "val"):
+        shutil.copytree(two_classes, two_classes.parent / "divided" / part)
+    _, divided = run_search(
+        *small, "--skip-bad-images", "--data-dir", str(two_classes.parent / "divided"), out="divided"
+    )
+    assert HELD_OUT_PHOTOS not in (divided / "report.html").read_text()
 
 
 def test_class_names_and_warnings_are_text_not_markup(run_search: Run) -> None:

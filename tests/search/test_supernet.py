@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from daas.search.architecture import (
     PRIMITIVE_SETS,
@@ -152,3 +152,32 @@ def test_the_mixture_is_the_weighted_sum_of_all_operations() -> None:
         )
     expected = torch.cat(states[2:], 1)
     torch.testing.assert_close(cell(s0, s1, Mixture(weights), gated=False), expected)
+
+
+class Remembers(nn.Module):
+    """Computes something from its weight once per stretch of evaluation, as some of timm's models do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.kept = nn.Parameter(torch.ones(2)), {}
+
+    def train(self, mode: bool = True) -> Remembers:
+        super().train(mode)
+        if mode:
+            self.kept = {}
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            return x.mean((1, 2, 3)).unsqueeze(1) * self.weight
+        return x.mean((1, 2, 3)).unsqueeze(1) * self.kept.setdefault("weight", self.weight.detach().clone())
+
+
+def test_validation_of_a_fixed_network_sees_its_present_weights() -> None:
+    model = Remembers()
+    network = FixedNetwork(model)
+    for value in (1.0, 2.0, 3.0):
+        with torch.no_grad():
+            model.weight.fill_(value)
+        network.set_mode(training=False)
+        assert network(torch.ones(1, 3, 4, 4)).tolist() == [[value, value]]

@@ -302,7 +302,10 @@ def test_files_of_equal_names_are_not_the_same_images(run_train: Train, photos: 
     assert run_train("--data-dir", str(tmp_path / "again"), "--epochs", "1", out="a")[0] == 0
     halves = [str(tmp_path / "again" / split) for split in ("train", "validation")]
     assert run_train("--data-dir", halves[0], "--val-dir", halves[1], "--epochs", "1", out="b")[0] == 0
-    assert run_train("--data-dir", halves[0], "--val-dir", halves[0], "--epochs", "1", out="c")[0] == 2
+    again = Path(halves[1]).parent / "again"
+    again.symlink_to(halves[0])
+    for same in (halves[0], f"{halves[1]}/../train", str(again)):
+        assert run_train("--data-dir", halves[0], "--val-dir", same, "--epochs", "1", out="c")[0] == 2
 
 
 @pytest.mark.parametrize(("dataset", "asked"), [("hfds/some/where", "validation"), ("", "val")])
