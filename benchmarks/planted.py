@@ -120,12 +120,19 @@ def run(images: ImageData, key: dict[str, Any], options: argparse.Namespace) -> 
     return {
         **key,
         "share": share[key["operation"]],
-        "rank": best.index(key["operation"]) + 1,
+        "rank": rank_of(key["operation"], share),
         "first": {name: round(share[name], 4) for name in best[:4]},
         "share_by_iteration": shares,
         "train_loss": float(result.means(torch.device("cpu"))[0]),
         "seconds": round(time.monotonic() - start, 1),
     }
+
+
+def rank_of(operation: str, share: dict[str, float]) -> float:
+    """Its place by share, 1 for the largest; of several with the same share each has the mean of their places."""
+    own = round(share[operation], 9)
+    others = [round(value, 9) for name, value in share.items() if name != operation]
+    return 1 + sum(value > own for value in others) + sum(value == own for value in others) / 2
 
 
 def main() -> None:
@@ -175,7 +182,7 @@ def report() -> None:
         cells = []
         for operation in PLANTED:
             of = [line for line in found if line["operation"] == operation]
-            ranks = ", ".join(str(line["rank"]) for line in of)
+            ranks = ", ".join(f"{line['rank']:g}" for line in of)
             cells.append(f"{statistics.mean(line['share'] for line in of):.2f}; {ranks}" if of else "")
         rows.append([*kind, str(len(found)), *cells])
     text = (

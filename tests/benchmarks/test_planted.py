@@ -68,3 +68,9 @@ def test_the_baseline_reaches_the_search(baseline: bool, monkeypatch: pytest.Mon
     with pytest.raises(Built):
         call(monkeypatch, "--images", "4", *(["--baseline"] if baseline else []))
     assert seen == [baseline]
+
+
+def test_the_rank_is_the_place_by_share_and_the_mean_place_of_equal_ones() -> None:
+    assert [planted.rank_of(name, {"a": 0.3, "b": 0.5, "c": 0.2}) for name in "abc"] == [2, 1, 3]
+    assert planted.rank_of("c", dict.fromkeys("abcdefghijklmno", 1 / 15)) == 8
+    assert planted.rank_of("a", {"a": 0.25, "b": 0.25, "c": 0.5}) == 2.5
