@@ -23,8 +23,8 @@ class Record:
         top1: Accuracy on the test images after the last epoch, percent.
         train_top1: Accuracy on the training images, percent, without augmentation: how far the network overfits.
         epochs: Of the training.
-        seconds: CPU seconds of the training.
-        search_seconds: CPU seconds of the searches behind it; 0 where nothing was searched.
+        seconds: Wall-clock seconds of the training, on one core.
+        search_seconds: The same of the searches behind it; 0 where nothing was searched.
         command: That trained.
         searches: Commands that searched, in order.
         revision: Of the code, with ``+`` where the tree was changed.
