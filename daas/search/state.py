@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -145,7 +146,7 @@ class Search:
         if isinstance(self.network, FixedNetwork):
             self.network.set_mode(training)
         half = self.amp and weights is None  # forward-mode rules of batch norm do not mix types
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
+        with torch.autocast(images.device.type, torch.bfloat16) if half else nullcontext():  # not all devices have it
             if weights is None:
                 logits: Tensor = self.network(images, z, gated)
             else:

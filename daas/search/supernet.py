@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -197,6 +197,11 @@ class SuperNet(nn.Module):
             c_pp, c_p = c_p, nodes * channels
         self.classifier = nn.Linear(c_p, num_classes)
         self._names = {parameter: name for name, parameter in self.named_parameters()}
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SuperNet:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # PyTorch's has no types
+        self._names = {parameter: name for name, parameter in self.named_parameters()}  # some devices make new ones
+        return self
 
     def forward(self, images: Tensor, z: Path | None, gated: bool = False) -> Tensor:
         """[B, 3, H, W] normalised images -> [B, num_classes] logits along the path z."""

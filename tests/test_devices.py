@@ -1,0 +1,109 @@
+"""Everything that may run on a GPU, on a pretended one: no mixing of devices, the CPU's results, few waits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from daas import DAASPolicy, list_policies
+from daas.search.step import iteration
+from daas.train.__main__ import main as train
+from tests.pretended_gpu import DEVICE, Mixed, OnGPU, PretendedGPU, values_of
+from tests.search.test_step import ETA, TAU, batch, make
+
+Run = Callable[..., tuple[int, Path]]
+
+
+def test_the_pretended_gpu_minds_what_a_gpu_minds() -> None:
+    with PretendedGPU() as gpu:
+        x = torch.arange(6.0).view(2, 3).to(DEVICE)
+        net = torch.nn.Linear(3, 1).to(DEVICE)
+        net(x).sum().backward()
+        assert isinstance(net.weight.grad, OnGPU)
+        assert not gpu.waits
+        with pytest.raises(Mixed, match=r"add.*OnGPU \[2, 3\], Tensor \[2, 3\]"):
+            x + torch.ones(2, 3)
+        assert (x.sum().item(), x.cpu().tolist()) == (15.0, [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]])
+        assert len(gpu.waits) == 2
+
+
+@pytest.mark.parametrize(
+    ("estimator", "method", "waits"),
+    [
+        ("policy-gradient", {"baseline": True}, 2),
+        ("per-image", {"reward": "jvp"}, 2),
+        ("per-image", {"reward": "fd", "reward_batches": 1}, 2),
+        ("per-image", {"reward": "influence"}, 2),
+        ("straight-through", {}, 2),
+        ("uniform", {}, 1),
+    ],
+)
+def test_an_iteration_waits_for_gates_and_rewards_alone(estimator: Any, method: dict[str, Any], waits: int) -> None:
+    there, here = make(estimator, **method), make(estimator, **method)
+    iteration(here, batch(1), batch(2), 0, ETA, TAU, True)
+    with PretendedGPU() as gpu:
+        there.network.to(DEVICE)
+        there.weights = torch.optim.SGD(there.network.parameters(), ETA, momentum=0.9, weight_decay=0.01)
+        train, val = ((images.to(DEVICE), labels.to(DEVICE)) for images, labels in (batch(1), batch(2)))
+        gpu.waits.clear()
+        iteration(there, train, val, 0, ETA, TAU, True)
+        assert gpu.waits == ["aten::_to_copy"] * waits
+    pairs = [
+        (there.network, here.network),
+        (there.architecture, here.architecture),
+        (there.augmentation, here.augmentation),
+    ]
+    for one, other in pairs:
+        assert one is not None
+        assert other is not None
+        for a, b in zip(one.parameters(), other.parameters(), strict=True):
+            torch.testing.assert_close(values_of(a), values_of(b))
+
+
+@pytest.mark.parametrize("name", list_policies())
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_a_policy_gives_the_cpus_images_without_waiting(name: str, dtype: torch.dtype) -> None:
+    policy = DAASPolicy.load(name, backend="torch")
+    images = torch.randint(256, (16, 3, 12, 10), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    if dtype is torch.float32:
+        images = images / 255
+    draw = policy.sample(len(images), torch.Generator().manual_seed(1))
+    expected = policy.apply(images, draw)
+    with PretendedGPU() as gpu:
+        found = policy.apply(images.to(DEVICE), draw)
+        assert isinstance(found, OnGPU)
+        assert not gpu.waits
+    assert torch.equal(values_of(found), expected)
+
+
+@pytest.mark.parametrize("mode", [("--mode", "joint"), ("--mode", "aug", "--model", "CONVNET")])
+def test_a_whole_search_runs_there(run_search: Run, small_convnet: str, mode: tuple[str, ...]) -> None:
+    options = [word.replace("CONVNET", small_convnet) for word in mode]
+    code, here = run_search(*options, out="here")
+    assert code == 0
+    with PretendedGPU():
+        code, there = run_search(*options, "--device", DEVICE, out="there")
+    assert code == 0
+    assert {path.name for path in there.iterdir()} == {path.name for path in here.iterdir()}
+    one, other = (json.loads((out / "metrics.jsonl").read_text().splitlines()[0]) for out in (here, there))
+    for key in ("train_loss", "val_loss"):  # of the first epoch; later the last bits decide which paths are sampled
+        assert one[key] == pytest.approx(other[key], rel=1e-3)
+
+
+def test_a_training_runs_there_and_reaches_the_same(tmp_path: Path, small_convnet: str) -> None:
+    given = [
+        "--dataset", "digits", "--val-split", "test", "--model", small_convnet, "--img-size", "16", "--epochs", "1",
+        "--warmup-epochs", "0", "--batch-size", "128", "--aa", "daas:randaugment", "--cutout", "4", "--output",
+        str(tmp_path),
+    ]  # fmt: skip
+    assert train([*given, "--experiment", "here"]) == 0
+    with PretendedGPU():
+        assert train([*given, "--experiment", "there", "--device", DEVICE]) == 0
+    here, there = (json.loads((tmp_path / name / "result.json").read_text())["last"] for name in ("here", "there"))
+    assert here["loss"] == pytest.approx(there["loss"], rel=1e-3)
+    assert here["top1"] == pytest.approx(there["top1"], abs=0.5)
