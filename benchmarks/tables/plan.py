@@ -10,6 +10,8 @@ from benchmarks.tables.scale import Scale
 ESTIMATORS = {"DADA-style": "straight-through", "eq. 9": "policy-gradient", "per-image": "per-image"}
 """Names of the columns of Tables 5 and 6, and ``--aug-estimator``."""
 
+SHARED = "eq. 9, shared"
+"""A row of Table 5: eq. 9 with one p and delta per slot and operation instead of one per policy."""
 FIXED = ("randaugment", "trivialaugment_32px", "autoaugment_cifar10")
 """Shipped policies that Table 5 compares with."""
 
@@ -60,12 +62,19 @@ def policy_search(network: str, estimator: str, label: str) -> Search:
     return Search(f"aug-{label}-{estimator}", ("--mode", "aug", "--aug-estimator", estimator), network)
 
 
+def shared_search(network: str, label: str) -> Search:
+    """The same by eq. 9 with shared p and delta."""
+    found = policy_search(network, "policy-gradient", label)
+    return Search(f"{found.name}-shared", (*found.options, "--policy-parameters", "shared"), network)
+
+
 def searches(scale: Scale) -> dict[str, Search]:
     """All searches by name."""
     found = [JOINT, ARCH]
     found += [policy_search("search:arch", estimator, "arch") for estimator in ESTIMATORS.values()]
     for number, network in enumerate(scale.models):
         found += [policy_search(network, estimator, f"model{number}") for estimator in ESTIMATORS.values()]
+        found.append(shared_search(network, f"model{number}"))
     return {search.name: search for search in found}
 
 
@@ -90,6 +99,7 @@ def table5(scale: Scale) -> list[Training]:
         ]
         for label, estimator in ESTIMATORS.items():
             rows.append(Training(f"{network}: {label}", network, f"search:aug-model{number}-{estimator}"))
+        rows.append(Training(f"{network}: {SHARED}", network, f"search:aug-model{number}-policy-gradient-shared"))
     return rows
 
 

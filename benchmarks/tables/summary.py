@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.tables.plan import SHARED
 from benchmarks.tables.records import Record
 from benchmarks.tables.statistics import estimate, paired
 from benchmarks.timing import table as markdown
@@ -22,6 +23,7 @@ POLICIES = {
     "+ random policy of our space": ("random policy", ""),
     "+ found, DADA's way": ("DADA-style", "DADA"),
     "+ found, eq. 9": ("eq. 9", "policy gradient"),
+    "+ found, eq. 9, shared p and delta": (SHARED, ""),
     "+ found, per image": ("per-image", ""),
 }
 """Rows of Table 5: ours, the paper's column (empty where it has none)."""
