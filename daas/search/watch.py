@@ -112,11 +112,12 @@ def policy_gain(
     uniform = AugmentationDistribution(slots=search.augmentation.slots, generator=generator(0))
     with torch.no_grad():
         uniform.delta.zero_()
-    differences = [
-        _loss_after(search, data, device, uniform, (step, k), eta)
-        - _loss_after(search, data, device, search.augmentation, (step, k), eta)
-        for k in range(pairs)
-    ]
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):  # the search's own draws stay what they are
+        differences = [
+            _loss_after(search, data, device, uniform, (step, k), eta)
+            - _loss_after(search, data, device, search.augmentation, (step, k), eta)
+            for k in range(pairs)
+        ]
     values = torch.stack(differences).double()
     return {"mean": float(values.mean()), "se": float(values.std()) / math.sqrt(pairs), "n": pairs}
 
