@@ -221,9 +221,13 @@ def _network(config: SearchConfig, num_classes: int) -> SuperNet | FixedNetwork:
             )
         except Exception as error:  # constructors of all of timm's models, and what reads their files, raise anything
             raise BadInput(
-                f"--model {config.model}: {str(error) or repr(error)}. timm.list_models() names what there is."
+                f"--model {config.model}: {_said(error)}. timm.list_models() names what there is."
             ) from error
         return FixedNetwork(model)
+
+
+def _said(error: Exception) -> str:
+    return (str(error) or repr(error)).rstrip(".")
 
 
 @torch.no_grad()
@@ -239,7 +243,7 @@ def _try(network: FixedNetwork, name: str, shape: tuple[int, ...], classes: int,
             found = network(torch.zeros(shape, device=device).contiguous(memory_format=torch.channels_last))
         except Exception as error:  # as above
             raise BadInput(
-                f"{wanted}: {str(error) or repr(error)}. Choose another --image-size, or a model that takes it (some "
+                f"{wanted}: {_said(error)}. Choose another --image-size, or a model that takes it (some "
                 "need --model-kwargs img_size=...)."
             ) from error
     if not isinstance(found, torch.Tensor) or found.shape != (shape[0], classes):
