@@ -170,9 +170,9 @@ class SearchConfig:
         check_method(self)
         if self.seeds and self.seed:
             raise BadInput(f"--seed {self.seed} and --seeds {self.seeds} contradict each other; give one of them.")
-        for several in ("--seeds",) * bool(self.seeds) + ("--mode independent",) * (self.mode == "independent"):
-            if self.resume not in ("", "auto"):
-                raise BadInput(f"--resume {self.resume} is one run's; with {several} use --resume auto.")
+        several = "--seeds" if self.seeds else "--mode independent" if self.mode == "independent" else ""
+        if several and self.resume not in ("", "auto"):
+            raise BadInput(f"--resume {self.resume} is one run's; with {several} use --resume auto.")
         self.seed_numbers, self.budget_seconds  # noqa: B018  # both are checked when they are read
         if self.tensorboard:
             board.check()
