@@ -241,7 +241,7 @@ def _try(network: FixedNetwork, name: str, shape: tuple[int, ...], classes: int,
     with torch.random.fork_rng():
         try:
             found = network(torch.zeros(shape, device=device).contiguous(memory_format=torch.channels_last))
-        except Exception as error:  # as above
+        except Exception as error:  # so does what they do with images of a size that they were not made for
             raise BadInput(
                 f"{wanted}: {_said(error)}. Choose another --image-size, or a model that takes it (some "
                 "need --model-kwargs img_size=...)."

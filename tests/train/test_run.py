@@ -11,6 +11,8 @@ import torch
 from safetensors.torch import load_file
 
 from daas import checkpoint
+from daas.train import run as module
+from daas.train.assemble import Training
 from tests.train.conftest import Train, weights
 
 
@@ -38,6 +40,18 @@ def test_validate_gives_the_accuracy_of_the_training(run_train: Train, capsys: p
 
 
 @pytest.mark.filterwarnings("ignore:PlateauLRScheduler is deprecated")
+def stop_before(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Presses Ctrl-C when an epoch would begin."""
+    original = module._epoch
+
+    def stop(run: Training) -> None:
+        if run.progress.epoch == epoch:
+            raise KeyboardInterrupt
+        original(run)
+
+    monkeypatch.setattr(module, "_epoch", stop)
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -51,17 +65,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(
 ) -> None:
     everything = [*options.split(), "--epochs", "4"]
     _, whole = run_train(*everything, out="whole")
-    from daas.train import run as module
-    from daas.train.assemble import Training
-
-    original = module._epoch
-
-    def stop(run: Training) -> None:
-        if run.progress.epoch == 2:
-            raise KeyboardInterrupt
-        original(run)
-
-    monkeypatch.setattr(module, "_epoch", stop)
+    stop_before(2, monkeypatch)
     assert run_train(*everything, out="part")[0] == 130
     monkeypatch.undo()
     code, part = run_train(*everything, "--resume", "auto", out="part")
@@ -240,17 +244,7 @@ def test_a_named_checkpoint_does_not_lead_over_another_run(
 def test_the_last_weights_are_those_whose_accuracy_is_written(
     run_train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from daas.train import run as module
-    from daas.train.assemble import Training
-
-    original = module._epoch
-
-    def stop(run: Training) -> None:
-        if run.progress.epoch == 3:
-            raise KeyboardInterrupt
-        original(run)
-
-    monkeypatch.setattr(module, "_epoch", stop)
+    stop_before(3, monkeypatch)
     _, out = run_train("--epochs", "4", "--val-interval", "2")
     last = json.loads((out / "result.json").read_text())["last"]
     assert last["epoch"] == 1
