@@ -193,7 +193,7 @@ def plot(rows: Rows, title: str, path: Path) -> None:
         width = 0.0 if math.isnan(found.half_width) else found.half_width
         axis.errorbar(found.mean, height, xerr=width, fmt="|", color="#134", capsize=3, markersize=11, zorder=2)
     axis.set_yticks(range(len(rows)), list(reversed(rows)))
-    axis.set_xlabel("test accuracy, percent: every run, mean, 95% confidence interval")
+    axis.set_xlabel("test accuracy, percent\nevery run, mean, 95% confidence interval")
     axis.set_title(title)
     axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=110, metadata={"Software": None})

@@ -59,6 +59,7 @@ def test_one_half_of_the_pair_is_enough(run_search: Run, mode: str, small_convne
     page = (out / "report.html").read_text()
     assert ("Normal cell" in page) == (mode == "arch")
     assert ("ten most probable" in page) == (mode == "aug")
+    assert ("shared with all" in page) == (mode == "arch")
 
 
 def words_of(out: Path) -> list[str]:
