@@ -24,11 +24,11 @@ from daas.augment.draw import Draw
 from daas.augment.ops import apply
 from daas.augment.space import OPERATION_NAMES
 from daas.data import BatchStream, load_images
-from daas.search.architecture import ArchitectureDistribution
-from daas.search.estimators import directional_derivative, one_step_ahead
-from daas.search.influence import influence_rewards
-from daas.search.state import AugmentationMethod, Search
-from daas.search.supernet import SuperNet
+from daas.search.algorithm.gradients import directional_derivative, one_step_ahead
+from daas.search.algorithm.influence import influence_rewards
+from daas.search.algorithm.state import AugmentationMethod, Search
+from daas.search.spaces.cells import ArchitectureDistribution
+from daas.search.spaces.supernet import SuperNet
 from daas.seeds import generator
 
 NETWORKS = {

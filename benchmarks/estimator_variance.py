@@ -19,8 +19,8 @@ from tqdm import tqdm
 from benchmarks.planted import ETA, build, halves
 from benchmarks.timing import table, write
 from daas.data import BatchStream, load_images
-from daas.search.state import AugmentationMethod, Search
-from daas.search.step import iteration
+from daas.search.algorithm.state import AugmentationMethod, Search
+from daas.search.algorithm.step import iteration
 from daas.seeds import generator
 
 CONTESTANTS = {

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.timing import table, write
-from daas.search import run as module
-from daas.search.config import parse
-from daas.search.run import Run, search
+from daas.search.options import parse
+from daas.search.runs import one as module
+from daas.search.runs.one import Run, search
 
 SETTLED = 200  # iterations after which caches and allocators have what they need
 SEARCH = [

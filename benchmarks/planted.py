@@ -24,10 +24,10 @@ from daas.augment.ops import apply
 from daas.augment.space import INDEX, OPERATION_NAMES
 from daas.data import BatchStream, ImageData, channel_stats, load_images, stratified_halves
 from daas.data.images import MemoryImages
-from daas.search.augmentation import AugmentationDistribution
-from daas.search.state import AugmentationMethod, Preparation, Search
-from daas.search.step import iteration
-from daas.search.supernet import FixedNetwork
+from daas.search.algorithm.state import AugmentationMethod, Preparation, Search
+from daas.search.algorithm.step import iteration
+from daas.search.spaces.policies import AugmentationDistribution
+from daas.search.spaces.supernet import FixedNetwork
 from daas.seeds import generator
 
 PLANTED = {

@@ -21,11 +21,11 @@ from torch import Tensor
 
 from benchmarks.search_rivals import ETA, Batch, FirstOrder, MixedNet, SecondOrder, with_plain_depthwise
 from benchmarks.timing import ratio_text, table, take_turns, write
-from daas.search.architecture import ArchEstimator, ArchitectureDistribution
-from daas.search.augmentation import AugmentationDistribution
-from daas.search.state import AugmentationMethod, Preparation, Search
-from daas.search.step import iteration
-from daas.search.supernet import SuperNet
+from daas.search.algorithm.state import AugmentationMethod, Preparation, Search
+from daas.search.algorithm.step import iteration
+from daas.search.spaces.cells import ArchEstimator, ArchitectureDistribution
+from daas.search.spaces.policies import AugmentationDistribution
+from daas.search.spaces.supernet import SuperNet
 from daas.seeds import generator
 
 REFERENCE = "DARTS, first order"

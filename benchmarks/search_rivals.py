@@ -15,10 +15,10 @@ from torch.nn import functional as F
 from torch.nn.functional import cross_entropy
 
 from daas.models.depthwise import Depthwise
-from daas.search import supernet
-from daas.search.architecture import PRIMITIVE_SETS, cell_edges
-from daas.search.estimators import one_step_ahead
-from daas.search.supernet import SearchCell, SuperNet
+from daas.search.algorithm.gradients import one_step_ahead
+from daas.search.spaces import supernet
+from daas.search.spaces.cells import PRIMITIVE_SETS, cell_edges
+from daas.search.spaces.supernet import SearchCell, SuperNet
 
 ETA = 0.025
 Batch = tuple[Tensor, Tensor]

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from daas import DAASPolicy, list_policies
-from daas.search.step import iteration
+from daas.search.algorithm.step import iteration
 from daas.train.__main__ import main as train
 from tests.pretended_gpu import DEVICE, Mixed, OnGPU, PretendedGPU, values_of
-from tests.search.test_step import ETA, TAU, batch, make
+from tests.search.algorithm.test_step import ETA, TAU, batch, make
 
 Run = Callable[..., tuple[int, Path]]
 

@@ -8,10 +8,10 @@ import warnings
 from collections.abc import Sequence
 
 from daas.errors import BadInput
-from daas.search.config import parse
-from daas.search.distributed import RankLost, RanksDiffer
-from daas.search.repeats import repeat
-from daas.search.run import Diverged, Interrupted, search
+from daas.processes import RankLost, RanksDiffer
+from daas.search.options import parse
+from daas.search.runs.one import Diverged, Interrupted, search
+from daas.search.runs.seeds import repeat
 
 
 def main(argv: Sequence[str] | None = None) -> int:

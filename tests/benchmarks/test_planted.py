@@ -12,7 +12,7 @@ import torch
 
 from benchmarks import planted
 from daas.data.images import MemoryImages
-from daas.search.state import AugmentationMethod
+from daas.search.algorithm.state import AugmentationMethod
 
 
 class Built(Exception):

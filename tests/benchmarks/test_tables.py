@@ -19,7 +19,7 @@ from benchmarks.tables.records import Record, append, read
 from benchmarks.tables.run import made_up, main
 from benchmarks.tables.scale import SCALES, Scale, part_of
 from daas.data import load_images
-from daas.search.config import parse as parse_search
+from daas.search.options import parse as parse_search
 
 
 def record(table: str, row: str, seed: int, top1: float) -> Record:

@@ -1,0 +1,254 @@
+"""report.html: one self-contained page about a search, made from the files of its folder."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import torch
+from markupsafe import Markup
+from torch import Tensor
+
+from daas.augment import DAASPolicy, Policy
+from daas.augment.space import INDEX, OPERATION_NAMES, OPERATIONS
+from daas.errors import BadInput
+from daas.models.drawing import cell_svg
+from daas.models.genotype import Genotype
+from daas.search.algorithm.method import model_arguments
+from daas.search.report import metrics, plots
+from daas.search.runs.folder import METRICS
+from daas.search.spaces.cells import cell_edges
+
+_MODES = {
+    "RGB": "in colour", "L": "grey", "I;16": "grey with 16 bits", "P": "with a palette", "RGBA": "with transparency",
+    "1": "black and white",
+}  # fmt: skip
+HELD_OUT_PHOTOS = "YOUR_TEST_PHOTOS"
+_ROWS = 5  # draws of the policy in the grid of images
+
+
+def write_report(out: Path, images: Tensor | None = None, classes: Mapping[str, Tensor] | None = None) -> Path:
+    """Writes report.html from genotype.json, policy.json, summary.json and metrics.jsonl.
+
+    Args:
+        out: The run folder; genotype or policy may be missing, when only the other was searched.
+        images: [B, 3, S, S] uint8, a few of the user's own images, shown with and without the policy.
+        classes: One image of each class, [3, S, S] uint8 by class name.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        BadInput: The folder holds no finished search.
+    """
+    if not (out / "summary.json").is_file() or not (out / METRICS).is_file():
+        raise BadInput(f"{out} holds no finished search: summary.json or metrics.jsonl is missing.")
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    lines = metrics.read_lines(out / METRICS)
+    genotype = Genotype.load(out / "genotype.json") if (out / "genotype.json").exists() else None
+    policy = Policy.load(out / "policy.json") if (out / "policy.json").exists() else None
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    template = environment.from_string(
+        files("daas.search.report").joinpath("templates").joinpath("report.html").read_text(encoding="utf-8")
+    )
+    page = template.render(
+        summary=summary,
+        figures=_figures(summary),
+        curves=[Markup(curve) for curve in _curves(lines) if curve],
+        classes=_classes(summary, classes or {}),
+        originals=_originals(summary["data"]),
+        architecture=None if genotype is None else _architecture(genotype, lines, summary),
+        policy=None if policy is None else _policy(policy, lines, images),
+        commands=_commands(out, summary, genotype is not None, policy is not None),
+    )
+    path = out / "report.html"
+    metrics.write_text(path, page)
+    return path
+
+
+def _curves(lines: list[dict[str, Any]]) -> list[str]:
+    return [
+        plots.losses(lines),
+        plots.accuracies(lines),
+        plots.entropies(lines) if lines[-1]["entropy"] else "",
+        plots.signals(lines),
+        plots.gains(lines),
+        plots.learning_rates(lines),
+    ]
+
+
+def _classes(summary: dict[str, Any], pictures: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+    """What the page shows of each class: a picture, how many images it has, how many were recognised."""
+    data = summary["data"]
+    largest = max(data["class_counts"])
+    rows = zip(
+        data["class_names"], data["class_counts"], data["val_class_counts"], summary["val_class_accuracy"], strict=True
+    )
+    return [
+        {
+            "name": name,
+            "picture": plots.picture(pictures[name]) if name in pictures else "",
+            "train": count,
+            "val": val_count,
+            "accuracy": "" if accuracy is None else f"{accuracy:.0f}% right",
+            "width": f"{100 * count / largest:.1f}",
+        }
+        for name, count, val_count, accuracy in rows
+    ]
+
+
+def _originals(data: dict[str, Any]) -> str:
+    """How the images are stored, in a sentence."""
+    found = data.get("originals")
+    if not found:
+        return ""
+    smallest, largest = ("{} x {}".format(*found[name]) for name in ("smallest", "largest"))
+    sizes = f"of {smallest}" if smallest == largest else f"from {smallest} to {largest}"
+    modes = ", ".join(f"{count} {_MODES.get(mode, mode)}" for mode, count in found["modes"].items())
+    turned = f", {found['turned']} turned upright by their EXIF orientation" if found["turned"] else ""
+    return f"As stored: {found['counted']} images {sizes} pixels ({modes}{turned})."
+
+
+def _figures(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    minutes, seconds = divmod(round(summary["seconds"]), 60)
+    figures = [
+        ("iterations", f"{summary['steps']}"),
+        ("time", f"{minutes} min {seconds} s"),
+        ("validation accuracy", f"{summary['val_accuracy']:.1f}%"),
+        ("validation loss", f"{summary['val_loss']:.3f}"),
+    ]
+    counts = [count for count in summary["data"]["val_class_counts"] if count]
+    if max(counts) > 1.5 * min(counts):
+        figures.append(("balanced accuracy", f"{summary['val_balanced_accuracy']:.1f}%"))
+    if "policy_gain" in summary:
+        gain = summary["policy_gain"]
+        figures.append(("policy beside a uniform one", f"{gain['mean']:+.4f} \u00b1 {gain['se']:.4f}"))
+    if summary["processes"] > 1:
+        figures.append(("processes", str(summary["processes"])))
+    if "skip_share" in summary:
+        figures.append(("skip connections", f"{summary['skip_share']:.0%}"))
+    return figures
+
+
+def _architecture(genotype: Genotype, lines: list[dict[str, Any]], summary: dict[str, Any]) -> dict[str, Any]:
+    """Drawings of both cells, and how sure the search was of each edge and operation."""
+    edges = [f"{source} to {node}" for source, node in cell_edges(len(genotype.normal))]
+    maps = {}
+    for cell in ("normal", "reduce"):
+        alpha, beta = lines[-1]["alpha"][cell], lines[-1]["beta"][cell]
+        over_time = [[line["beta"][cell][edge] for line in lines] for edge in range(len(edges))]
+        maps[cell] = (
+            Markup(plots.heat_map(alpha, edges, summary["primitives"], f"{cell}: operations (alpha)", (4.6, 3.8))),
+            Markup(
+                plots.heat_map(
+                    over_time,
+                    [f"{name} ({p:.2f})" for name, p in zip(edges, beta, strict=True)],
+                    _epochs(lines),
+                    f"{cell}: edges (beta) over the epochs",
+                    (4.6, 3.8),
+                )
+            ),
+        )
+    return {
+        "normal": Markup(cell_svg(genotype, "normal")), "reduce": Markup(cell_svg(genotype, "reduce")), "maps": maps,
+    }  # fmt: skip
+
+
+def _epochs(lines: list[dict[str, Any]]) -> list[str]:
+    every = max(1, len(lines) // 10)
+    return [str(line["epoch"]) if index % every == 0 else "" for index, line in enumerate(lines)]
+
+
+def _policy(policy: Policy, lines: list[dict[str, Any]], images: Tensor | None) -> dict[str, Any]:
+    """The policy as a map, as bars, in words, and on the user's own images."""
+    total = sum(sub.weight for sub in policy.sub_policies)
+    weights = torch.zeros(len(OPERATIONS), len(OPERATIONS), dtype=torch.float64)
+    for sub in policy.sub_policies:
+        if len(sub.ops) == 2:
+            weights[INDEX[sub.ops[0].op], INDEX[sub.ops[1].op]] += sub.weight / total
+    share = policy.operation_share()
+    best = sorted(policy.sub_policies, key=lambda sub: -sub.weight)[:10]
+    start = 2 * 0.5 / len(OPERATIONS)
+    return {
+        "map": Markup(
+            plots.heat_map(weights, OPERATION_NAMES, OPERATION_NAMES, "weight of (first, second)", (5.6, 4.6))
+        ),
+        "shares": Markup(plots.shares(lines)) if "operation_share" in lines[-1] else "",
+        "bars": [(name, share[name], 100 * share[name] / max(*share.values(), start)) for name in _by_value(share)],
+        "start": start,
+        "best": [
+            (f"{100 * sub.weight / total:.2f}%", [_words(op.op, op.prob, op.value) for op in sub.ops]) for sub in best
+        ],
+        "grid": [] if images is None else _grid(policy, images),
+    }
+
+
+def _by_value(values: dict[str, float]) -> list[str]:
+    return sorted(values, key=lambda name: -values[name])
+
+
+def _words(op: str, prob: float, value: float | None) -> str:
+    operation = OPERATIONS[INDEX[op]]
+    strength = "" if value is None else f" {value:.3g} {operation.unit}"
+    sign = ", either direction" if operation.signed else ""
+    return f"{op}{strength}{sign} with probability {prob:.2f}"
+
+
+def _grid(policy: Policy, images: Tensor) -> list[list[tuple[str, str]]]:
+    """Rows of (picture, caption): the images as they are, then under draws of the policy."""
+    transform = DAASPolicy(policy)
+    random = torch.Generator().manual_seed(0)
+    rows = [[(plots.picture(image), "original") for image in images]]
+    for _ in range(_ROWS):
+        draw = transform.sample(len(images), random)
+        changed = transform.apply(images, draw)
+        rows.append(
+            [(plots.picture(changed[i]), ", ".join(draw.describe(i)) or "unchanged") for i in range(len(images))]
+        )
+    return rows
+
+
+def _commands(out: Path, summary: dict[str, Any], genotype: bool, policy: bool) -> dict[str, str]:
+    """What to type to train the result, and what to write to use it."""
+    options, data = summary["options"], summary["data"]
+    words = ["python", "-m", "daas.train"]
+    for option in ("dataset", "data_dir", "val_dir"):
+        if options[option]:
+            words += ["--" + option.replace("_", "-"), str(options[option])]
+    if not options["dataset"] and not options["val_dir"] and not data.get("held_out", False):
+        words += ["--val-dir", HELD_OUT_PHOTOS]
+    model, arguments = str(options["model"]), list(options["model_kwargs"])
+    if genotype:
+        model, arguments = "daas_cell_cifar", [f"genotype={out / 'genotype.json'}"]
+    if model:
+        words += ["--model", model, *(["--model-kwargs", *arguments] if arguments else [])]
+    if policy:
+        words += ["--aa", f"daas:{out / 'policy.json'}"]
+    words += ["--img-size", str(data["image_size"])]
+    for name in ("mean", "std"):
+        words += [f"--{name}", *(f"{value:.4f}" for value in data[name])]
+    words += ["--train-crop-mode", "pad"]
+    digits = options["dataset"] == "digits"
+    flip = 0 if digits and options["hflip"] is None else options["hflip"]
+    for name, value in (("hflip", flip), ("crop-padding", options["crop_padding"])):
+        words += [] if value is None else [f"--{name}", f"{value:g}"]
+    words += ["--val-split", "test"] if digits else []
+    words += ["--skip-bad-images"] if options["skip_bad_images"] else []
+    python = ["import daas, timm"]
+    if model:
+        given = "".join(f", {name}={value!r}" for name, value in model_arguments(tuple(arguments)).items())
+        python.append(f"model = timm.create_model({model!r}, num_classes={len(data['class_names'])}{given})")
+    if policy:
+        python.append(f"policy = daas.DAASPolicy.load({str(out / 'policy.json')!r})")
+        python.append("images = policy(images)  # [B, 3, H, W], uint8 or float in [0, 1]")
+    note = f"{HELD_OUT_PHOTOS}: a folder of class folders with images that the search has not seen."
+    return {
+        "train": shlex.join(words),
+        "note": note if HELD_OUT_PHOTOS in words else "",
+        "python": "\n".join(python),
+    }

@@ -1,0 +1,296 @@
+"""A whole search: epochs of iterations, warm-up first, with checkpoints and metrics; then the derivation."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from daas import processes
+from daas.errors import BadInput
+from daas.search.algorithm.state import Search
+from daas.search.algorithm.step import iteration
+from daas.search.options import SearchConfig, options
+from daas.search.report import board, measures, metrics, warnings
+from daas.search.runs import checkpoint, independent
+from daas.search.runs.build import SearchData, build_data, build_search, inputs
+from daas.search.runs.finish import Outcome, finish
+from daas.search.runs.folder import CHECKPOINT, METRICS, checkpoint_to_resume
+from daas.search.runs.plan import Plan
+from daas.search.runs.stop import StopRequest, TimeBudget
+from daas.seeds import seed_of
+
+_GLOBAL = 105  # what a random stream is for
+_PAIRS = 4  # comparisons of the policy with a uniform one per epoch
+
+
+class Interrupted(Exception):
+    """The user stopped the run; its state is saved, and the message says how to go on."""
+
+
+class Diverged(Exception):
+    """A loss was no longer a number; the message says where."""
+
+
+@dataclass
+class Run:
+    """A search in progress.
+
+    Attributes:
+        totals: [5] float64 on the device: sums of the epoch's train loss, train correct, validation loss, validation
+            correct, and their count.
+        signal: Of the epoch's policy gradients.
+        budget: Wall-clock limit of this process.
+        board: TensorBoard files, if they are wanted.
+        inputs: Hashes of images and files, for the checkpoints.
+        step: Iterations done.
+        before: Seconds spent before this process took over.
+        stopped: Why the run ends before its plan, or empty.
+        warned: Kinds of warnings that were printed.
+    """
+
+    config: SearchConfig
+    data: SearchData
+    search: Search
+    plan: Plan
+    device: torch.device
+    totals: Tensor
+    signal: measures.PolicySignal
+    budget: TimeBudget
+    board: board.Board | None = None
+    inputs: dict[str, str] = field(default_factory=dict)
+    step: int = 0
+    before: float = 0.0
+    started: float = field(default_factory=time.monotonic)
+    stopped: str = ""
+    warned: set[str] = field(default_factory=set)
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock seconds of search, over all resumptions."""
+        return self.before + time.monotonic() - self.started
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process is the one that writes files and prints."""
+        return processes.rank() == 0
+
+    def save(self) -> None:
+        """Writes the checkpoint."""
+        if self.writes:
+            progress = {"step": self.step, "seconds": self.seconds}
+            epoch = {"totals": self.totals, **self.signal.tensors()}
+            checkpoint.save(
+                self.config.out / CHECKPOINT, self.search, epoch, progress, options(self.config), self.inputs
+            )
+
+
+def search(config: SearchConfig) -> Path:
+    """Runs a search and writes its results; under ``torchrun`` together with the other processes.
+
+    Args:
+        config: The options; ``config.out`` receives genotype.json, policy.json, summary.json, metrics.jsonl,
+            report.html and the checkpoints.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        BadInput: Options, images or an output folder that cannot be used; nothing is written over.
+        Interrupted: The user stopped the run; the checkpoint is saved.
+        Diverged: A loss became infinite or not a number.
+    """
+    config.check()
+    with processes.processes():
+        if config.mode == "independent":
+            return independent.search(config, search)
+        run = _start(config)
+        _loop(run)
+        if run.writes:
+            outcome = Outcome(run.step, run.seconds, run.stopped, processes.world_size())
+            finish(config, run.data, run.search, run.plan, run.device, outcome)
+        processes.wait()
+    return config.out / "report.html"
+
+
+def _start(config: SearchConfig) -> Run:
+    """Reads images and, to go on with a run, its checkpoint; nothing is written before all of it fits."""
+    budget = TimeBudget(config.budget_seconds)
+    source = checkpoint_to_resume(config)
+    device = processes.local_device(config.device)
+    with processes.in_turn():  # the first process downloads
+        data = build_data(config)
+    state = build_search(config, data, device)
+    plan = Plan(config, data.train.steps_per_epoch)
+    totals = torch.zeros(5, dtype=torch.float64, device=device)
+    run = Run(config, data, state, plan, device, totals, measures.PolicySignal(), budget, inputs=inputs(data, state))
+    damage = ""
+    if source is not None:
+        epoch, progress, damage = checkpoint.restore(source, state, options(config), run.inputs)
+        run.totals = epoch.pop("totals").to(device)
+        run.signal = measures.PolicySignal.of(epoch)
+        run.step, run.before = int(progress["step"]), float(progress["seconds"])
+        history = source.parent / METRICS
+        if run.step >= plan.last_step and not history.exists():
+            raise BadInput(f"{source} has nothing left to do, and its {METRICS} is not beside it. Copy that file too.")
+    processes.check_same("At the start", checkpoint.tensors(state))
+    if run.writes:
+        _open_output(run, source, damage)
+    return run
+
+
+def _open_output(run: Run, source: Path | None, damage: str) -> None:
+    out = run.config.out
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"--out {out} cannot be made ({error}). Choose another folder.") from error
+    if damage:
+        print(f"{damage}\nGoing on from the checkpoint before it, iteration {run.step}.", file=sys.stderr)
+        if source == out / CHECKPOINT:
+            source.replace(source.with_name("checkpoint.damaged.safetensors"))
+    if source is not None and not source.parent.samefile(out) and (source.parent / METRICS).exists():
+        shutil.copyfile(source.parent / METRICS, out / METRICS)
+    if not (out / CHECKPOINT).exists():
+        run.save()  # from here on there is always something to go on from
+    metrics.keep_lines(out / METRICS, run.step)
+    if run.config.tensorboard:
+        run.board = board.Board(out, run.step)
+    if run.step >= run.plan.last_step:
+        return
+    for text in warnings.about_images(run.data.facts).values():
+        print(f"Warning: {text}", file=sys.stderr)
+
+
+def _loop(run: Run) -> None:
+    saved = time.monotonic()
+    hidden = None if run.writes else True
+    with (
+        StopRequest() as stop,
+        tqdm(total=run.plan.last_step, initial=run.step, unit="step", disable=hidden, dynamic_ncols=True) as bar,
+    ):
+        while run.step < run.plan.last_step and not run.stopped:
+            _advance(run)
+            bar.update()
+            epoch_ends = run.plan.epoch_ends(run.step)
+            due = time.monotonic() - saved > run.config.save_every
+            interrupt, spent, due = processes.any_of(stop.requested, run.budget.spent(), due)
+            if spent and run.step < run.plan.last_step:
+                run.stopped = "time budget"
+            if run.step % 10 == 0 or epoch_ends:
+                _show(run, bar)
+            if epoch_ends:
+                _end_epoch(run)
+            if epoch_ends or due or interrupt or run.stopped or run.step == run.plan.last_step:
+                run.save()
+                saved = time.monotonic()
+            if interrupt and run.step < run.plan.last_step and not run.stopped:
+                raise Interrupted(
+                    f"Stopped after {run.step} of {run.plan.last_step} iterations; the state is saved in "
+                    f"{run.config.out / CHECKPOINT}. Go on with the same command and --resume auto."
+                )
+    if not run.stopped and run.step < run.plan.planned_steps:
+        run.stopped = "limit of iterations"
+    if not run.plan.epoch_ends(run.step):
+        _end_epoch(run, partial=True)
+    if run.board is not None:
+        run.board.close()
+
+
+def _advance(run: Run) -> None:
+    """One iteration, counted."""
+    eta = run.plan.eta(run.step)
+    for group in run.search.weights.param_groups:
+        group["lr"] = eta
+    torch.manual_seed(seed_of(run.config.seed, run.step, _GLOBAL))  # of a network that draws even in validation
+    try:
+        result = iteration(
+            run.search,
+            run.data.train_batch(run.step, run.device),
+            run.data.val_batch(run.step, run.device),
+            run.step,
+            eta,
+            run.plan.temperature(run.step),
+            run.plan.joint(run.step),
+        )
+    except FloatingPointError as error:
+        raise _diverged(run, str(error)) from error
+    run.totals[:4] += result.means(run.device)
+    run.totals[4] += 1
+    run.signal.add(result.policy_gradient)
+    run.step += 1
+
+
+def _diverged(run: Run, what: str) -> Diverged:
+    return Diverged(
+        f"Stopped at iteration {run.step + 1} of {run.plan.last_step}: {what}. The last checkpoint in {run.config.out} "
+        f"is from before; try a smaller --lr (it is {run.config.lr}) in a new --out."
+    )
+
+
+def _show(run: Run, bar: tqdm[Any]) -> None:
+    train_loss, train_correct, val_loss, val_correct = (run.totals[:4] / run.totals[4]).tolist()
+    bar.set_description(f"epoch {run.plan.epoch(run.step - 1) + 1}/{run.plan.epochs}")
+    bar.set_postfix_str(
+        f"train {train_loss:.3f} {100 * train_correct:.1f}% val {val_loss:.3f} {100 * val_correct:.1f}%", refresh=False
+    )
+
+
+def _end_epoch(run: Run, partial: bool = False) -> None:
+    """Writes the epoch's line of metrics and starts the sums anew.
+
+    Args:
+        run: The run.
+        partial: The run ends within the epoch; if it is resumed later, the line of the whole epoch takes its place.
+    """
+    train_loss, train_correct, val_loss, val_correct = (run.totals[:4] / run.totals[4]).tolist()
+    last = run.step - 1
+    if not all(math.isfinite(value) for value in (train_loss, val_loss)):
+        raise _diverged(run, "the loss is no longer a number")
+    processes.check_same(f"After {run.step} iterations", checkpoint.tensors(run.search))
+    if run.writes:
+        line: dict[str, Any] = {
+            "epoch": run.plan.epoch(last) + 1,
+            "phase": run.plan.phase(last),
+            "step": run.step,
+            "seconds": round(run.seconds, 2),
+            "lr": run.plan.eta(last),
+            "train_loss": train_loss,
+            "train_accuracy": 100 * train_correct,
+            "val_loss": val_loss,
+            "val_accuracy": 100 * val_correct,
+            "derived_accuracy": measures.derived_accuracy(run.search, run.data, run.device),
+            **metrics.distributions(run.search),
+        }
+        if run.search.augmentation is not None and run.search.method.learns and run.plan.joint(last):
+            line["policy_signal"] = run.signal.ratios()
+            line["policy_gain"] = measures.policy_gain(
+                run.search, run.data, run.device, run.step, run.plan.eta(last), _PAIRS
+            )
+        _write_epoch(run, line, partial)
+    run.totals.zero_()
+    run.signal = measures.PolicySignal()
+
+
+def _write_epoch(run: Run, line: dict[str, Any], partial: bool) -> None:
+    path = run.config.out / METRICS
+    metrics.append_line(path, line | ({"partial": True} if partial else {}))
+    if run.board is not None:
+        run.board.line(line)
+    tqdm.write(metrics.in_words(line))
+    lines = metrics.read_lines(path)
+    if 2 * line["epoch"] > run.plan.epochs:  # before, cells and policies are hardly more than their random start
+        gain = metrics.pooled([earlier["policy_gain"] for earlier in lines[-5:] if "policy_gain" in earlier])
+        for kind, text in warnings.about_search(run.search, lines, gain).items():
+            if kind not in run.warned:
+                run.warned.add(kind)
+                tqdm.write(f"Warning: {text}")
+    sys.stdout.flush()  # a log file shows the epoch when it ends

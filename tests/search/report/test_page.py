@@ -1,0 +1,118 @@
+"""The report: one self-contained page, with everything that was searched, and safe with any class name."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from daas.errors import BadInput
+from daas.search.report.page import HELD_OUT_PHOTOS, write_report
+from daas.train import parse
+
+Run = Callable[..., tuple[int, Path]]
+
+
+def test_the_page_shows_everything_and_loads_nothing(run_search: Run) -> None:
+    _, out = run_search()
+    page = (out / "report.html").read_text()
+    for text in (
+        "Normal cell",
+        "Reduction cell",
+        "ten most probable",
+        "All options",
+        "--preset",
+        "data:image/png;base64",
+    ):
+        assert text in page
+    assert page.count("<img ") == 8 * 6 + 10  # the grid of the policy, one image per class
+    assert page.count("<svg") >= 9
+    references = re.findall(r"""(?:src|href)=["']([^"']+)""", page)
+    assert all(reference.startswith(("data:", "#")) for reference in references)
+    command = re.search(r"python -m daas.train[^<]*", page)
+    assert command is not None
+    assert f"genotype={out / 'genotype.json'}" in command[0]
+
+
+def test_the_command_of_the_page_runs(run_search: Run, tmp_path: Path) -> None:
+    from daas.train.__main__ import main
+
+    _, out = run_search()
+    short = ["--epochs", "1", "--batch-size", "512", "--output", str(tmp_path / "train")]
+    words = words_of(out)
+    words.insert(words.index("--aa"), "channels=4")
+    words.insert(words.index("--aa"), "layers=3")
+    assert main([*words, *short]) == 0
+
+
+@pytest.mark.parametrize("mode", ["arch", "aug"])
+def test_one_half_of_the_pair_is_enough(run_search: Run, mode: str, small_convnet: str) -> None:
+    extra = ["--model", small_convnet] if mode == "aug" else []
+    _, out = run_search("--mode", mode, *extra)
+    page = (out / "report.html").read_text()
+    assert ("Normal cell" in page) == (mode == "arch")
+    assert ("ten most probable" in page) == (mode == "aug")
+    assert ("shared with all" in page) == (mode == "arch")
+
+
+def words_of(out: Path) -> list[str]:
+    command = re.search(r"python -m daas.train([^<]*)", (out / "report.html").read_text())
+    assert command is not None
+    return shlex.split(html.unescape(command[1]))
+
+
+def test_the_command_of_a_policy_search_trains_the_network_that_was_searched_for(
+    run_search: Run, small_convnet: str
+) -> None:
+    _, out = run_search(
+        "--mode", "aug", "--max-steps", "1", "--model", small_convnet, "--model-kwargs", "width=6", "--hflip", "0.25",
+        "--crop-padding", "3",
+    )  # fmt: skip
+    options = parse(words_of(out))
+    assert (options.model, options.model_kwargs) == (small_convnet, {"width": 6})
+    assert (options.hflip, options.crop_padding) == (0.25, 3)
+    page = html.unescape((out / "report.html").read_text())
+    assert f"timm.create_model('{small_convnet}', num_classes=10, width=6)" in page
+
+
+def test_the_command_for_a_folder_asks_for_images_to_test_on(run_search: Run, two_classes: Path) -> None:
+    (two_classes / "dark" / "broken.png").write_text("no picture")
+    small = ("--data-dir", str(two_classes), "--image-size", "16", "--batch-size", "8", "--max-steps", "1")
+    _, out = run_search(*small, "--skip-bad-images")
+    options = parse(words_of(out))
+    assert options.val_dir == HELD_OUT_PHOTOS
+    assert options.skip_bad_images
+    assert f"{HELD_OUT_PHOTOS}: a folder" in (out / "report.html").read_text()
+    _, named = run_search(*small, "--skip-bad-images", "--val-dir", str(two_classes), out="named")
+    assert parse(words_of(named)).val_dir == str(two_classes)
+    assert HELD_OUT_PHOTOS not in (named / "report.html").read_text()
+    for part in ("train", "val"):
+        shutil.copytree(two_classes, two_classes.parent / "divided" / part)
+    _, divided = run_search(
+        *small, "--skip-bad-images", "--data-dir", str(two_classes.parent / "divided"), out="divided"
+    )
+    assert HELD_OUT_PHOTOS not in (divided / "report.html").read_text()
+
+
+def test_class_names_and_warnings_are_text_not_markup(run_search: Run) -> None:
+    _, out = run_search()
+    summary = json.loads((out / "summary.json").read_text())
+    summary["data"]["class_names"][0] = "<script>alert(1)</script>"
+    summary["warnings"] = ["careful <b>"]
+    (out / "summary.json").write_text(json.dumps(summary))
+    page = write_report(out, torch.zeros(2, 3, 16, 16, dtype=torch.uint8)).read_text()
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert "careful &lt;b&gt;" in page
+
+
+def test_a_folder_without_a_finished_search_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no finished search"):
+        write_report(tmp_path)

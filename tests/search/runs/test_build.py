@@ -1,0 +1,95 @@
+"""What a search is built from: images and networks that cannot be used are named before anything is written."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from daas import DAASPolicy
+from daas.models.zoo import find_genotype
+from daas.search.options import parse
+from daas.search.runs.build import build_data, build_search, inputs
+from tests.conftest import SHORT_SEARCH
+
+Run = Callable[..., tuple[int, Path]]
+AUG = ("--mode", "aug")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--model", "vit_tiny_patch16_224"), "doesn't match model"),
+        (("--model", "darts_v2_cifar", "--model-kwargs", "channels=4", "layers=3", "aux_head=True", "--image-size",
+          "32"), "answers with tuple in training"),
+        (("--model", "local-dir:/nowhere"), "/nowhere"),
+        (("--model", "resnet10t", "--model-kwargs", "patches=3"), "patches"),
+        (("--model", "resnet10t", "--device", "gpu"), "--device gpu cannot be used"),
+    ],
+)  # fmt: skip
+def test_a_network_that_cannot_be_used_is_named_and_nothing_is_written(
+    run_search: Run, arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out = run_search(*AUG, *arguments)
+    assert code == 2
+    assert said in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_images_that_changed_are_noticed_when_a_run_is_resumed(
+    run_search: Run, two_classes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ("--data-dir", str(two_classes), "--image-size", "8", "--batch-size", "8")
+    assert run_search(*small, "--max-steps", "2")[0] == 0
+    (kept := sorted((two_classes / "dark").iterdir())[0]).rename(tmp_path / "aside.png")
+    shutil.copyfile(sorted((two_classes / "bright").iterdir())[0], kept)  # as many images, the same names
+    assert run_search(*small, "--resume", "auto")[0] == 2
+    assert "images changed" in capsys.readouterr().err
+    (tmp_path / "aside.png").replace(kept)
+    assert run_search(*small, "--resume", "auto")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "save", "options"),
+    [
+        ("policy", lambda path, n: DAASPolicy.load(("randaugment", "autoaugment_cifar10")[n]).policy.save(path),
+         ("--mode", "arch", "--policy", "FILE")),
+        ("genotype", lambda path, n: find_genotype(("darts_v1", "darts_v2")[n]).save(path),
+         (*AUG, "--model", "daas_cell_cifar", "--model-kwargs", "genotype=FILE", "channels=2", "layers=3")),
+    ],
+)  # fmt: skip
+def test_a_file_that_changed_is_another_input(
+    tmp_path: Path, name: str, save: Callable[[Path, int], None], options: tuple[str, ...]
+) -> None:
+    file = tmp_path / f"{name}.json"
+    config = parse([*SHORT_SEARCH, *(word.replace("FILE", str(file)) for word in options)])
+    found = []
+    for number in (0, 0, 1):
+        save(file, number)
+        data = build_data(config)
+        found.append(inputs(data, build_search(config, data, torch.device("cpu"))))
+    assert found[0] == found[1]
+    assert found[0].keys() == {"training images", "validation images", name}
+    assert found[0][name] != found[2].pop(name)
+    assert found[2].items() <= found[0].items()
+    assert found[0]["validation images"] != found[0]["training images"]
+
+
+def test_validation_images_come_from_the_validation_folder_where_there_is_one(
+    two_classes: Path, tmp_path: Path
+) -> None:
+    divided = tmp_path / "divided"
+    for part, keep in (("train", 30), ("val", 10)):
+        for folder in sorted(two_classes.iterdir()):
+            target = divided / part / folder.name
+            target.mkdir(parents=True)
+            for path in sorted(folder.iterdir())[-keep:] if part == "val" else sorted(folder.iterdir())[:keep]:
+                shutil.copyfile(path, target / path.name)
+    small = ["--preset", "demo", "--batch-size", "8", "--image-size", "8"]
+    data = build_data(parse([*small, "--data-dir", str(divided), "--val-dir", str(divided)]))
+    assert (data.facts["train_images"], data.facts["val_images"]) == (60, 20)
+    whole = build_data(parse([*small, "--data-dir", str(divided), "--val-dir", str(two_classes)]))
+    assert whole.facts["val_images"] == 80
