@@ -1,0 +1,36 @@
+"""Rooms that can be called: ``daas.search`` is a package, and ``daas.search(...)`` runs a search."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+
+class CallableRoom(ModuleType):
+    """A package whose call is that of one of its functions, which is imported at the first call."""
+
+    _function: tuple[str, str]
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Calls the room's function."""
+        module, name = self._function
+        return getattr(import_module(module), name)(*arguments, **options)
+
+
+def open_room(room: str, module: str, function: str) -> None:
+    """Makes a package callable; its ``__init__`` calls this with its own name.
+
+    Args:
+        room: The package, for example ``daas.search``.
+        module: Where its function is, for example ``daas.search.api``; imported at the first call.
+        function: The function's name.
+
+    >>> import daas.search
+    >>> callable(daas.search)
+    True
+    """
+    package = sys.modules[room]
+    package.__class__ = CallableRoom
+    package.__dict__["_function"] = (module, function)
