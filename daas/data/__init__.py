@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from daas.data.batches import BatchStream, channel_stats, crop_flip, stratified_halves
+from daas.data.given import images_from
 from daas.data.images import DiskImages, ImageData, MemoryImages
 from daas.data.sources import load_images
 
@@ -13,6 +14,7 @@ __all__ = [
     "MemoryImages",
     "channel_stats",
     "crop_flip",
+    "images_from",
     "load_images",
     "stratified_halves",
 ]

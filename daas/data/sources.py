@@ -70,7 +70,24 @@ def load_images(
             f"{source.name} has {len(source.class_names)} class ({', '.join(source.class_names)}); at least 2 are "
             "needed, one folder per class, with its images inside."
         )
-    return _decoded(source, image_size or _usual_size(source), skip_bad_images, max(1, workers))
+    return read_source(source, image_size, skip_bad_images, max(1, workers))
+
+
+def read_source(
+    source: Source, image_size: int | None = None, skip_bad_images: bool = False, threads: int = 1
+) -> ImageData:
+    """Reads the images of a source, each fitted to a square.
+
+    Args:
+        source: The images.
+        image_size: Side in pixels; by default 32 where the median image is at most 40 pixels wide, otherwise 64.
+        skip_bad_images: Leave out and count images that cannot be read.
+        threads: That decode; more than one only where ``source.read`` may be called by several at once.
+
+    Raises:
+        BadInput: An unreadable image (named), or none that can be read.
+    """
+    return _decoded(source, image_size or _usual_size(source), skip_bad_images, threads)
 
 
 def _decoded(source: Source, size: int, skip: bool, threads: int) -> ImageData:
