@@ -1,9 +1,9 @@
 """Tasks whose labels are made: which operations change them is known before anything is trained.
 
 Each task takes photographs (or any other images), forgets their classes and gives new labels by doing something to
-every image; ``natural`` and ``digits`` keep the labels they have. ``changes`` names the operations that turn an image of
-one class into one of another or erase what tells them apart; ``unsure`` those of which one can argue; all others leave
-the label alone.
+every image; ``natural`` and ``digits`` keep the labels they have. ``changes`` names the operations that turn an image
+of one class into one of another or erase what tells them apart; ``unsure`` those of which one can argue; all others
+leave the label alone.
 
 >>> from daas.data import load_images
 >>> made = task("tilted", load_images("digits"), 90, 60, 30, seed=1)
