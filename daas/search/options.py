@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import math
 from collections.abc import Sequence
@@ -10,136 +9,196 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import tyro
-
 from daas.errors import BadInput
+from daas.options import Parser, add_options, o
 from daas.search.algorithm.method import SINGLE_SAMPLE, check_method
 from daas.search.algorithm.state import AugEstimator, RewardRule
 from daas.search.report import board
 from daas.search.spaces.cells import ArchEstimator
 from daas.search.values import duration, seed_list
 
+# The groups of --help.
+_IMAGES = "Images"
+_WHAT = "What is searched"
+_POLICY = "Policy"
+_CELLS = "Cells"
+_LENGTH = "Length"
+_WEIGHTS = "Weights"
+_RUN = "Run"
+
 
 @dataclass(frozen=True)
 class SearchConfig:
     """Options of ``python -m daas.search``; the presets set what differs between scales."""
 
-    dataset: str = ""
-    """A timm data set name (torch/cifar10, hfds/..., wds/...) or digits, which is embedded."""
-    data_dir: Path | None = None
-    """A folder of class folders, a .tar of one, or where --dataset is stored."""
-    val_dir: Path | None = None
-    """Validation images of your own (the conditions in which the network will be used), with the same class folders;
-    otherwise half of the training images."""
-    out: Path = Path("runs/search")
-    """Output folder: genotype.json, policy.json, summary.json, metrics.jsonl, report.html, checkpoints."""
-    preset: Literal["demo", "cpu", "paper-cifar10", "paper-cifar100", "paper-imagenet"] = "cpu"
-    """Defaults of all other options."""
-    mode: Literal["joint", "arch", "aug", "independent", "one-level"] = "joint"
-    """Search both together; the architecture alone; the policy alone, for the network named by --model; first the
-    architecture and then a policy for it (independent); or both on one set of images, without a validation half
-    (one-level)."""
-    aug_estimator: AugEstimator = "policy-gradient"
-    """Gradient of the policy parameters: policy-gradient is the paper's (eq. 9), one policy per batch; per-image draws
-    one policy per image and rewards each by a directional derivative; straight-through is DADA's; uniform learns
-    nothing and augments uniformly."""
-    baseline: Literal["auto", "none", "leave-one-out"] = "auto"
-    """Subtract from each reward the mean of others: of all N * M policies (policy-gradient), or of the batch and of the
-    same image's other draws (per-image). auto: leave-one-out where an iteration has several rewards; eq. 9 as printed
-    has none."""
-    reward: RewardRule = "jvp"
-    """Rewards of single images (per-image): the derivative along v of the image's own loss, exact by forward-mode
-    differentiation (jvp) or by a one-sided finite difference (fd), which is faster; or, by a finite difference, of its
-    influence on the loss of the batch, which counts what it does to other images through batch norm."""
-    reward_batches: int = 0
-    """R, further batches of policies per architecture that only serve for rewards (per-image)."""
-    policy_parameters: Literal["per-policy", "shared"] = "per-policy"
-    """Probabilities and magnitudes for each of the 225 policies (the paper), or shared by slot and operation."""
-    arch_estimator: ArchEstimator = "gumbel"
-    """gumbel: two edges per node, one operation on each, N samples (the paper); gdas: one sample, one operation on
-    every edge; darts: all operations on all edges, weighted, first order."""
-    primitives: str = "paper"
-    """Candidate operations of an edge: paper (DARTS's without none), darts (with none), or names joined by commas."""
-    policy: str = ""
-    """With --mode arch: augment training images with this policy, a shipped one or a file; crop and flip otherwise."""
-    model: str = ""
-    """With --mode aug: the timm model to search a policy for."""
-    model_kwargs: tuple[str, ...] = ()
-    """With --mode aug: constructor arguments of that model, NAME=VALUE ..."""
-    amp: bool = False
-    """Run the network in bfloat16 where that is safe (torch.autocast), for GPUs that have it; forward-mode passes
-    stay in float32."""
-    resume: str = ""
-    """auto: go on from the checkpoint in --out; or the path of a checkpoint."""
-    seed: int = 0
-    """Of every random choice."""
-    seeds: str = ""
-    """For example 0,1,2,3: one search per seed, in OUT/seed-N, and a table of all; the best by validation is named."""
-    time_budget: str = ""
-    """For example 90m or 1h30m: stop after this wall-clock time (of each search), and derive what there is by then; a
-    resumed run goes on for as long again."""
-    save_every: float = 120.0
-    """Seconds between checkpoints; one is also written after every epoch."""
-    tensorboard: bool = False
-    """Write the metrics for TensorBoard too, to OUT/tensorboard."""
-    device: str = "auto"
-    """cpu, cuda, ...; auto takes a GPU if there is one."""
-    workers: int = 4
-    """Threads that decode images."""
-
-    image_size: int | None = None
-    """Side in pixels to which images are resized; by default it follows the images."""
-    skip_bad_images: bool = False
-    """Leave out images that cannot be read, and count them, instead of stopping."""
-    max_images: int | None = None
-    """Search on at most this many images, drawn evenly over the classes."""
-    max_classes: int | None = None
-    """Search on this many classes only, drawn at random."""
-    crop_padding: int | None = None
-    """Zero padding before the random crop of training images; by default an eighth of the side."""
-    hflip: float | None = None
-    """Probability of a horizontal flip of training images; by default 0.5 (digits: 0)."""
-
-    warmup_epochs: int = 20
-    """Epochs over the training half in which only weights and architecture learn."""
-    epochs: int = 30
-    """Epochs after the warm-up, in which everything learns."""
-    max_steps: int | None = None
-    """Stop after this many iterations, and derive what there is; schedules stay as planned."""
-    batch_size: int = 64
-    """Images per batch, training and validation."""
-    architectures: int = 5
-    """N, sampled architectures per iteration; 1 with gdas and darts."""
-    policies: int = 2
-    """M, sampled policies per architecture (per-image: batches of them)."""
-
-    channels: int = 16
-    """Initial channels of the supernet."""
-    layers: int = 8
-    """Cells of the supernet."""
-    nodes: int = 4
-    """Intermediate nodes of a cell."""
-    tau_max: float = 10.0
-    """Temperature of the Gumbel-softmax in the first epoch; it falls linearly."""
-    tau_min: float = 0.1
-    """Temperature in the last epoch."""
-
-    lr: float = 0.025
-    """Learning rate of the weights in the first epoch; it falls along a cosine."""
-    min_lr: float = 0.001
-    """Learning rate of the weights in the last epoch."""
-    momentum: float = 0.9
-    """Of the weights' SGD."""
-    weight_decay: float = 3e-4
-    """Of the weights."""
-    clip_grad: float = 5.0
-    """Largest norm of the weights' gradient; 0 for none."""
-    arch_lr: float = 3e-4
-    """Adam's learning rate for alpha and beta."""
-    arch_weight_decay: float = 1e-3
-    """Adam's weight decay for alpha and beta."""
-    aug_lr: float = 0.01
-    """Adam's learning rate for gamma."""
+    dataset: str = o(
+        "",
+        "A timm data set name (torch/cifar10, hfds/..., wds/...) or digits, which is embedded",
+        group=_IMAGES,
+    )
+    data_dir: Path | None = o(
+        None,
+        "A folder of class folders, a .tar of one, or where --dataset is stored",
+        group=_IMAGES,
+    )
+    val_dir: Path | None = o(
+        None,
+        "validation images of your own (the conditions in which the network will be used), with the same "
+        "class folders; otherwise half of the training images",
+        group=_IMAGES,
+    )
+    out: Path = o(
+        Path("runs/search"),
+        "output folder: genotype.json, policy.json, summary.json, metrics.jsonl, report.html, checkpoints",
+        group=_RUN,
+    )
+    preset: Literal["demo", "cpu", "paper-cifar10", "paper-cifar100", "paper-imagenet"] = o(
+        "cpu",
+        "defaults of all other options",
+        group=_WHAT,
+    )
+    mode: Literal["joint", "arch", "aug", "independent", "one-level"] = o(
+        "joint",
+        "search both together; the architecture alone; the policy alone, for the network named by --model; "
+        "first the architecture and then a policy for it (independent); or both on one set of images, without "
+        "a validation half (one-level)",
+        group=_WHAT,
+    )
+    aug_estimator: AugEstimator = o(
+        "policy-gradient",
+        "gradient of the policy parameters: policy-gradient is the paper's (eq. 9), one policy per batch; "
+        "per-image draws one policy per image and rewards each by a directional derivative; straight-through "
+        "is DADA's; uniform learns nothing and augments uniformly",
+        group=_POLICY,
+    )
+    baseline: Literal["auto", "none", "leave-one-out"] = o(
+        "auto",
+        "subtract from each reward the mean of others: of all N * M policies (policy-gradient), or of the "
+        "batch and of the same image's other draws (per-image). auto: leave-one-out where an iteration has "
+        "several rewards; eq. 9 as printed has none",
+        group=_POLICY,
+    )
+    reward: RewardRule = o(
+        "jvp",
+        "rewards of single images (per-image): the derivative along v of the image's own loss, exact by "
+        "forward-mode differentiation (jvp) or by a one-sided finite difference (fd), which is faster; or, by "
+        "a finite difference, of its influence on the loss of the batch, which counts what it does to other "
+        "images through batch norm",
+        group=_POLICY,
+    )
+    reward_batches: int = o(
+        0,
+        "R, further batches of policies per architecture that only serve for rewards (per-image)",
+        group=_POLICY,
+    )
+    policy_parameters: Literal["per-policy", "shared"] = o(
+        "per-policy",
+        "probabilities and magnitudes for each of the 225 policies (the paper), or shared by slot and operation",
+        group=_POLICY,
+    )
+    arch_estimator: ArchEstimator = o(
+        "gumbel",
+        "gumbel: two edges per node, one operation on each, N samples (the paper); gdas: one sample, one "
+        "operation on every edge; darts: all operations on all edges, weighted, first order",
+        group=_CELLS,
+    )
+    primitives: str = o(
+        "paper",
+        "candidate operations of an edge: paper (DARTS's without none), darts (with none), or names joined by commas",
+        group=_CELLS,
+    )
+    policy: str = o(
+        "",
+        "with --mode arch: augment training images with this policy, a shipped one or a file; crop and flip otherwise",
+        group=_WHAT,
+    )
+    model: str = o("", "with --mode aug: the timm model to search a policy for", group=_WHAT)
+    model_kwargs: tuple[str, ...] = o(
+        (),
+        "with --mode aug: constructor arguments of that model, NAME=VALUE",
+        group=_WHAT,
+    )
+    amp: bool = o(
+        False,
+        "run the network in bfloat16 where that is safe (torch.autocast), for GPUs that have it; forward-mode "
+        "passes stay in float32",
+        group=_RUN,
+    )
+    resume: str = o(
+        "",
+        "go on: from the checkpoint in --out (auto, or no word), or from the checkpoint named",
+        const="auto",
+        group=_RUN,
+    )
+    seed: int = o(0, "of every random choice", group=_RUN)
+    seeds: str = o(
+        "",
+        "for example 0,1,2,3: one search per seed, in OUT/seed-N, and a table of all; the best by validation is named",
+        group=_RUN,
+    )
+    time_budget: str = o(
+        "",
+        "for example 90m or 1h30m: stop after this wall-clock time (of each search), and derive what there is "
+        "by then; a resumed run goes on for as long again",
+        group=_LENGTH,
+    )
+    save_every: float = o(120.0, "seconds between checkpoints; one is also written after every epoch", group=_RUN)
+    tensorboard: bool = o(False, "write the metrics for TensorBoard too, to OUT/tensorboard", group=_RUN)
+    device: str = o("auto", "cpu, cuda, ...; auto takes a GPU if there is one", group=_RUN)
+    workers: int = o(4, "threads that decode images", group=_IMAGES)
+    image_size: int | None = o(
+        None,
+        "side in pixels to which images are resized; by default it follows the images",
+        group=_IMAGES,
+    )
+    skip_bad_images: bool = o(
+        False,
+        "leave out images that cannot be read, and count them, instead of stopping",
+        group=_IMAGES,
+    )
+    max_images: int | None = o(
+        None,
+        "search on at most this many images, drawn evenly over the classes",
+        group=_IMAGES,
+    )
+    max_classes: int | None = o(None, "search on this many classes only, drawn at random", group=_IMAGES)
+    crop_padding: int | None = o(
+        None,
+        "zero padding before the random crop of training images; by default an eighth of the side",
+        group=_IMAGES,
+    )
+    hflip: float | None = o(
+        None,
+        "probability of a horizontal flip of training images; by default 0.5 (digits: 0)",
+        group=_IMAGES,
+    )
+    warmup_epochs: int = o(
+        20,
+        "epochs over the training half in which only weights and architecture learn",
+        group=_LENGTH,
+    )
+    epochs: int = o(30, "epochs after the warm-up, in which everything learns", group=_LENGTH)
+    max_steps: int | None = o(
+        None,
+        "stop after this many iterations, and derive what there is; schedules stay as planned",
+        group=_LENGTH,
+    )
+    batch_size: int = o(64, "images per batch, training and validation", group=_LENGTH)
+    architectures: int = o(5, "N, sampled architectures per iteration; 1 with gdas and darts", group=_CELLS)
+    policies: int = o(2, "M, sampled policies per architecture (per-image: batches of them)", group=_POLICY)
+    channels: int = o(16, "initial channels of the supernet", group=_CELLS)
+    layers: int = o(8, "cells of the supernet", group=_CELLS)
+    nodes: int = o(4, "intermediate nodes of a cell", group=_CELLS)
+    tau_max: float = o(10.0, "temperature of the Gumbel-softmax in the first epoch; it falls linearly", group=_CELLS)
+    tau_min: float = o(0.1, "temperature in the last epoch", group=_CELLS)
+    lr: float = o(0.025, "learning rate of the weights in the first epoch; it falls along a cosine", group=_WEIGHTS)
+    min_lr: float = o(0.001, "learning rate of the weights in the last epoch", group=_WEIGHTS)
+    momentum: float = o(0.9, "of the weights' SGD", group=_WEIGHTS)
+    weight_decay: float = o(0.0003, "of the weights", group=_WEIGHTS)
+    clip_grad: float = o(5.0, "largest norm of the weights' gradient; 0 for none", group=_WEIGHTS)
+    arch_lr: float = o(0.0003, "Adam's learning rate for alpha and beta", group=_CELLS)
+    arch_weight_decay: float = o(0.001, "Adam's weight decay for alpha and beta", group=_CELLS)
+    aug_lr: float = o(0.01, "Adam's learning rate for gamma", group=_POLICY)
 
     @property
     def budget_seconds(self) -> float | None:
@@ -237,37 +296,29 @@ def parse(argv: Sequence[str]) -> SearchConfig:
         argv: Arguments without the program's name.
 
     Raises:
-        SystemExit: With code 2 for an unknown option or value (after saying which are known), with 0 after --help.
-        BadInput: Options out of range, or that contradict each other.
+        SystemExit: With code 0, after --help.
+        BadInput: Unknown options, values out of range, or options that contradict each other.
     """
-    arguments = _resume_alone_is_auto(argv)
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for flag in ("--preset", "--dataset", "--data-dir", "--arch-estimator"):
+    first = Parser(add_help=False)
+    for flag in ("--preset", "--dataset", "--data-dir", "--data_dir", "--arch-estimator", "--arch_estimator"):
         first.add_argument(flag)
-    given, _ = first.parse_known_args(arguments)
+    given, _ = first.parse_known_args(argv)
     values = dict(PRESETS.get(given.preset or SearchConfig.preset, {}))
-    if given.data_dir and not given.dataset and values.get("dataset") == "digits":
-        del values["dataset"]  # images of one's own at the scale of the demo
+    if given.data_dir and not given.dataset:
+        values.pop("dataset", None)  # images of one's own at the scale of the preset
     if given.arch_estimator in SINGLE_SAMPLE:
         values["architectures"] = 1
-    config = tyro.cli(
-        SearchConfig,
-        args=arguments,
-        default=SearchConfig(**values),
+    parser = Parser(
         prog="python -m daas.search",
+        usage="python -m daas.search [--preset NAME] [--data-dir FOLDER] [--out FOLDER] [options]",
         description="Search a network and the augmentation policy it should be trained with, together.",
+        epilog="Exit codes: 0 done, 1 the loss diverged, 2 bad input, 130 interrupted (go on with --resume auto).",
     )
+    add_options(parser, SearchConfig)
+    parser.set_defaults(**values)
+    config = SearchConfig(**vars(parser.parse_args(argv)))
     config.check()
     return config
-
-
-def _resume_alone_is_auto(argv: Sequence[str]) -> list[str]:
-    arguments = list(argv)
-    for index, argument in enumerate(arguments):
-        if argument == "--resume" and (index + 1 == len(arguments) or arguments[index + 1].startswith("--")):
-            arguments.insert(index + 1, "auto")
-            break
-    return arguments
 
 
 def _flag(name: str) -> str:

@@ -6,18 +6,10 @@ training script (defaults of timm 1.0).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
-T = TypeVar("T")
-
-
-def _o(default: T, text: str, *aliases: str, choices: tuple[str, ...] = (), const: str = "") -> T:
-    """A dataclass field with what the command line needs: help, short names, allowed values, value of a bare flag."""
-    meta = {"help": text, "aliases": aliases, "choices": choices, "const": const}
-    if isinstance(default, dict):
-        return field(default_factory=dict, metadata=meta)  # type: ignore[return-value]  # a field, as dataclass wants it
-    return field(default=default, metadata=meta)
+from daas.options import o as _o
 
 
 @dataclass(frozen=True)
@@ -43,7 +35,7 @@ class ModelOptions:
     """Model."""
 
     model: str = _o("resnet50", "any timm model; this package registers its own")
-    model_kwargs: dict[str, Any] = _o({}, "arguments of the model's constructor: NAME=VALUE ...")  # noqa: RUF009  # a field
+    model_kwargs: dict[str, Any] = _o({}, "arguments of the model's constructor: NAME=VALUE ...")
     pretrained: bool = _o(False, "start from the model's pretrained weights")
     pretrained_path: str = _o("", "file that is loaded as if it were the pretrained weights")
     initial_checkpoint: str = _o("", "start from these weights (.safetensors)")
@@ -90,7 +82,7 @@ class OptimizerOptions:
     opt_betas: tuple[float, ...] | None = _o(None, "its betas")
     momentum: float = _o(0.9, "its momentum")
     weight_decay: float = _o(2e-5, "weight decay; not of biases and norms")
-    opt_kwargs: dict[str, Any] = _o({}, "further arguments of the optimizer: NAME=VALUE ...")  # noqa: RUF009  # a field
+    opt_kwargs: dict[str, Any] = _o({}, "further arguments of the optimizer: NAME=VALUE ...")
     clip_grad: float | None = _o(None, "largest gradient, in the sense of --clip-mode")
     clip_mode: str = _o("norm", "what is limited", choices=("norm", "value", "agc"))
     layer_decay: float | None = _o(None, "factor of the learning rate from one layer to the one before")
@@ -225,9 +217,3 @@ class TrainOptions(
     DataOptions,
 ):
     """All options of ``python -m daas.train``."""
-
-
-GROUPS = (
-    DataOptions, ModelOptions, DeviceOptions, OptimizerOptions, ScheduleOptions, AugmentationOptions, LossOptions,
-    RunOptions,
-)  # fmt: skip

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 from typing import TYPE_CHECKING, Any
 
 from daas.errors import BadInput
 from daas.models.primitives import PRIMITIVE_NAMES
+from daas.options import name_values
 from daas.search.algorithm.state import AugmentationMethod
 from daas.search.spaces.cells import NONE, PRIMITIVE_SETS
 
@@ -105,18 +105,9 @@ def candidates(primitives: str) -> tuple[str, ...]:
 
 
 def model_arguments(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """NAME=VALUE texts -> constructor arguments; a value that is no Python literal is a text.
+    """NAME=VALUE texts -> constructor arguments, read as in training.
 
     Raises:
         BadInput: One without a name or an equals sign.
     """
-    found = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals or not name.isidentifier():
-            raise BadInput(f"--model-kwargs {pair}: it is NAME=VALUE, for example drop_rate=0.1.")
-        try:
-            found[name] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
-            found[name] = text
-    return found
+    return name_values(pairs, "--model-kwargs")

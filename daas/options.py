@@ -1,0 +1,284 @@
+"""Options as frozen dataclasses, and the command lines, files and keyword arguments that are made from them."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import difflib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, Field, field, fields
+from inspect import get_annotations
+from pathlib import Path
+from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
+
+from daas.errors import BadInput
+
+T = TypeVar("T")
+_WORDS = {"true": True, "false": False, "none": None, "null": None}
+
+
+def o(default: T, text: str, *aliases: str, choices: tuple[str, ...] = (), const: str = "", group: str = "") -> T:
+    """A field of a dataclass of options, with what a command line needs to know about it.
+
+    Args:
+        default: Its value where nothing is given.
+        text: What the option does, for ``--help``.
+        *aliases: Short names, with their dash.
+        choices: Allowed values; those of a ``Literal`` are known.
+        const: Value of the bare flag, where it may stand without one.
+        group: Heading of ``--help``; by default the docstring of the class that declares the field.
+
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Options:
+    ...     epochs: int = o(5, "passes over the images")
+    >>> Options().epochs
+    5
+    """
+    meta = {"help": text, "aliases": aliases, "choices": choices, "const": const, "group": group}
+    if isinstance(default, dict):
+        return field(default_factory=dict, metadata=meta)  # type: ignore[return-value]  # a field, as dataclass wants it
+    return field(default=default, metadata=meta)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are ``BadInput``; names are never abbreviated."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, "formatter_class": _Help, **settings})
+
+    def error(self, message: str) -> NoReturn:
+        """Says what is wrong, and what was probably meant."""
+        prefix = "unrecognized arguments: "
+        if message.startswith(prefix):
+            words = [word for word in message.removeprefix(prefix).split() if word.startswith("-")]
+            known = [name for action in self._actions for name in action.option_strings]
+            near = [found for word in words for found in difflib.get_close_matches(word.split("=")[0], known, 1)]
+            meant = f" Did you mean {' or '.join(near)}?" if near else ""
+            message = f"unknown: {message.removeprefix(prefix)}.{meant}"
+        raise BadInput(f"{message.rstrip('.')}{'' if message.endswith('?') else '.'} --help lists the options.")
+
+
+class _Help(argparse.HelpFormatter):
+    """Defaults behind the texts, where there is one to show; each option under one spelling."""
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        spellings = list(action.option_strings)
+        shown = [name for name in spellings if "_" not in name and "--" + name[5:] not in spellings]
+        action.option_strings = shown or spellings
+        try:
+            return super()._format_action_invocation(action)
+        finally:
+            action.option_strings = spellings
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        text = action.help or ""
+        if action.default in (None, "", (), {}, False, argparse.SUPPRESS) or not action.option_strings:
+            return text
+        default = action.default
+        shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
+        return f"{text} (default: {shown})"
+
+
+def add_options(parser: argparse.ArgumentParser, options: type[Any], leave_out: Iterable[str] = ()) -> None:
+    """Adds the fields of a dataclass to a parser, in groups; ``--opt_eps`` is read as ``--opt-eps``.
+
+    Args:
+        parser: Is changed.
+        options: A dataclass of fields made with ``o``.
+        leave_out: Fields that are no options of the command line.
+    """
+    hidden, groups = set(leave_out), dict[str, argparse._ArgumentGroup]()
+    for option in sorted(fields(options), key=lambda f: _place(options, f)):
+        if option.name in hidden:
+            continue
+        title = _group(options, option)
+        if title not in groups:
+            groups[title] = parser.add_argument_group(title)
+        _add(groups[title], options, option)
+
+
+def _hints(options: Any) -> dict[str, Any]:
+    return get_type_hints(options)
+
+
+def _owner(options: type[Any], option: Field[Any]) -> type[Any]:
+    return next(owner for owner in options.__mro__ if option.name in get_annotations(owner))
+
+
+def _group(options: type[Any], option: Field[Any]) -> str:
+    named: str = option.metadata["group"]
+    return named or (_owner(options, option).__doc__ or "Options").splitlines()[0].rstrip(".")
+
+
+def _place(options: type[Any], option: Field[Any]) -> int:
+    """Where the first option of its group is declared: groups stay together."""
+    titles = [_group(options, other) for other in fields(options)]
+    return titles.index(_group(options, option))
+
+
+def _kind(options: type[Any], name: str) -> tuple[Any, bool, tuple[Any, ...]]:
+    """The type of an option's value, whether it has several, and the values of a ``Literal``."""
+    annotation = _hints(options)[name]
+    origin = get_origin(annotation)
+    if origin not in (dict, tuple, Literal):
+        inner = [part for part in get_args(annotation) if part is not type(None)]
+        annotation = inner[0] if inner else annotation  # X | None
+        origin = get_origin(annotation)
+    if origin is dict:
+        return dict, False, ()
+    if origin is Literal:
+        return str, False, get_args(annotation)
+    if origin is tuple:
+        return get_args(annotation)[0], True, ()
+    return annotation, False, ()
+
+
+def _default(option: Field[Any]) -> Any:
+    return option.default if option.default is not MISSING else {}
+
+
+def _add(group: argparse._ArgumentGroup, options: type[Any], option: Field[Any]) -> None:
+    meta, default = option.metadata, _default(option)
+    flags = [*meta["aliases"], *dict.fromkeys(["--" + option.name.replace("_", "-"), "--" + option.name])]
+    kind, repeated, literal = _kind(options, option.name)
+    choices = meta["choices"] or literal
+    settings: dict[str, Any] = {"dest": option.name, "help": meta["help"].replace("%", "%%"), "default": default}
+    if kind is dict:
+        settings |= {"nargs": "*", "action": _KeyValues, "metavar": "NAME=VALUE"}
+    elif kind is bool:
+        settings |= (
+            {"action": "store_true"} if option.name.startswith("no_") else {"action": argparse.BooleanOptionalAction}
+        )
+    else:
+        settings |= {"type": kind, "metavar": option.name.rsplit("_", 1)[-1].upper()}
+        if choices:
+            settings |= {"choices": choices}
+            del settings["metavar"]
+        if repeated:
+            settings |= {"nargs": "+" if default is None or default else "*", "action": _Tuple}
+        if meta["const"]:
+            settings |= {"nargs": "?", "const": meta["const"]}
+    group.add_argument(*flags, **settings)
+
+
+class _Tuple(argparse.Action):
+    """Several values -> tuple."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        setattr(namespace, self.dest, tuple(values))
+
+
+class _KeyValues(argparse.Action):
+    """NAME=VALUE words -> dict; they join those that a file gave."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        given = name_values(values, option_string or "")
+        setattr(namespace, self.dest, {**getattr(namespace, self.dest), **given})
+
+
+def name_values(words: Sequence[str], option: str) -> dict[str, Any]:
+    """NAME=VALUE words -> values: JSON, true/false/none in any case, Python literals; anything else is a text.
+
+    Args:
+        words: For example ``["drop_rate=0.1", "aux_head=true"]``.
+        option: Where they stand, for the message.
+
+    Raises:
+        BadInput: A word without a name or an equals sign.
+
+    >>> name_values(["drop_rate=0.1", "aux_head=False", "act=relu"], "--model-kwargs")
+    {'drop_rate': 0.1, 'aux_head': False, 'act': 'relu'}
+    """
+    found: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals or not name.isidentifier():
+            raise BadInput(f"{option} {word}: expected NAME=VALUE, for example drop_rate=0.1.")
+        found[name] = _value(text)
+    return found
+
+
+def _value(text: str) -> Any:
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+    return text
+
+
+def typed(options: type[Any], values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Values of a file, or keyword arguments, as the fields of a dataclass want them.
+
+    Args:
+        options: The dataclass.
+        values: By field name.
+        where: Where they stand, for the message.
+
+    Raises:
+        BadInput: An unknown name (the nearest known one is named), or a value of another type.
+    """
+    known = {option.name: option for option in fields(options)}
+    good = {}
+    for name, value in values.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 3)
+            meant = f" Did you mean {' or '.join(near)}?" if near else f" Known: {', '.join(sorted(known))}."
+            raise BadInput(f"{where}: unknown option {name}.{meant}")
+        good[name] = _typed(options, known[name], value, where)
+    return good
+
+
+def _typed(options: type[Any], option: Field[Any], value: Any, where: str) -> Any:
+    kind, repeated, literal = _kind(options, option.name)
+    default, allowed = _default(option), option.metadata.get("choices", ()) or literal
+    if value is None and default is not None and kind is str and not repeated:
+        return default  # empty strings are nulls here and there
+    if value is None and (default is None or type(None) in get_args(_hints(options)[option.name])):
+        return None
+    if repeated and isinstance(value, (list, tuple)):
+        return tuple(_one(kind, item, option.name, where) for item in value)
+    if not repeated and value is not None:
+        found = _one(kind, value, option.name, where)
+        if not allowed or found in allowed:
+            return found
+    several = "a list of " if repeated else ""
+    expected = f"one of {', '.join(map(str, allowed))}" if allowed else f"{several}{kind.__name__}"
+    raise BadInput(f"{where}: {option.name} is {value!r}; expected {expected}.")
+
+
+def _one(kind: Any, value: Any, name: str, where: str) -> Any:
+    if kind is dict and isinstance(value, Mapping):
+        return dict(value)
+    if kind is Path and isinstance(value, (str, os.PathLike)):
+        return Path(value)
+    if kind is str and isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if kind is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        try:
+            return float(value)  # YAML 1.1 reads 1e-5 as text
+        except ValueError:
+            pass
+    elif type(value) is kind:
+        return value
+    raise BadInput(f"{where}: {name} is {value!r}; expected {kind.__name__}.")
+
+
+def leave(main: Callable[[], int]) -> NoReturn:
+    """Ends the process with a program's exit code; a reader that went away (``--help | head``) is no error."""
+    code: Any = 0
+    try:
+        try:
+            code = main()
+        except SystemExit as end:  # argparse's, after --help
+            code = end.code
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that nothing is said at the very end
+    sys.exit(code)
