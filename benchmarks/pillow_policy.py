@@ -1,4 +1,4 @@
-"""The 15 operations and whole draws in Pillow's own functions, one image at a time: the reference."""
+"""The operations and whole draws in Pillow's own functions, one image at a time: the reference."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 from torch import Tensor
 
 from daas.augment.draw import Draw
+from daas.augment.operation import PillowForm, Where
 from daas.augment.ops import CUTOUT_FILL
-from daas.augment.space import OPERATION_NAMES
+from daas.augment.space import OPERATION_NAMES, at, named
 
 AFFINE = Image.Transform.AFFINE
 RESAMPLING = {"nearest": Image.Resampling.NEAREST, "bilinear": Image.Resampling.BILINEAR}
@@ -28,8 +29,10 @@ def pillow(
             "TranslateY": (1, 0, 0, 0, 1, v * h),
         }[name]
         return image.transform(image.size, AFFINE, matrix, RESAMPLING[interpolation])
-    if name == "Rotate":
-        return image.rotate(v, RESAMPLING[interpolation])
+    if name in ("Rotate", "Rot90"):
+        return image.rotate(
+            v if name == "Rotate" else 90 * int(v + (0.5 if v > 0 else -0.5)), RESAMPLING[interpolation]
+        )
     if name == "AutoContrast":
         return ImageOps.autocontrast(image)
     if name == "Invert":
@@ -42,7 +45,19 @@ def pillow(
         return ImageOps.posterize(image, int(v))
     if name == "Cutout":
         return _cutout(image, v, center)
+    if name in ("HFlip", "VFlip"):
+        return image.transpose(Image.Transpose[f"FLIP_{'LEFT_RIGHT' if name == 'HFlip' else 'TOP_BOTTOM'}"])
+    if name == "Grayscale":
+        return ImageOps.grayscale(image).convert(image.mode)
+    if name not in OPERATION_NAMES:
+        return _registered(image, name, v, Where(center, bilinear=interpolation == "bilinear"))
     return getattr(ImageEnhance, name)(image).enhance(v)
+
+
+def _registered(image: Image.Image, name: str, v: float, where: Where) -> Image.Image:
+    form = named(name).pillow_form
+    assert form is not None, f"{name} has no Pillow form to compare with"
+    return form.run(image, v, where) if isinstance(form, PillowForm) else form(image, v)
 
 
 def _cutout(image: Image.Image, v: float, center: tuple[float, float]) -> Image.Image:
@@ -61,7 +76,7 @@ def apply_one(image: Image.Image, draw: Draw, index: int, interpolation: str = "
     """All operations that a draw has for image ``index``."""
     for op, value, center in zip(*(t[index].tolist() for t in (draw.op, draw.value, draw.center)), strict=True):
         if op >= 0:
-            image = pillow(image, OPERATION_NAMES[op], value, tuple(center), interpolation)
+            image = pillow(image, at(op).name, value, tuple(center), interpolation)
     return image
 
 

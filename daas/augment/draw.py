@@ -12,12 +12,11 @@ import torch
 from torch import Tensor
 
 from daas.augment.files import DRAW_FORMAT, check_keys, read_json, write_json
-from daas.augment.space import INDEX, OPERATION_NAMES, OPERATIONS, is_signed
+from daas.augment.space import INDEX, at, signs
 from daas.errors import BadInput
 
 _LARGEST_VALUE = 1e4
 _SHOWN = 32  # images that print shows
-_SIGNED = torch.cat([is_signed(), torch.tensor([False])])  # the last entry is that of -1, nothing
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Draw:
     """What happens to each image of a batch; applying it involves no randomness.
 
     Attributes:
-        op: [B, K] int64, index in ``OPERATION_NAMES``, -1 where nothing is applied.
+        op: [B, K] int64, index of ``daas.augment.space.INDEX``, -1 where nothing is applied.
         value: [B, K] float64, physical and signed.
         center: [B, K, 2] float64 in [0, 1), x then y: where Cutout is centred.
     """
@@ -54,7 +53,7 @@ class Draw:
         rows, slots = op.shape
         random = torch.rand(rows, slots, 3, generator=generator, dtype=torch.float64, device=op.device)
         kept = applied & (op >= 0)
-        negative = (random[..., 0] < 0.5) & _SIGNED.to(op.device).take(op)
+        negative = (random[..., 0] < 0.5) & signs().to(op.device).take(op)
         value = torch.where(negative, -value, value).where(kept, 0.0)
         return cls(op.where(kept, -1), value, random[..., 1:].contiguous())
 
@@ -84,9 +83,9 @@ class Draw:
         if self.op.numel() == 0:
             return
         op, value, center = self.op.numpy(), self.value.numpy(), self.center.numpy()
-        if op.min() < -1 or op.max() >= len(OPERATIONS):
+        if op.min() < -1 or op.max() >= len(INDEX):
             raise BadInput(
-                f"the draw has operations from {op.min()} to {op.max()}; there are -1 (none) to {len(OPERATIONS) - 1}."
+                f"the draw has operations from {op.min()} to {op.max()}; there are -1 (none) to {len(INDEX) - 1}."
             )
         if not np.abs(value).max() <= _LARGEST_VALUE:
             raise BadInput(f"the draw has the value {np.abs(value).max()}; magnitudes are at most {_LARGEST_VALUE:g}.")
@@ -95,7 +94,7 @@ class Draw:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values, exact (floats with all their digits), the operations by name; null is none."""
-        op = [[OPERATION_NAMES[o] if o >= 0 else None for o in row] for row in self.op.tolist()]
+        op = [[at(o).name if o >= 0 else None for o in row] for row in self.op.tolist()]
         return {"format": DRAW_FORMAT, "op": op, "value": self.value.tolist(), "center": self.center.tolist()}
 
     @classmethod
@@ -114,7 +113,7 @@ class Draw:
             value, center = (torch.tensor(values[key], dtype=torch.float64) for key in ("value", "center"))
             draw = cls(torch.tensor(op, dtype=torch.int64).view(shape), value.view(shape), center.view(*shape, 2))
         except KeyError as error:
-            raise BadInput(f"draw: unknown operation {error}; known are {', '.join(OPERATION_NAMES)}.") from error
+            raise BadInput(f"draw: unknown operation {error}; known are {', '.join(INDEX)}.") from error
         except (TypeError, ValueError, RuntimeError) as error:
             raise BadInput(
                 f"draw: op and value are [images, slots], center has two numbers for each ({error})."
@@ -140,9 +139,8 @@ class Draw:
         lines = []
         for op, value in zip(self.op[image].tolist(), self.value[image].tolist(), strict=True):
             if op >= 0:
-                lines.append(
-                    f"{OPERATIONS[op].name} {value + 0.0:.3g}" if OPERATIONS[op].has_magnitude else OPERATIONS[op].name
-                )
+                row = at(op)
+                lines.append(f"{row.name} {value + 0.0:.3g}" if row.has_magnitude else row.name)
         return lines
 
     def __str__(self) -> str:

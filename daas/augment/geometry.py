@@ -12,34 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from daas.augment.space import INDEX
-
 _ONE = 65536
 _Doubles = npt.NDArray[np.float64]
-
-
-def matrices(op: npt.NDArray[np.int64], value: _Doubles, height: int, width: int) -> _Doubles:
-    """Affine maps of geometric operations: target (x, y) shows source (a x + b y + c, d x + e y + f).
-
-    Args:
-        op: [b], indices of geometric operations.
-        value: [b], signed: shear factor, share of the size, or degrees counter-clockwise.
-        height: Of the images.
-        width: Of the images.
-
-    Returns:
-        [b, 6]: a, b, c, d, e, f, in pixels from the images' corner.
-    """
-    result = np.tile(np.array([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]), (len(op), 1))
-    for name, column, unit in (("ShearX", 1, 1), ("ShearY", 3, 1), ("TranslateX", 2, width), ("TranslateY", 5, height)):
-        chosen = op == INDEX[name]
-        result[chosen, column] = value[chosen] * unit
-    rotated = op == INDEX["Rotate"]
-    angle = -np.radians(value[rotated])
-    cos, sin = np.round(np.cos(angle), 15), np.round(np.sin(angle), 15)
-    x, y = width / 2.0, height / 2.0
-    result[rotated] = np.stack([cos, sin, cos * -x + sin * -y + x, -sin, cos, -sin * -x + cos * -y + y], -1)
-    return result
 
 
 def fixed_point(matrix: _Doubles) -> npt.NDArray[np.int64]:
@@ -86,7 +60,7 @@ def warp_bilinear(images: Tensor, matrix: Tensor, fill: Tensor) -> Tensor:
 
     Args:
         images: [b, C, H, W] float64 or float32: Pillow computes in float64.
-        matrix: [b, 6] from ``matrices``, in that type.
+        matrix: [b, 6] from ``daas.augment.space.matrices``, in that type.
         fill: [C], in that type.
 
     Returns:

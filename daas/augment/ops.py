@@ -1,4 +1,4 @@
-"""Applying a draw to a batch: the way in to both implementations of the 15 operations.
+"""Applying a draw to a batch: the way in to both implementations of the operations.
 
 Reference semantics are Pillow's on uint8: on uint8 (and on quantised float) batches the result is Pillow's to the bit,
 whichever implementation runs.
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from daas.augment import batched, cpu
 from daas.augment.draw import Draw
+from daas.augment.space import all_fused
 from daas.errors import BadInput
 
 Backend = Literal["auto", "torch", "numba"]
@@ -67,21 +68,35 @@ def apply(
     bilinear = interpolation == "bilinear"
     chosen = choose_backend(backend, images, quantize)
     if images.dtype == torch.uint8 and chosen == "numba":
-        from daas.augment.cpu.driver import run
-
-        scale = None if normalize is None else shift_and_factor(normalize, images.shape[1]).numpy()
-        return run(images, draw, colors.numpy(), scale, bilinear)
+        return _compiled(images, draw, colors, normalize, bilinear)
     if images.dtype != torch.uint8 and quantize:
         levels = (images.float() * 255.0).round().clamp(0, 255).to(torch.uint8)
         levels = apply(levels, draw, fill, True, backend, interpolation)
         result = levels.float() / 255.0 if normalize is None else normalized(levels, normalize)
         return result.to(images.dtype)
     if images.dtype == torch.uint8:
-        result = batched.run(images, draw, colors, bilinear, exact=True)
+        result = batched.run(images, draw, colors, bilinear, "bytes")
         return result if normalize is None else normalized(result, normalize)
     wide = images if images.dtype == torch.float64 else images.float()
-    result = batched.run(wide * 255.0, draw, colors, bilinear, exact=False)
+    result = batched.run(wide * 255.0, draw, colors, bilinear, "floats")
     return (result / 255.0 if normalize is None else normalized(result, normalize)).to(images.dtype)
+
+
+def _compiled(images: Tensor, draw: Draw, colors: Tensor, statistics: Statistics | None, bilinear: bool) -> Tensor:
+    """Through numba; images of operations that its code does not have are left to their own forms, image by image."""
+    from daas.augment.cpu.driver import run
+
+    scale = None if statistics is None else shift_and_factor(statistics, images.shape[1]).numpy()
+    fused = all_fused(draw.op)
+    if bool(fused.all()):
+        return run(images, draw, colors.numpy(), scale, bilinear)
+    result = torch.empty(images.shape, dtype=torch.uint8 if statistics is None else torch.float32)
+    mine, others = fused.nonzero().squeeze(1), (~fused).nonzero().squeeze(1)
+    if len(mine):
+        result[mine] = run(images[mine], draw[mine], colors.numpy(), scale, bilinear)
+    done = batched.run(images[others], draw[others], colors, bilinear, "compiled")
+    result[others] = done if statistics is None else normalized(done, statistics)
+    return result
 
 
 def normalized(levels: Tensor, statistics: Statistics) -> Tensor:

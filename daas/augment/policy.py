@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 import torch
 
 from daas.augment.files import POLICY_FORMAT, SCHEDULE_FORMAT, check_keys, load, write_json
-from daas.augment.space import INDEX, OPERATION_NAMES, OPERATIONS, magnitude_table
+from daas.augment.space import INDEX, OPERATION_NAMES, OPERATIONS, magnitude_table, named
 from daas.errors import BadInput
 
 _KEYS = ("format", "name", "source", "fill", "sub_policies")
@@ -23,7 +23,7 @@ class PolicyOp:
     """One operation of a sub-policy.
 
     Attributes:
-        op: One of ``OPERATION_NAMES``.
+        op: The name of an operation.
         prob: Probability that it is applied.
         value: Magnitude in the operation's physical unit, one-sided where the sign is random; None where it has none.
     """
@@ -166,12 +166,12 @@ class Policy:
         return cls(name, "uniformly random in the search space", tuple(subs))
 
     def operation_share(self) -> dict[str, float]:
-        """Expected number of times that each operation is applied to an image."""
+        """Expected number of times that each operation is applied to an image: the search space's, and what it has."""
         total = sum(sub.weight for sub in self.sub_policies)
         share = dict.fromkeys(OPERATION_NAMES, 0.0)
         for sub in self.sub_policies:
             for op in sub.ops:
-                share[op.op] += sub.weight / total * op.prob
+                share[op.op] = share.get(op.op, 0.0) + sub.weight / total * op.prob
         return share
 
 
@@ -203,18 +203,18 @@ def _check_sub_policy(index: int, sub: SubPolicy) -> None:
 
 def _check_op(where: str, op: PolicyOp) -> None:
     if not isinstance(op.op, str) or op.op not in INDEX:
-        raise BadInput(f"{where}: unknown operation {op.op!r}; known are {', '.join(OPERATION_NAMES)}.")
+        raise BadInput(f"{where}: unknown operation {op.op!r}; known are {', '.join(INDEX)}.")
     if not _is_number(op.prob) or not 0 <= op.prob <= 1:
         raise BadInput(f"{where} ({op.op}): prob is {op.prob!r}; a probability lies between 0 and 1.")
-    operation = OPERATIONS[INDEX[op.op]]
-    if not operation.has_magnitude:
+    row = named(op.op)
+    if not row.has_magnitude:
         if op.value is not None:
             raise BadInput(f"{where} ({op.op}): value is {op.value!r}; this operation has no magnitude: write null.")
-    elif not _is_number(op.value) or not operation.smallest <= op.value <= operation.largest:
-        sign = "; the sign is drawn when it is applied" if operation.signed else ""
+    elif not _is_number(op.value) or not row.smallest <= op.value <= row.largest:
+        sign = "; the sign is drawn when it is applied" if row.signed else ""
         raise BadInput(
-            f"{where} ({op.op}): value is {op.value!r}; allowed are {operation.smallest:g} to {operation.largest:g} "
-            f"({operation.unit}{sign})."
+            f"{where} ({op.op}): value is {op.value!r}; allowed are {row.smallest:g} to {row.largest:g} "
+            f"({row.unit}{sign})."
         )
 
 

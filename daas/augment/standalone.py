@@ -11,6 +11,7 @@ It works alone and in torchvision.transforms.v2.Compose.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -26,7 +27,7 @@ FILL = (0, 0, 0)
 SUB_POLICIES: list[tuple[float, list[tuple[str, float, float | None]]]] = []
 # End of the policy.
 
-SIGNED = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
+SIGNED = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", "Rot90")
 """Operations that go to either side, at random."""
 
 CUTOUT_FILL = (125, 123, 114)
@@ -78,9 +79,17 @@ def apply(image: Image.Image, chosen: list[tuple[str, float, tuple[float, float]
     return image
 
 
-def apply_one(image: Image.Image, name: str, value: float, center: tuple[float, float]) -> Image.Image:
+def apply_one(
+    image: Image.Image,
+    name: str,
+    value: float,
+    center: tuple[float, float],
+    fill: tuple[int, int, int] = FILL,
+    bilinear: bool = False,
+) -> Image.Image:
     """Applies one operation."""
     width, height = image.size
+    resample = Image.Resampling.BILINEAR if bilinear else Image.Resampling.NEAREST
     affine = {
         "ShearX": (1, value, 0, 0, 1, 0),
         "ShearY": (1, 0, 0, value, 1, 0),
@@ -88,9 +97,18 @@ def apply_one(image: Image.Image, name: str, value: float, center: tuple[float, 
         "TranslateY": (1, 0, 0, 0, 1, value * height),
     }
     if name in affine:
-        return image.transform(image.size, Image.Transform.AFFINE, affine[name], fillcolor=colour(image, FILL))
-    if name == "Rotate":
-        return image.rotate(value, fillcolor=colour(image, FILL))
+        return image.transform(
+            image.size, Image.Transform.AFFINE, affine[name], resample, fillcolor=colour(image, fill)
+        )
+    if name in ("Rotate", "Rot90"):
+        angle = value if name == "Rotate" else 90 * math.copysign(math.floor(abs(value) + 0.5), value)
+        return image.rotate(angle, resample, fillcolor=colour(image, fill))
+    if name == "HFlip":
+        return ImageOps.mirror(image)
+    if name == "VFlip":
+        return ImageOps.flip(image)
+    if name == "Grayscale":
+        return image.convert("L").convert(image.mode)
     if name == "AutoContrast":
         return ImageOps.autocontrast(image)
     if name == "Invert":

@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 
 from daas.augment.draw import Draw
-from daas.augment.space import magnitude_table
+from daas.augment.space import BASE, OPERATIONS, magnitude_table
+
+NAMES = tuple(row.name for row in (*OPERATIONS, *BASE))
+"""All operations of the package, by index."""
 
 
 def pictures(count: int, height: int, width: int, seed: int = 0, channels: int = 3) -> Tensor:
@@ -25,11 +28,11 @@ def pictures(count: int, height: int, width: int, seed: int = 0, channels: int =
 def draw_of(ops: Tensor, seed: int) -> Draw:
     """These operations, [B, K], all applied, with random levels, signs and centres."""
     random = torch.Generator().manual_seed(seed)
-    table = magnitude_table()
+    table = magnitude_table(NAMES)
     level = torch.randint(10, ops.shape, generator=random)
     return Draw.from_choices(ops, table[ops, level], torch.ones_like(ops, dtype=torch.bool), random)
 
 
 def all_pairs() -> Tensor:
-    """Every ordered pair of the 15 operations, [225, 2]."""
+    """Every ordered pair of the search space's operations, [225, 2]."""
     return torch.cartesian_prod(torch.arange(15), torch.arange(15))

@@ -61,7 +61,7 @@ def test_nothing_waits_for_the_device(exact: bool, bilinear: bool) -> None:
     """The meta device has shapes and no values: whoever asks for a value there gets an error."""
     images = torch.empty(225, 3, 16, 16, device="meta", dtype=torch.uint8 if exact else torch.float32)
     draw = draw_of(all_pairs(), seed=1)
-    result = batched.run(images, draw, fill_colors((0, 0, 0), 3).to("meta"), bilinear, exact)
+    result = batched.run(images, draw, fill_colors((0, 0, 0), 3).to("meta"), bilinear, "bytes" if exact else "floats")
     assert (result.shape, result.dtype) == (images.shape, images.dtype)
     with pytest.raises((RuntimeError, NotImplementedError)):
         (images > 0).nonzero()  # what this test would notice

@@ -10,7 +10,7 @@ from daas.augment.cpu.jit import Bytes, compiled
 from daas.augment.space import INDEX
 
 _SHEAR_X, _SHEAR_Y = INDEX["ShearX"], INDEX["ShearY"]
-_TRANSLATE_X, _TRANSLATE_Y = INDEX["TranslateX"], INDEX["TranslateY"]
+_TRANSLATE_X, _TRANSLATE_Y, _ROT90 = INDEX["TranslateX"], INDEX["TranslateY"], INDEX["Rot90"]
 
 
 @compiled
@@ -24,6 +24,8 @@ def matrix(op: int, value: float, height: int, width: int) -> tuple[float, float
         return 1.0, 0.0, value * width, 0.0, 1.0, 0.0
     if op == _TRANSLATE_Y:
         return 1.0, 0.0, 0.0, 0.0, 1.0, value * height
+    if op == _ROT90:
+        value = 90.0 * math.copysign(math.floor(abs(value) + 0.5), value)
     angle = -value * (math.pi / 180.0)
     cos, sin = round(math.cos(angle), 15), round(math.sin(angle), 15)
     x, y = width / 2.0, height / 2.0

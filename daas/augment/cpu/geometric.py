@@ -17,7 +17,8 @@ from daas.augment.cpu.memory import copy_bytes, fill_bytes
 from daas.augment.space import INDEX
 
 _SHEAR_X, _SHEAR_Y = INDEX["ShearX"], INDEX["ShearY"]
-_TRANSLATE_X, _TRANSLATE_Y, _ROTATE = INDEX["TranslateX"], INDEX["TranslateY"], INDEX["Rotate"]
+_TRANSLATE_X, _TRANSLATE_Y = INDEX["TranslateX"], INDEX["TranslateY"]
+_FLIP_X, _FLIP_Y = INDEX["HFlip"], INDEX["VFlip"]
 _ONE = 65536
 _CHUNK = 16  # bytes: one vector register on any CPU
 
@@ -53,8 +54,12 @@ def geometric(
         _rows(source, target, _fix(value), _fix(0.5 + 0.5 * value), height, width, fill)
     elif op == _SHEAR_Y:
         _columns(source, target, _fix(value), _fix(0.5 * value + 0.5), height, width, fill, numbers)
+    elif op == _FLIP_X:
+        _flip_x(source, target, height * len(fill), width)
+    elif op == _FLIP_Y:
+        _flip_y(source, target, height, width, len(fill))
     else:
-        _affine(source, target, _rotation(value, height, width), height, width, fill)
+        _affine(source, target, _rotation(op, value, height, width), height, width, fill)
 
 
 @compiled
@@ -63,9 +68,24 @@ def _fix(value: float) -> int:
 
 
 @compiled
-def _rotation(degrees: float, height: int, width: int) -> tuple[int, int, int, int, int, int]:
-    a, b, c, d, e, f = matrix(_ROTATE, degrees, height, width)
+def _rotation(op: int, value: float, height: int, width: int) -> tuple[int, int, int, int, int, int]:
+    a, b, c, d, e, f = matrix(op, value, height, width)
     return _fix(a), _fix(b), _fix(c + 0.5 * a + 0.5 * b), _fix(d), _fix(e), _fix(f + 0.5 * d + 0.5 * e)
+
+
+@compiled
+def _flip_x(source: Bytes, target: Bytes, rows: int, width: int) -> None:
+    for row in range(rows):
+        s, t = source[row * width : (row + 1) * width], target[row * width : (row + 1) * width]
+        for x in range(width):
+            t[x] = s[width - 1 - x]
+
+
+@compiled
+def _flip_y(source: Bytes, target: Bytes, height: int, width: int, channels: int) -> None:
+    for c in range(channels):
+        for y in range(height):
+            copy_bytes(target, (c * height + y) * width, source, (c * height + height - 1 - y) * width, width)
 
 
 @compiled

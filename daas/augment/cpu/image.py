@@ -24,7 +24,8 @@ from daas.augment.space import INDEX
 _ROTATE, _AUTOCONTRAST, _EQUALIZE = INDEX["Rotate"], INDEX["AutoContrast"], INDEX["Equalize"]
 _INVERT, _SOLARIZE, _POSTERIZE = INDEX["Invert"], INDEX["Solarize"], INDEX["Posterize"]
 _CONTRAST, _COLOR, _BRIGHTNESS = INDEX["Contrast"], INDEX["Color"], INDEX["Brightness"]
-_SHARPNESS = INDEX["Sharpness"]
+_SHARPNESS, _CUTOUT, _GRAYSCALE = INDEX["Sharpness"], INDEX["Cutout"], INDEX["Grayscale"]
+_FLIP_X, _FLIP_Y, _ROT90 = INDEX["HFlip"], INDEX["VFlip"], INDEX["Rot90"]
 
 
 @compiled
@@ -101,9 +102,10 @@ def _operation(
 ) -> None:
     height, width = size
     channels = len(fill)
-    if op <= _ROTATE and bilinear:
+    turned = op <= _ROTATE or op == _ROT90
+    if turned and bilinear:
         geometric_bilinear(source, target, op, value, height, width, fill)
-    elif op <= _ROTATE:
+    elif turned or op in (_FLIP_X, _FLIP_Y):
         geometric(source, target, op, value, height, width, fill, numbers)
     elif op == _INVERT:
         invert(source, target)
@@ -113,11 +115,11 @@ def _operation(
         posterize(source, target, np.int64(min(max(value, 0.0), 8.0)))
     elif op in (_CONTRAST, _BRIGHTNESS):
         blend(source, target, mean_grey(source, channels) if op == _CONTRAST else 0.0, value)
-    elif op == _COLOR:
-        color(source, target, value, channels)
+    elif op in (_COLOR, _GRAYSCALE):
+        color(source, target, value if op == _COLOR else 0.0, channels)
     elif op == _SHARPNESS:
         sharpness(source, target, value, channels, height, width)
-    else:
+    elif op == _CUTOUT:
         _cutout(source, target, value, center, height, width, grey)
 
 

@@ -12,6 +12,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from daas.augment.space import known
+
 F = TypeVar("F", bound=Callable[..., Any])
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -42,12 +44,12 @@ def compiled_entry(function: F) -> F:
 
 
 def source_digest() -> str:
-    """A digest of all the files beside this one: what is kept on disk is valid for these alone.
+    """A digest of all the files beside this one, and of the operations' indices: what is kept is valid for these alone.
 
     numba looks only at the file of the entry function, so an entry has this digest as a closure variable, which is part
     of numba's key.
     """
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(repr([row.name for row in known() if row.compiled_form == "fused"]).encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
