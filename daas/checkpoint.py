@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from daas import files
 from daas.errors import BadInput
+from daas.reading import check_look_alike, parse_json
 
 _META, _DIGEST = "daas", "sha256"
 
@@ -25,33 +25,71 @@ def previous(path: Path) -> Path:
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None, then: str = ""
+) -> None:
+    """Writes a safetensors file in one piece.
+
+    Args:
+        path: The file.
+        tensors: Named tensors on any device; shared storage is written once per name.
+        metadata: Texts of its header.
+        then: What to do after the cause is mended, for the message.
+
+    Raises:
+        BadInput: The disk is full or the folder cannot be written; an older file is still whole.
+    """
+    with files.written(path, then) as aside:
+        save_file(_on_cpu(tensors), aside, dict(metadata) if metadata else None)
+
+
+def read_tensors(path: str | Path, kind: str = "safetensors file") -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Reads a safetensors file.
+
+    Args:
+        path: The file.
+        kind: What it is called in messages.
+
+    Returns:
+        The tensors, on the CPU, and the texts of its header.
+
+    Raises:
+        BadInput: No such file, or no whole safetensors file: with what it is where that can be seen.
+    """
+    if not Path(path).is_file():
+        raise BadInput(f"{path}: there is no such {kind}.")
+    check_look_alike(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
+            return tensors, dict(file.metadata() or {})
+    except (OSError, RuntimeError, SafetensorError, ValueError, TypeError) as error:  # runtime: cut off when mapped
+        raise BadInput(
+            f"{path} is no whole {kind} ({error}). It may have been cut off while it was copied: "
+            "copy it again, or start over in another folder."
+        ) from error
+
+
 def save(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any], keep_previous: bool = False) -> None:
     """Writes a checkpoint in one piece: aside, flushed to the disk, then renamed over an older one.
 
     Args:
         path: The file.
         tensors: Named tensors on any device; shared storage is written once per name.
-        meta: JSON values that travel with them.
+        meta: JSON values that travel with them; no NaN and no infinity.
         keep_previous: Whether an older checkpoint is kept beside it, as ``previous(path)``, instead of replaced.
 
     Raises:
         BadInput: The disk is full or the folder cannot be written; an older checkpoint is still whole.
     """
-    aside = path.with_name(path.name + ".part")
-    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    text = json.dumps(meta, sort_keys=True)
-    try:
+    plain = _on_cpu(tensors)
+    text = files.json_text(dict(meta), str(path))
+    with files.written(path, "Then resume.", previous(path) if keep_previous else None) as aside:
         save_file(plain, aside, {_META: text, _DIGEST: _digest(plain, text)})
-        _flush(aside)
-        if keep_previous and path.exists():
-            os.replace(path, previous(path))
-        os.replace(aside, path)
-        _flush(path.parent)
-    except (OSError, SafetensorError) as error:
-        aside.unlink(missing_ok=True)
-        kept = path.exists() or (keep_previous and previous(path).exists())
-        rest = "the previous checkpoint is untouched" if kept else "there is no earlier one"
-        raise BadInput(f"{path} could not be written ({error}); {rest}. Free some space and resume.") from error
+
+
+def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
 
 
 def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
@@ -62,15 +100,6 @@ def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _flush(path: Path) -> None:
-    """Waits until a file, or the names in a folder, are on the disk."""
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -85,24 +114,20 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         BadInput: The file is missing, damaged (cut off, or its checksum is wrong), or was written by something else.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            if _META not in header:
-                raise BadInput(f"{path} is a safetensors file, but no checkpoint of daas. Name the right file.")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
-        meta: dict[str, Any] = json.loads(header[_META])
-        if _digest(tensors, header[_META]) != header.get(_DIGEST):
-            raise ValueError("its checksum is wrong")
-    except FileNotFoundError as error:
-        raise BadInput(f"{path}: there is no such checkpoint.") from error
-    except BadInput:
-        raise
-    except (OSError, RuntimeError, SafetensorError, ValueError) as error:  # runtime: cut off when it is mapped
+    tensors, header = read_tensors(path, "checkpoint")
+    if _META not in header:
+        raise BadInput(f"{path} is a safetensors file, but no checkpoint of daas. Name the right file.")
+    if _digest(tensors, header[_META]) != header.get(_DIGEST):
         raise BadInput(
-            f"{path} is no whole checkpoint ({error}). It may have been cut off while it was copied: copy it again, or "
-            "start over in another folder."
-        ) from error
+            f"{path} is no whole checkpoint (its checksum is wrong). It may have been cut off while it was copied: "
+            "copy it again, or start over in another folder."
+        )
+    try:
+        meta = parse_json(header[_META])
+    except BadInput as error:
+        raise BadInput(f"{path}: the checkpoint's header is {error}") from error
+    if not isinstance(meta, dict):
+        raise BadInput(f"{path}: the checkpoint's header is no JSON object; it was written by something else.")
     return tensors, meta
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from daas import checkpoint
+from daas import checkpoint, files
 from daas.errors import BadInput
 
 
@@ -51,8 +51,8 @@ def test_an_older_checkpoint_survives_a_full_disk(tmp_path: Path, monkeypatch: p
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.os, "fsync", full)
-    with pytest.raises(BadInput, match=r"No space left.*previous checkpoint is untouched"):
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(BadInput, match=r"No space left.*there before is whole"):
         checkpoint.save(path, {"a": torch.zeros(2)}, {"n": 2})
     assert checkpoint.load(path)[1] == {"n": 1}
     assert [entry.name for entry in tmp_path.iterdir()] == ["c"]
@@ -120,7 +120,7 @@ def test_killed_anywhere_in_a_write_one_whole_checkpoint_is_left(
         return call
 
     for name in ("fsync", "replace"):
-        monkeypatch.setattr(checkpoint.os, name, kill_at(getattr(os, name)))
+        monkeypatch.setattr(files.os, name, kill_at(getattr(os, name)))
     if stop < 4:
         with pytest.raises(SystemExit):
             checkpoint.save(path, {"a": torch.full((50,), 2)}, {"n": 2}, keep_previous=True)

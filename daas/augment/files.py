@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from daas import files, reading
 from daas.errors import BadInput
 
 POLICY_FORMAT = "daas-policy/1"
@@ -26,12 +27,7 @@ def read_json(path: str | Path, kind: str = "policy") -> Any:
     Raises:
         BadInput: No such file, or no JSON.
     """
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(f"{path}: no such {kind} file ({error.strerror}).") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: no JSON ({error}). A {kind} file is written by {kind.capitalize()}.save.") from error
+    return reading.read_json(path, kind, f"A {kind} file is written by {kind.capitalize()}.save.")
 
 
 def load(path: str | Path, from_dict: Callable[[Any], _Read]) -> _Read:
@@ -48,10 +44,12 @@ def load(path: str | Path, from_dict: Callable[[Any], _Read]) -> _Read:
 
 
 def write_json(path: str | Path, values: Mapping[str, Any]) -> None:
-    """Writes a file whole, or leaves what was there."""
-    aside = Path(path).with_name(Path(path).name + ".part")
-    aside.write_text(_layout(values, "") + "\n", encoding="utf-8")
-    aside.replace(path)
+    """Writes a file whole, or leaves what was there.
+
+    Raises:
+        BadInput: The disk is full, or the folder cannot be written.
+    """
+    files.write_text(path, _layout(values, "") + "\n")
 
 
 def _layout(value: Any, indent: str) -> str:
@@ -61,7 +59,7 @@ def _layout(value: Any, indent: str) -> str:
         return "{\n" + ",\n".join(rows) + f"\n{indent}}}"
     if isinstance(value, list) and value and isinstance(value[0], Mapping):
         return "[\n" + ",\n".join(f"{inner}{_layout(entry, inner)}" for entry in value) + f"\n{indent}]"
-    return json.dumps(value)
+    return json.dumps(value, allow_nan=False)
 
 
 def check_keys(where: str, values: Mapping[str, Any], keys: tuple[str, ...], optional: tuple[str, ...] = ()) -> None:

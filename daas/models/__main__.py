@@ -13,6 +13,7 @@ import timm
 import torch
 
 from daas.errors import BadInput
+from daas.files import write_text
 from daas.models.cell_net import CellNet
 from daas.models.drawing import genotype_svg
 from daas.models.genotype import Genotype
@@ -81,10 +82,7 @@ def _draw(name: str, out: Path) -> None:
     drawing = genotype_svg(_genotype_of(name))
     if out.suffix != ".svg":
         raise BadInput(f"{out}: cells are drawn as .svg; give the file that ending.")
-    try:
-        out.write_text(drawing, encoding="utf-8")
-    except OSError as error:
-        raise BadInput(f"{out} cannot be written ({error.strerror}).") from error
+    write_text(out, drawing)
     print(out)
 
 

@@ -12,7 +12,9 @@ from typing import Any
 import torch
 
 from daas.errors import BadInput
+from daas.files import write_text
 from daas.models.primitives import DARTS_PRIMITIVES, PRIMITIVE_NAMES
+from daas.reading import read_json
 
 FORMAT = "daas-genotype/1"
 Edge = tuple[str, int]
@@ -94,24 +96,21 @@ class Genotype:
         Raises:
             BadInput: No such file, no JSON, or no genotype; the message names the file.
         """
-        try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise BadInput(f"{path}: no such genotype file ({error.strerror}).") from error
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise BadInput(f"{path}: no JSON ({error}). A genotype file is written by Genotype.save.") from error
+        values = read_json(path, "genotype", "A genotype file is written by Genotype.save.")
         try:
             return cls.from_dict(values)
         except BadInput as error:
             raise BadInput(f"{path}: {error}") from error
 
     def save(self, path: str | Path) -> None:
-        """Writes the genotype file, one edge list per node and line."""
+        """Writes the genotype file, one edge list per node and line.
+
+        Raises:
+            BadInput: The disk is full, or the folder cannot be written.
+        """
         values = self.to_dict()
         lines = [f"  {json.dumps(key)}: {_node_lines(value)}" for key, value in values.items()]
-        aside = Path(path).with_name(Path(path).name + ".part")
-        aside.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-        aside.replace(path)
+        write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
     @classmethod
     def random(

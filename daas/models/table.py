@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from typing import Any
 
 import timm
@@ -15,6 +13,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from daas.models.zoo import list_genotypes, published
+from daas.reading import packaged_json
 
 _STEMS = ("cifar", "imagenet")
 
@@ -55,8 +54,7 @@ class Row:
 @lru_cache
 def backbones() -> dict[str, Any]:
     """What papers print about the networks without cells: per model as in ``published``, and a ``source``."""
-    text = files("daas.models").joinpath("backbones.json").read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text)
+    found: dict[str, Any] = packaged_json("daas.models", "backbones.json")
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
@@ -19,6 +18,7 @@ from daas.models.auxiliary import CellNetWithAux
 from daas.models.cell_net import CellNet, Stem
 from daas.models.genotype import Genotype
 from daas.models.interface import CIFAR_CFG, create, register
+from daas.reading import packaged_json
 
 GenotypeLike = Genotype | Mapping[str, Any] | str | Path
 _SIZES: dict[Stem, dict[str, int]] = {
@@ -37,8 +37,7 @@ def published() -> dict[str, Any]:
         ``macs_m`` (millions), ``error`` (CIFAR-10, percent) or ``top1`` (ImageNet, percent); a ``note`` where the
         network has another size than the printed one.
     """
-    text = files("daas.models").joinpath("published.json").read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text)
+    found: dict[str, Any] = packaged_json("daas.models", "published.json")
     return found
 
 
@@ -169,4 +168,4 @@ def _register(model_name: str, stem: Stem, genotype_name: str) -> None:
 
 for _file in sorted(files("daas.models").joinpath("genotypes").iterdir(), key=lambda entry: entry.name):
     if _file.name.endswith(".json"):
-        register_genotype(Genotype.from_dict(json.loads(_file.read_text(encoding="utf-8"))))
+        register_genotype(Genotype.from_dict(packaged_json("daas.models.genotypes", _file.name)))

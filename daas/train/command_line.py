@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import lru_cache
@@ -11,10 +10,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from daas.errors import BadInput
 from daas.options import Parser, add_options, typed
+from daas.reading import packaged_json, read_yaml
 from daas.train.options import TrainOptions
 
 _PROGRAM = "python -m daas.train"
@@ -55,8 +53,7 @@ def list_recipes() -> list[str]:
 @lru_cache
 def refused() -> Mapping[str, Mapping[str, Any]]:
     """Flags of timm's script that are not taken, each with its ``default`` there and the ``reason``."""
-    text = files("daas.train").joinpath("refused.json").read_text(encoding="utf-8")
-    found: dict[str, dict[str, Any]] = json.loads(text)
+    found: dict[str, dict[str, Any]] = packaged_json("daas.train", "refused.json")
     return found
 
 
@@ -96,10 +93,7 @@ def _recipe(name: str) -> dict[str, Any]:
 
 
 def _yaml(path: Path, flag: str) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"{flag} {path} cannot be read ({error}).") from error
+    values = read_yaml(path, f"{flag} YAML") or {}
     if not isinstance(values, dict):
         raise BadInput(f"{flag} {path}: expected NAME: VALUE lines; found {str(values)[:80]}.")
     return {str(key).replace("-", "_"): value for key, value in values.items()}

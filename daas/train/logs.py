@@ -13,6 +13,7 @@ from torch import Tensor
 from torchvision.utils import save_image
 
 from daas.errors import BadInput
+from daas.files import make_folder
 from daas.train.options import TrainOptions
 from daas.train.output import as_json
 
@@ -33,10 +34,7 @@ class Logs:
         self.options, self.folder = options, folder
         self.board: Any = None
         self.wandb: ModuleType | None = _wandb() if options.log_wandb else None
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise BadInput(f"--output: {folder} cannot be made ({error}). Choose another folder.") from error
+        make_folder(folder, "--output")
         if options.tensorboard:
             try:
                 from torch.utils.tensorboard import SummaryWriter

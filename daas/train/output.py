@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
@@ -11,13 +10,13 @@ from typing import Any
 
 import timm
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from timm.utils import update_summary
 from torch import nn
 
 import daas
+from daas import checkpoint
 from daas.errors import BadInput
+from daas.files import write_json, written
 from daas.models import CellNet, Genotype
 from daas.train.augmentation import EpochPolicy
 from daas.train.batches import Batches
@@ -25,14 +24,14 @@ from daas.train.options import TrainOptions
 
 RESULT_FORMAT = "daas-train-result/1"
 BEST, LAST, RESULT = "model_best.safetensors", "last.safetensors", "result.json"
+GO_ON = "Then go on with the same command and --resume auto."
+"""What to say where a result could not be written."""
 CHECKPOINT, SUMMARY, ARGS = "checkpoint.safetensors", "summary.csv", "args.yaml"
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
     """Writes a state dict as safetensors: aside, then renamed over an older one."""
-    aside = path.with_name(path.name + ".part")
-    save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}, aside)
-    aside.replace(path)
+    checkpoint.write_tensors(path, model.state_dict(), then=GO_ON)
 
 
 def load_weights(model: nn.Module, path: str | Path) -> None:
@@ -42,11 +41,11 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
         BadInput: No such file, not safetensors, or weights of another network.
     """
     try:
-        state = load_file(path)
+        state = checkpoint.read_tensors(path)[0]
         own = model.state_dict()
         state = {name: tensor for name, tensor in state.items() if name in own or not name.startswith("aux_head.")}
         model.load_state_dict(state)
-    except (OSError, SafetensorError, RuntimeError) as error:
+    except RuntimeError as error:
         raise BadInput(f"{path} holds no weights of this model ({str(error)[:400]}).") from error
 
 
@@ -115,9 +114,7 @@ def write_result(
         "time": dict(time),
         "written": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
-    aside = folder / f"{RESULT}.part"
-    aside.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    aside.replace(folder / RESULT)
+    write_json(folder / RESULT, values, GO_ON)
 
 
 def write_summary(folder: Path, rows: Sequence[Mapping[str, Any]], wandb: bool = False) -> None:
@@ -128,15 +125,14 @@ def write_summary(folder: Path, rows: Sequence[Mapping[str, Any]], wandb: bool =
         rows: Per epoch ``epoch``, ``train``, ``eval`` (None where nothing was validated) and ``lr``.
         wandb: Log the last row to Weights & Biases.
     """
-    aside = folder / f"{SUMMARY}.part"
-    aside.unlink(missing_ok=True)
-    for row in rows:
-        evaluated = row["eval"] or dict.fromkeys(("loss", "top1", "top5"), "")
-        update_summary(
-            row["epoch"], row["train"], evaluated, str(aside), lr=row["lr"], write_header=row is rows[0],
-            log_wandb=wandb and row is rows[-1],
-        )  # fmt: skip
-    aside.replace(folder / SUMMARY)
+    with written(folder / SUMMARY, GO_ON) as aside:
+        aside.unlink(missing_ok=True)
+        for row in rows:
+            evaluated = row["eval"] or dict.fromkeys(("loss", "top1", "top5"), "")
+            update_summary(
+                row["epoch"], row["train"], evaluated, str(aside), lr=row["lr"], write_header=row is rows[0],
+                log_wandb=wandb and row is rows[-1],
+            )  # fmt: skip
 
 
 def as_json(value: Any) -> Any:

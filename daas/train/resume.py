@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from daas import checkpoint
 from daas.errors import BadInput
+from daas.files import copy
 from daas.train.batches import Place
 from daas.train.checks import holds_images
 from daas.train.loop import Learner
@@ -126,7 +126,7 @@ def take_weights(source: Path, folder: Path) -> None:
     """Brings the best and the last weights along where a run goes on in another folder."""
     for name in (BEST, LAST):
         if (source.parent / name).exists() and source.parent.resolve() != folder.resolve():
-            shutil.copyfile(source.parent / name, folder / name)
+            copy(source.parent / name, folder / name)
 
 
 def _same_run(path: Path, meta: Mapping[str, Any], options: TrainOptions, place: Place) -> None:

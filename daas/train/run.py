@@ -13,6 +13,7 @@ from timm.utils import distribute_bn
 from torch import Tensor
 
 from daas.errors import BadInput
+from daas.files import write_text
 from daas.models.interface import TimmNetwork
 from daas.train import build, resume
 from daas.train.assemble import Training, advance, attach, batches_of, classes_of, put_together
@@ -63,7 +64,7 @@ def train(options: TrainOptions) -> dict[str, Any]:
         run.logs = Logs(options, folder, run.progress.epoch * run.batches.per_epoch + run.progress.batch)
         if source is not None:
             resume.take_weights(source, folder)
-        (folder / ARGS).write_text(yaml.safe_dump(as_json(vars(options)), sort_keys=False), encoding="utf-8")
+        write_text(folder / ARGS, yaml.safe_dump(as_json(vars(options)), sort_keys=False))
     try:
         while run.progress.epoch < run.epochs:
             _epoch(run)

@@ -67,7 +67,7 @@ def test_drawings_show_both_cells(tmp_path: Path, capsys: pytest.CaptureFixture[
         assert main(["--draw", *arguments]) == 2
         assert message in capsys.readouterr().err
     assert main(["--draw", "darts_v2", str(tmp_path / "no" / "x.svg")]) == 2
-    assert "cannot be written" in capsys.readouterr().err
+    assert "could not be written" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main(["--draw", "darts_v2", str(out), "--json"])
 

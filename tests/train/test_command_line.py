@@ -175,7 +175,7 @@ def test_the_folder_may_stand_alone() -> None:
         (["--model-kwargs", "channels"], "expected NAME=VALUE"),
         (["--remode", "red"], "choose from"),
         (["--recipe", "cifar"], "there are .*cifar10"),
-        (["--config", "nowhere.yaml"], "cannot be read"),
+        (["--config", "nowhere.yaml"], "no such --config YAML file"),
         (["--grad-accum", "2"], "unrecognized"),
     ],
 )
@@ -193,7 +193,7 @@ def test_wrong_words_are_refused(argv: list[str], message: str) -> None:
         ("scale: 0.5", "expected a list of float"),
         ("remode: red", "expected one of const, rand, pixel"),
         ("- lr", "expected NAME: VALUE lines"),
-        ("lr: [", "cannot be read"),
+        ("lr: [", "is no YAML"),
     ],
 )
 def test_wrong_files_are_refused(text: str, message: str, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,12 +11,14 @@ from typing import Any
 
 from torch import Tensor
 
+from daas import files
 from daas.augment.space import OPERATION_NAMES
-from daas.errors import BadInput
 from daas.search.algorithm.state import Search
 from daas.search.report.warnings import skip_share
 from daas.search.spaces.cells import CELL_TYPES
 
+GO_ON = "The checkpoint is untouched: go on with the same command and --resume auto."
+"""What to say where a result could not be written."""
 SUMMARY_FORMAT = "daas-search-summary/1"
 
 
@@ -80,13 +81,7 @@ def append_line(path: Path, line: dict[str, Any]) -> None:
     Raises:
         BadInput: The disk is full; what was written before is whole.
     """
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, allow_nan=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise unwritable(path, error) from error
+    files.append_line(path, files.json_text(line, str(path)), GO_ON)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -104,30 +99,7 @@ def keep_lines(path: Path, last_step: int) -> None:
     """Drops the lines after a checkpoint, partial epochs and lines that were cut off; a resumed run continues them."""
     lines = read_lines(path) if path.exists() else []
     kept = [line for line in lines if line["step"] <= last_step and not line.get("partial")]
-    write_text(path, "".join(json.dumps(line, allow_nan=False) + "\n" for line in kept))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file in one piece: aside, then renamed.
-
-    Raises:
-        BadInput: The disk is full; an older file is whole.
-    """
-    aside = path.with_name(path.name + ".part")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise unwritable(path, error) from error
-
-
-def unwritable(path: Path, error: OSError) -> BadInput:
-    """What to say when a result cannot be written."""
-    return BadInput(
-        f"{path} could not be written ({error}). The checkpoint is untouched: free some space, and go on with the same "
-        "command and --resume auto."
-    )
+    files.write_text(path, "".join(json.dumps(line, allow_nan=False) + "\n" for line in kept), GO_ON)
 
 
 def _rounded(values: Tensor) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping
 from importlib.resources import files
@@ -17,8 +16,10 @@ from torch import Tensor
 from daas.augment import DAASPolicy, Policy
 from daas.augment.space import INDEX, OPERATION_NAMES, OPERATIONS
 from daas.errors import BadInput
+from daas.files import write_text
 from daas.models.drawing import cell_svg
 from daas.models.genotype import Genotype
+from daas.reading import read_json
 from daas.search.algorithm.method import model_arguments
 from daas.search.report import metrics, plots
 from daas.search.runs.folder import METRICS
@@ -48,7 +49,7 @@ def write_report(out: Path, images: Tensor | None = None, classes: Mapping[str, 
     """
     if not (out / "summary.json").is_file() or not (out / METRICS).is_file():
         raise BadInput(f"{out} holds no finished search: summary.json or metrics.jsonl is missing.")
-    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    summary = read_json(out / "summary.json", "summary")
     lines = metrics.read_lines(out / METRICS)
     genotype = Genotype.load(out / "genotype.json") if (out / "genotype.json").exists() else None
     policy = Policy.load(out / "policy.json") if (out / "policy.json").exists() else None
@@ -67,7 +68,7 @@ def write_report(out: Path, images: Tensor | None = None, classes: Mapping[str, 
         commands=_commands(out, summary, genotype is not None, policy is not None),
     )
     path = out / "report.html"
-    metrics.write_text(path, page)
+    write_text(path, page, metrics.GO_ON)
     return path
 
 

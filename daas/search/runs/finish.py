@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from daas.files import write_json
 from daas.search.algorithm.state import Search
 from daas.search.options import SearchConfig, options
 from daas.search.report import measures, metrics, warnings
@@ -49,13 +49,10 @@ def finish(
     """
     out = config.out
     source = f"daas search, mode {config.mode}, {data.facts['name']}, preset {config.preset}, seed {config.seed}"
-    try:
-        if search.architecture is not None:
-            search.architecture.derive("searched", source).save(out / "genotype.json")
-        if search.augmentation is not None:
-            search.augmentation.derive("searched", source).save(out / "policy.json")
-    except OSError as error:
-        raise metrics.unwritable(out, error) from error
+    if search.architecture is not None:
+        search.architecture.derive("searched", source).save(out / "genotype.json")
+    if search.augmentation is not None:
+        search.augmentation.derive("searched", source).save(out / "policy.json")
     lines = metrics.read_lines(out / METRICS)
     last = outcome.steps - 1
     gain = None
@@ -87,7 +84,7 @@ def finish(
         summary["operation_share"] = where["operation_share"]
     if gain is not None:
         summary["policy_gain"] = gain
-    metrics.write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    write_json(out / "summary.json", summary, metrics.GO_ON, indent=2)
     return write_report(out, _examples(data), one_of_each_class(data))
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from tqdm import tqdm
 
 from daas import processes
+from daas.files import copy, make_folder, write_json
+from daas.reading import read_json
 from daas.search.options import SearchConfig, options
 from daas.search.report import metrics
 from daas.search.runs.folder import checkpoint_to_resume, occupied, present_in
@@ -92,7 +92,7 @@ def _is_independent(out: Path) -> bool:
     path = out / "summary.json"
     if not path.exists():
         return bool(present_in(out / "arch"))
-    return bool(json.loads(path.read_text(encoding="utf-8"))["options"]["mode"] == "independent")
+    return bool(read_json(path, "summary")["options"]["mode"] == "independent")
 
 
 def _hand_over(config: SearchConfig) -> None:
@@ -105,16 +105,14 @@ def _hand_over(config: SearchConfig) -> None:
         aside = next(path for n in itertools.count(1) if not (path := config.out / f"aug-before-{n}").exists())
         stage.rename(aside)
         tqdm.write(f"The architecture has changed since {stage} began: moved to {aside}, and begun anew.")
-    stage.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(found, stage / NETWORK)
+    make_folder(stage)
+    copy(found, stage / NETWORK, metrics.GO_ON)
 
 
 def _gather(config: SearchConfig) -> None:
     for stage, name in (("arch", "genotype.json"), ("aug", "policy.json")):
-        shutil.copyfile(config.out / stage / name, config.out / name)
-    arch, aug = (
-        json.loads((config.out / stage / "summary.json").read_text(encoding="utf-8")) for stage in ("arch", "aug")
-    )
+        copy(config.out / stage / name, config.out / name, metrics.GO_ON)
+    arch, aug = (read_json(config.out / stage / "summary.json", "summary") for stage in ("arch", "aug"))
     summary = {
         **aug,
         "options": options(config),
@@ -127,4 +125,4 @@ def _gather(config: SearchConfig) -> None:
         "entropy": {**arch["entropy"], **aug["entropy"]},
         "warnings": arch["warnings"] + aug["warnings"],
     }
-    metrics.write_text(config.out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    write_json(config.out / "summary.json", summary, metrics.GO_ON, indent=2)

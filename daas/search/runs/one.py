@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import sys
 import time
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from tqdm import tqdm
 
 from daas import processes
 from daas.errors import BadInput
+from daas.files import copy, make_folder
 from daas.search.algorithm.state import Search
 from daas.search.algorithm.step import iteration
 from daas.search.options import SearchConfig, options
@@ -149,16 +149,13 @@ def _start(config: SearchConfig) -> Run:
 
 def _open_output(run: Run, source: Path | None, damage: str) -> None:
     out = run.config.out
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"--out {out} cannot be made ({error}). Choose another folder.") from error
+    make_folder(out, "--out")
     if damage:
         print(f"{damage}\nGoing on from the checkpoint before it, iteration {run.step}.", file=sys.stderr)
         if source == out / CHECKPOINT:
             source.replace(source.with_name("checkpoint.damaged.safetensors"))
     if source is not None and not source.parent.samefile(out) and (source.parent / METRICS).exists():
-        shutil.copyfile(source.parent / METRICS, out / METRICS)
+        copy(source.parent / METRICS, out / METRICS, metrics.GO_ON)
     if not (out / CHECKPOINT).exists():
         run.save()  # from here on there is always something to go on from
     metrics.keep_lines(out / METRICS, run.step)

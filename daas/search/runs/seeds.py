@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 from tqdm import tqdm
 
 from daas import processes
+from daas.files import write_json
+from daas.reading import read_json
 from daas.search.options import SearchConfig, options
 from daas.search.report import metrics
 from daas.search.runs import independent
@@ -86,7 +87,7 @@ def _write(config: SearchConfig, runs: dict[int, SearchConfig]) -> None:
         },
         "best_by_validation_accuracy": {"seed": best["seed"], "folder": f"seed-{best['seed']}"},
     }
-    metrics.write_text(config.out / SEEDS, json.dumps(found, indent=2) + "\n")
+    write_json(config.out / SEEDS, found, metrics.GO_ON, indent=2)
     tqdm.write(table(found))
     tqdm.write(
         f"Best by validation accuracy: seed {best['seed']}, in {config.out / ('seed-' + str(best['seed']))}. It was "
@@ -95,7 +96,7 @@ def _write(config: SearchConfig, runs: dict[int, SearchConfig]) -> None:
 
 
 def _row(seed: int, path: Path) -> dict[str, Any]:
-    summary = json.loads(path.read_text(encoding="utf-8"))
+    summary = read_json(path, "summary")
     row = {"seed": seed, "steps": summary["steps"], "seconds": summary["seconds"]}
     row |= {name: summary[name] for name in ("val_accuracy", "val_loss", "skip_share") if name in summary}
     return row | {f"entropy_{name}": value for name, value in summary["entropy"].items()}
