@@ -17,6 +17,7 @@ from daas.augment.policy import Policy
 from daas.augment.schedule import PolicySchedule
 from daas.augment.transform import find_policy, list_policies
 from daas.errors import BadInput
+from daas.files import write_text
 
 _ENDINGS = {"daas": ".json", "torchvision": ".py"}
 
@@ -133,7 +134,7 @@ def _convert(options: argparse.Namespace) -> None:
         found = dataclasses.replace(found, name=options.name)
     try:
         if options.to == "torchvision" and isinstance(found, Policy):
-            options.out.write_text(torchvision_source(found), encoding="utf-8")
+            write_text(options.out, torchvision_source(found))
         else:
             found.save(options.out)
     except OSError as error:

@@ -14,6 +14,7 @@ from daas.augment.importers.torchvision_spaces import from_torchvision, randaugm
 from daas.augment.policy import Policy
 from daas.augment.schedule import PolicySchedule
 from daas.errors import BadInput
+from daas.reading import read_text
 
 PREFIXES = {
     "torchvision:NAME": "cifar10, imagenet or svhn, of torchvision's AutoAugment",
@@ -98,22 +99,19 @@ def _pba(path: str, epochs: int | None) -> PolicySchedule:
         raise BadInput(f"pba:{path}: say with --epochs how long the search was; the file does not (200 for PBA's "
                        "CIFAR-10 schedule, 160 for SVHN's).")  # fmt: skip
     name = Path(path).name
-    return from_pba(_text(Path(path)), epochs, f"pba_{Path(path).stem}", f"PBA (Ho et al., ICML 2019), {name}")
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} cannot be read ({error}).") from error
+    return from_pba(
+        read_text(path, "schedule"), epochs, f"pba_{Path(path).stem}", f"PBA (Ho et al., ICML 2019), {name}"
+    )
 
 
 def _literal(path: Path, name: str) -> Any:
     """The list in a file, without running it: a whole file of JSON or Python literals, or a name in a Python file."""
     try:
-        tree = ast.parse(_text(path))
-    except SyntaxError as error:
-        raise BadInput(f"{path}: neither JSON nor Python ({error}).") from error
+        tree = ast.parse(read_text(path, "policy"))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two: nested too deeply
+        if isinstance(error, BadInput):
+            raise
+        raise BadInput(f"{path}: neither JSON nor Python ({str(error)[:200] or type(error).__name__}).") from error
     named = {target: node for node in tree.body for target in _names(node)}
     if name:
         chosen = named.get(name)
