@@ -5,9 +5,22 @@
 
 from __future__ import annotations
 
-from daas.augment import DAASPolicy, Policy, list_policies
+from typing import TYPE_CHECKING, Any
+
+from daas.augment import Policy, list_policies
 from daas.errors import BadInput
 from daas.models import Genotype, register_genotype
 
 __all__ = ["BadInput", "DAASPolicy", "Genotype", "Policy", "list_policies", "register_genotype"]
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from daas.augment import DAASPolicy
+
+
+def __getattr__(name: str) -> Any:
+    if name == "DAASPolicy":  # at need: it imports Kornia
+        from daas.augment import DAASPolicy
+
+        return DAASPolicy
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

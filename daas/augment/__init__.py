@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from daas.augment.adapter import SingleImage
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from daas.augment.draw import Draw
+from daas.augment.find import find_policy, list_policies
 from daas.augment.policy import Policy, PolicyOp, SubPolicy
 from daas.augment.schedule import PolicySchedule, Segment
-from daas.augment.transform import DAASPolicy, find_policy, list_policies
+
+if TYPE_CHECKING:
+    from daas.augment.adapter import SingleImage
+    from daas.augment.transform import DAASPolicy
 
 __all__ = [
     "DAASPolicy",
@@ -20,3 +26,11 @@ __all__ = [
     "find_policy",
     "list_policies",
 ]
+
+_AT_NEED = {"DAASPolicy": "daas.augment.transform", "SingleImage": "daas.augment.adapter"}  # they import Kornia
+
+
+def __getattr__(name: str) -> Any:
+    if name in _AT_NEED:
+        return getattr(import_module(_AT_NEED[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

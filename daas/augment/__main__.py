@@ -11,11 +11,11 @@ from pathlib import Path
 
 from daas.augment.export import torchvision_source
 from daas.augment.files import SCHEDULE_FORMAT, read_json
+from daas.augment.find import find_policy, list_policies
 from daas.augment.grid import grid, pictures
 from daas.augment.importers import PREFIXES, import_policy
 from daas.augment.policy import Policy
 from daas.augment.schedule import PolicySchedule
-from daas.augment.transform import find_policy, list_policies
 from daas.errors import BadInput
 from daas.files import write_text
 

@@ -1,26 +1,48 @@
-"""DAASPolicy: a policy as a batched transform, one sub-policy per image, on the CPU or the GPU."""
+"""DAASPolicy: a policy as a Kornia augmentation, one sub-policy per image, on images and what is marked on them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, overload
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from kornia.augmentation import GeometricAugmentationBase2D
+from kornia.augmentation._2d.base import _input_metadata_only  # a matrix asked for later keeps shapes, not pixels
+from kornia.augmentation.utils import _transform_input, _transform_input_by_shape
+from kornia.constants import Resample
 from torch import Tensor, nn
 
+from daas.augment import moves
 from daas.augment.draw import Draw
-from daas.augment.ops import Backend, ChosenBackend, Interpolation, Statistics, apply, choose_backend, shift_and_factor
+from daas.augment.find import find_policy
+from daas.augment.ops import (
+    Backend,
+    ChosenBackend,
+    Interpolation,
+    Statistics,
+    apply,
+    choose_backend,
+    fill_colors,
+    normalized,
+    shift_and_factor,
+)
 from daas.augment.policy import Policy
 from daas.augment.space import INDEX
 from daas.errors import BadInput
 
 Granularity = Literal["image", "batch"]
+Parameters = dict[str, Tensor]
+_Doubles = npt.NDArray[np.float64]
 
 
-class DAASPolicy(nn.Module):
+class DAASPolicy(GeometricAugmentationBase2D):
     """Draws from a policy and applies the draw.
+
+    Alone it takes batches; within ``kornia.augmentation.AugmentationSequential`` masks, boxes and key points go where
+    shear, translate and rotate take the image. The other operations, Cutout among them, leave them as they are.
 
     Args:
         policy: The distribution over sub-policies.
@@ -30,11 +52,23 @@ class DAASPolicy(nn.Module):
             torch for all others; ``torch`` and ``numba`` force. ``backend_for`` says which runs.
         normalize: (mean, std) per channel, as shares of the full range: the output is then a normalised float batch.
         quantize: For float input: True gives what uint8 would give; False truncates nowhere and passes gradients.
-        interpolation: Of shear, translate and rotate: ``nearest`` or ``bilinear``.
+        interpolation: Of shear, translate and rotate: ``nearest`` or ``bilinear``. Masks: always the nearest.
+        p: Probability that an image is augmented at all; the others come out as they are.
+        same_on_batch: Every image of a batch gets the same draw, signs and centres too.
+        keepdim: A single image [C, H, W] comes out as [C, H, W] and not as a batch of one.
 
     Raises:
         BadInput: An option that is not among these, or ``backend="numba"`` where it cannot work.
+
+    >>> import daas, torch
+    >>> policy = daas.DAASPolicy.load("randaugment")
+    >>> images = torch.randint(256, (4, 3, 32, 32), dtype=torch.uint8)
+    >>> augmented = policy(images)
+    >>> torch.equal(policy(images, params=policy._params), augmented)
+    True
     """
+
+    _compute_matrix_lazily = True  # images and masks do not need it, boxes and key points ask
 
     def __init__(
         self,
@@ -44,12 +78,18 @@ class DAASPolicy(nn.Module):
         normalize: Statistics | None = None,
         quantize: bool = True,
         interpolation: Interpolation = "nearest",
+        *,
+        p: float = 1.0,
+        same_on_batch: bool = False,
+        keepdim: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(p=p, same_on_batch=same_on_batch, keepdim=keepdim)
         if granularity not in ("image", "batch"):
             raise BadInput(f"granularity is {granularity!r}; it is 'image' or 'batch'.")
         if interpolation not in ("nearest", "bilinear"):
             raise BadInput(f"interpolation is {interpolation!r}; it is 'nearest' or 'bilinear'.")
+        if not 0.0 <= p <= 1.0:
+            raise BadInput(f"p is {p}; it is the probability, from 0 to 1, that an image is augmented.")
         if normalize is not None:
             shift_and_factor(normalize, len(normalize[0]))
         if backend == "numba" and not quantize:
@@ -62,6 +102,19 @@ class DAASPolicy(nn.Module):
         self.interpolation: Interpolation = interpolation
         self._requested: Backend = backend
         self._tables = _tables(policy)
+
+    @classmethod
+    def load(cls, name: str | Path, **options: Any) -> DAASPolicy:
+        """A transform from a shipped policy, a file or a repository on the Hugging Face Hub.
+
+        Args:
+            name: A name of ``list_policies()``, the path of a policy file, or ``hf-hub:user/repository``.
+            **options: As for the constructor.
+
+        Raises:
+            BadInput: Nothing of that name.
+        """
+        return cls(find_policy(name), **options)
 
     def backend_for(self, images: Tensor) -> ChosenBackend:
         """Which implementation runs on these images; the attribute ``backend`` is that of uint8 batches on the CPU.
@@ -81,18 +134,23 @@ class DAASPolicy(nn.Module):
         Returns:
             The draw, on the CPU. It does not depend on what ``apply`` will run on.
         """
+        draw, chosen = self._choose(batch_size, generator)
+        return draw if chosen is None else _only(draw, chosen)
+
+    def _choose(self, batch_size: int, generator: torch.Generator | None) -> tuple[Draw, Tensor | None]:
+        """A draw, and which images it is for ([B] bool; None: all)."""
         op, prob, value, cumulative = self._tables
-        draws = batch_size if self.granularity == "image" else 1
-        uniform = torch.rand(draws, 1 + op.shape[1], generator=generator, dtype=torch.float64)
-        row = torch.searchsorted(cumulative, uniform[:, 0].contiguous(), right=True)
-        shape = (batch_size, op.shape[1])
-        applied = uniform[:, 1:] < prob.index_select(0, row)
-        return Draw.from_choices(
-            op.index_select(0, row).expand(shape),
-            value.index_select(0, row).expand(shape),
-            applied.expand(shape),
-            generator,
-        )
+        rows = min(batch_size, 1) if self.same_on_batch else batch_size
+        draws = rows if self.granularity == "image" else 1
+        uniform = torch.rand(draws, 1 + op.shape[1], generator=generator, dtype=torch.float64).numpy()
+        row = np.searchsorted(cumulative, uniform[:, 0], side="right")
+        chances = (op[row], value[row], uniform[:, 1:] < prob[row])
+        draw = Draw.from_choices(*(torch.from_numpy(each).expand(rows, -1) for each in chances), generator)
+        chosen = torch.rand(rows, generator=generator) < self.p if self.p < 1.0 else None
+        if rows < batch_size:
+            draw = draw[torch.zeros(batch_size, dtype=torch.int64)]
+            chosen = None if chosen is None else chosen.expand(batch_size)
+        return draw, chosen
 
     @overload
     def apply(self, images: Tensor, draw: Draw) -> Tensor: ...
@@ -121,70 +179,202 @@ class DAASPolicy(nn.Module):
             raise TypeError("apply(images, draw) needs a draw: policy.sample(len(images)), or call policy(images)")
         return apply(images, draw, self.policy.fill, self.quantize, self._requested, self.interpolation, self.normalize)
 
-    def forward(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """``sample`` and ``apply``: [B, C, H, W] -> [B, C, H, W]."""
-        return self.apply(images, self.sample(len(images), generator))
-
-    @classmethod
-    def load(cls, name: str | Path, **options: Any) -> DAASPolicy:
-        """A transform from a shipped policy, a file or a repository on the Hugging Face Hub.
+    def forward(
+        self,
+        input: Tensor,
+        params: Parameters | torch.Generator | None = None,
+        generator: torch.Generator | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
+        """Draws and applies.
 
         Args:
-            name: A name of ``list_policies()``, the path of a policy file, or ``hf-hub:user/repository``.
-            **options: As for the constructor.
+            input: [B, C, H, W] or [C, H, W] with 1 or 3 channels: uint8, or float in [0, 1].
+            params: A draw as Kornia keeps it (``policy._params`` after a call), to do the same again. A generator may
+                stand in its place.
+            generator: Source of a new draw; torch's default one if None.
+            **kwargs: Kornia's: ``save_kwargs`` and overrides of parameters.
+
+        Returns:
+            [B, C, H, W], contiguous; of the input's dtype, or float with ``normalize``.
 
         Raises:
-            BadInput: Nothing of that name.
+            BadInput: As ``daas.augment.ops.apply``.
         """
-        return cls(find_policy(name), **options)
+        if isinstance(params, torch.Generator):
+            params, generator = None, params
+        if params is None:
+            params = self.forward_parameters(self.transform_tensor(input).shape, generator)
+        return super().forward(input, params, **kwargs)
+
+    def forward_parameters(self, batch_shape: tuple[int, ...], generator: torch.Generator | None = None) -> Parameters:
+        """A draw as Kornia keeps it: ``op``, ``value`` and ``center`` of ``Draw``, and which images it is for."""
+        draw, chosen = self._choose(batch_shape[0], generator)
+        return {
+            "op": draw.op,
+            "value": draw.value,
+            "center": draw.center,
+            "batch_prob": torch.ones(batch_shape[0]) if chosen is None else chosen.float(),
+            "forward_input_shape": torch.tensor(tuple(batch_shape)),
+        }
+
+    def draw_of(self, params: Parameters) -> Draw:
+        """The draw in parameters that Kornia keeps, of a call (``policy._params``) or of a container's child.
+
+        >>> import daas, torch
+        >>> policy = daas.DAASPolicy.load("randaugment")
+        >>> images = torch.randint(256, (4, 3, 32, 32), dtype=torch.uint8)
+        >>> augmented = policy(images)
+        >>> torch.equal(policy.apply(images, policy.draw_of(policy._params)), augmented)
+        True
+        """
+        draw = Draw(*(params[name].cpu() for name in ("op", "value", "center")))
+        return draw if self.p == 1.0 else _only(draw, self._gate(params))
+
+    # Images
+
+    def validate_tensor(self, input: Tensor) -> None:
+        """Bytes are let through; ``daas.augment.ops.apply`` says what images are."""
+
+    @_input_metadata_only
+    def transform_tensor(self, input: Tensor, *, shape: Tensor | None = None, match_channel: bool = True) -> Tensor:
+        """[H, W], [C, H, W] or [B, C, H, W] -> [B, C, H, W]."""
+        if not 2 <= input.ndim <= 4:
+            raise BadInput(f"images are [B, C, H, W], or one [C, H, W]; found {tuple(input.shape)}.")
+        return _transform_input(input) if shape is None else _transform_input_by_shape(input, shape, match_channel)
+
+    def transform_inputs(
+        self,
+        input: Tensor,
+        params: Parameters,
+        flags: dict[str, Any],
+        transform: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
+        """Applies the draw; images that it is not for come out as they are (normalised, if ``normalize`` is given)."""
+        images = self.transform_tensor(input)
+        result = self.apply_transform(images, params, flags, transform)
+        if self.p == 1.0:
+            return result
+        return self._blend_by_prob(result, self.apply_non_transform(images, params, flags), self._gate(params))
+
+    def apply_transform(
+        self, input: Tensor, params: Parameters, flags: dict[str, Any], transform: Tensor | None = None
+    ) -> Tensor:
+        """The images augmented: [B, C, H, W]."""
+        return self.apply(input, self.draw_of(params))
+
+    def apply_non_transform(
+        self, input: Tensor, params: Parameters, flags: dict[str, Any], transform: Tensor | None = None
+    ) -> Tensor:
+        """The images as they are, in the form of the others: [B, C, H, W]."""
+        if self.normalize is None:
+            return input
+        floats = input.is_floating_point()
+        return normalized(input * 255.0 if floats else input, self.normalize).to(
+            input.dtype if floats else torch.float32
+        )
+
+    # What is marked on them
+
+    @_input_metadata_only
+    def generate_transformation_matrix(self, input: Tensor, params: Parameters, flags: dict[str, Any]) -> Tensor:
+        """Where the pixels go: ``compute_transformation``, the identity for images that the draw is not for."""
+        return self.compute_transformation(self.transform_tensor(input), params, flags)
+
+    @_input_metadata_only
+    def compute_transformation(self, input: Tensor, params: Parameters, flags: dict[str, Any]) -> Tensor:
+        """Where the pixels go, in Kornia's coordinates: [B, 3, 3], of the input's dtype (float32 for bytes)."""
+        draw = self.draw_of(params)
+        height, width = input.shape[-2:]
+        matrix = moves.moves(draw, height, width, whole_pixels=self.interpolation == "nearest")
+        return matrix.to(input.device, input.dtype if input.is_floating_point() else torch.float32)
+
+    def get_transformation_matrix(
+        self, input: Tensor, params: Parameters | None = None, flags: dict[str, Any] | None = None
+    ) -> Tensor:
+        """The matrix of these parameters, or of the last call: [B, 3, 3]."""
+        if params is None and self.transform_matrix is not None:
+            return self.transform_matrix.to(input.device)
+        images = self.transform_tensor(input)
+        params = self.forward_parameters(images.shape) if params is None else params
+        return self.compute_transformation(images, params, self.flags if flags is None else flags)
+
+    def apply_transform_mask(
+        self, input: Tensor, params: Parameters, flags: dict[str, Any], transform: Tensor | None = None
+    ) -> Tensor:
+        """Masks, [B, ..., H, W]: moved as the image, pixel for pixel.
+
+        What comes in is 0, or ``fill`` of the container's ``extra_args[DataKey.MASK]``.
+        """
+        bilinear = flags.get("resample", Resample.NEAREST) == Resample.BILINEAR
+        return moves.move(input, self.draw_of(params), float(flags.get("fill", 0.0)), bilinear)
+
+    def inverse_transform(
+        self,
+        input: Tensor,
+        flags: dict[str, Any],
+        transform: Tensor | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """Undoes shear, translate and rotate by one warp; all other operations stay applied."""
+        if transform is None:
+            raise BadInput("the inverse needs a matrix: call policy.inverse(images) after policy(images).")
+        colors = torch.zeros(input.shape[1]) if "mask" in flags else self._border(input)
+        bilinear = flags.get("resample", Resample.get(self.interpolation)) == Resample.BILINEAR
+        return moves.warp_back(input, transform, colors.to(input.device, input.dtype), bilinear)
+
+    def inverse_masks(
+        self,
+        input: Tensor,
+        params: Parameters,
+        flags: dict[str, Any],
+        transform: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
+        """Undoes shear, translate and rotate on masks; 0 comes in."""
+        flags = {"resample": Resample.NEAREST, **flags, "mask": True}
+        return super().inverse_masks(input, params, flags, transform, **kwargs)
+
+    def _border(self, images: Tensor) -> Tensor:
+        """The policy's fill in the form of these images, [C]."""
+        fill = fill_colors(tuple(self.policy.fill), images.shape[1])[:1]
+        if images.is_floating_point() and self.normalize is not None:
+            return normalized(fill.view(1, -1, 1, 1), self.normalize).flatten()
+        return fill[0] / 255.0 if images.is_floating_point() else fill[0]
 
     def extra_repr(self) -> str:
         """Name, size and options, for print."""
+        kornias = "".join(
+            f", {name}={value}"
+            for name, value, default in (
+                ("p", self.p, 1.0),
+                ("same_on_batch", self.same_on_batch, False),
+                ("keepdim", self.keepdim, False),
+            )
+            if value != default
+        )
         return (
             f"{self.policy.name!r}, {len(self.policy.sub_policies)} sub-policies, granularity={self.granularity!r}, "
-            f"backend={self.backend!r}, interpolation={self.interpolation!r}"
+            f"backend={self.backend!r}, interpolation={self.interpolation!r}{kornias}"
         )
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.extra_repr()})"
 
-def _tables(policy: Policy) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+
+def _only(draw: Draw, chosen: Tensor) -> Draw:
+    """The draw with nothing for the images that are not chosen ([B] bool)."""
+    return Draw(draw.op.where(chosen.cpu().unsqueeze(1), -1), draw.value, draw.center)
+
+
+def _tables(policy: Policy) -> tuple[npt.NDArray[np.int64], _Doubles, _Doubles, _Doubles]:
     """A policy as tables: op, probability and magnitude, [N, K]; where the weights' intervals end, [N - 1]."""
-    rows = len(policy.sub_policies)
-    op = torch.full((rows, policy.slots), -1, dtype=torch.int64)
-    prob = torch.zeros(rows, policy.slots, dtype=torch.float64)
-    value = torch.zeros(rows, policy.slots, dtype=torch.float64)
+    shape = (len(policy.sub_policies), policy.slots)
+    op, prob, value = np.full(shape, -1), np.zeros(shape), np.zeros(shape)
     for row, sub in enumerate(policy.sub_policies):
         for slot, chosen in enumerate(sub.ops):
             op[row, slot], prob[row, slot] = INDEX[chosen.op], chosen.prob
             value[row, slot] = 0.0 if chosen.value is None else chosen.value
     weight = torch.tensor([sub.weight for sub in policy.sub_policies], dtype=torch.float64)
-    return op, prob, value, (weight / weight.sum()).cumsum(0)[:-1].contiguous()
-
-
-def list_policies() -> list[str]:
-    """Names of the policies that the package ships."""
-    folder = files("daas.augment").joinpath("policies")
-    found = folder.iterdir() if folder.is_dir() else ()
-    return sorted(entry.name.removesuffix(".json") for entry in found if entry.name.endswith(".json"))
-
-
-def find_policy(name: str | Path) -> Policy:
-    """The policy of a shipped name, a path, or ``hf-hub:user/repository[@revision]`` (its policy.json).
-
-    Raises:
-        BadInput: Nothing of that name.
-    """
-    text = str(name)
-    if text.startswith("hf-hub:"):
-        from daas.hub.remote import fetch_policy  # at need: the Hub's client is no part of augmenting
-
-        return fetch_policy(text)
-    if text in list_policies():
-        with_path = files("daas.augment").joinpath("policies").joinpath(f"{text}.json")
-        return Policy.load(Path(str(with_path)))
-    if Path(text).is_file():
-        return Policy.load(text)
-    raise BadInput(
-        f"policy {text!r} is neither shipped nor a file. Shipped are {', '.join(list_policies())}; a search writes its "
-        "own to policy.json in its output folder; hf-hub:user/repository loads one from the Hub; python -m "
-        "daas.augment convert makes a policy file of a published format (timm:original, torchvision:svhn, ...)."
-    )
+    return op, prob, value, (weight / weight.sum()).cumsum(0)[:-1].numpy()
