@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from daas.augment.draw import Draw
-from daas.augment.geometry import fixed_point, matrices, warp, warp_bilinear
-from daas.augment.space import OPERATIONS
+from daas.augment.geometry import fixed_point, warp, warp_bilinear
+from daas.augment.space import known, matrices
 
 _Doubles = npt.NDArray[np.float64]
 
@@ -80,7 +80,7 @@ def warp_back(images: Tensor, back: Tensor, fill: Tensor, bilinear: bool) -> Ten
 
 def _slots(draw: Draw, height: int, width: int) -> Iterator[tuple[npt.NDArray[np.int64], _Doubles]]:
     """Slot by slot, which images have a geometric operation there, [b], and its map, [b, 6]."""
-    geometric = np.array([operation.family == "geometric" for operation in OPERATIONS] + [False])
+    geometric = np.array([operation.matrix is not None for operation in known()] + [False])
     ops, values = draw.op.numpy(), draw.value.numpy()
     for slot in range(ops.shape[1]):
         rows = np.flatnonzero(geometric[ops[:, slot]])
