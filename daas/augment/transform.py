@@ -144,8 +144,10 @@ class DAASPolicy(GeometricAugmentationBase2D):
         draws = rows if self.granularity == "image" else 1
         uniform = torch.rand(draws, 1 + op.shape[1], generator=generator, dtype=torch.float64).numpy()
         row = np.searchsorted(cumulative, uniform[:, 0], side="right")
-        chances = (op[row], value[row], uniform[:, 1:] < prob[row])
-        draw = Draw.from_choices(*(torch.from_numpy(each).expand(rows, -1) for each in chances), generator)
+        sub, magnitude, applied = (
+            torch.from_numpy(each).expand(rows, -1) for each in (op[row], value[row], uniform[:, 1:] < prob[row])
+        )
+        draw = Draw.from_choices(sub, magnitude, applied, generator)
         chosen = torch.rand(rows, generator=generator) < self.p if self.p < 1.0 else None
         if rows < batch_size:
             draw = draw[torch.zeros(batch_size, dtype=torch.int64)]
