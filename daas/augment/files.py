@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from daas import files, reading
 from daas.errors import BadInput
@@ -71,4 +72,25 @@ def check_keys(where: str, values: Mapping[str, Any], keys: tuple[str, ...], opt
     missing = [key for key in keys if key not in values and key not in optional]
     unknown = [key for key in values if key not in keys]
     if missing or unknown:
-        raise BadInput(f"{where}: missing keys {missing}, unknown keys {unknown}; it has the keys {', '.join(keys)}.")
+        raise BadInput(
+            f"{where}: missing keys {missing}, unknown keys {shown(unknown)}; it has the keys {', '.join(keys)}."
+        )
+
+
+def shown(value: object) -> str:
+    """A value of a file for a message, cut off where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not write out whole numbers of thousands of digits
+        return f"a {type(value).__name__} with a number of thousands of digits"
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a value is a finite number."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return False

@@ -106,6 +106,7 @@ class Operation:
         identity: Magnitude at which nothing changes; None where there is no magnitude.
         smallest: Smallest magnitude that a policy may use; published policies reach beyond the search space.
         largest: The largest.
+        whole: Whether a fraction of a magnitude is cut off.
         matrix: Of a geometric operation, its affine map: enough on its own, and what masks, boxes and points follow.
         byte_form: On uint8 batches of any device: a function of (images, value), or a ``Form``.
         float_form: On float batches in [0, 1], with gradients (``quantize=False``); None where it has none.
@@ -128,6 +129,7 @@ class Operation:
     identity: float | None = None
     smallest: float = 0.0
     largest: float = 0.0
+    whole: bool = False
     matrix: Matrix | None = None
     byte_form: BatchFunction | Form | None = None
     float_form: BatchFunction | Form | None = None

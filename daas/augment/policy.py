@@ -3,47 +3,29 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
 
-from daas.augment.files import POLICY_FORMAT, SCHEDULE_FORMAT, check_keys, load, write_json
-from daas.augment.space import INDEX, OPERATION_NAMES, OPERATIONS, magnitude_table, named
+from daas.augment.files import POLICY_FORMAT, SCHEDULE_FORMAT, check_keys, is_number, load, shown, write_json
+from daas.augment.space import NUM_MAGNITUDES, OPERATION_NAMES, OPERATIONS, magnitude_table, operations
+from daas.augment.sub_policy import (
+    MAX_SUB_POLICIES,
+    PolicyOp,
+    SubPolicy,
+    check_sub_policy,
+    sub_policy_from,
+)
+from daas.augment.uniform import uniform
 from daas.errors import BadInput
 
+__all__ = ["Policy", "PolicyOp", "SubPolicy"]
+
 _KEYS = ("format", "name", "source", "fill", "sub_policies")
-
-
-@dataclass(frozen=True)
-class PolicyOp:
-    """One operation of a sub-policy.
-
-    Attributes:
-        op: The name of an operation.
-        prob: Probability that it is applied.
-        value: Magnitude in the operation's physical unit, one-sided where the sign is random; None where it has none.
-    """
-
-    op: str
-    prob: float
-    value: float | None
-
-
-@dataclass(frozen=True)
-class SubPolicy:
-    """Operations that are applied one after the other.
-
-    Attributes:
-        weight: Relative frequency among the sub-policies.
-        ops: The operations, first to last.
-    """
-
-    weight: float
-    ops: tuple[PolicyOp, ...]
+_LONGEST = {"name": 200, "source": 4000}  # letters
 
 
 @dataclass(frozen=True)
@@ -66,18 +48,26 @@ class Policy:
     fill: tuple[int, int, int] = (0, 0, 0)
 
     def __post_init__(self) -> None:
-        for key in ("name", "source"):
+        for key, longest in _LONGEST.items():
             if not isinstance(getattr(self, key), str):
-                raise BadInput(f"policy: {key} is {getattr(self, key)!r}; it is a text.")
+                raise BadInput(f"policy: {key} is {shown(getattr(self, key))}; it is a text.")
+            if len(getattr(self, key)) > longest:
+                raise BadInput(f"policy: {key} has {len(getattr(self, key)):,} letters; at most {longest:,}.")
         object.__setattr__(self, "sub_policies", tuple(self.sub_policies))
         object.__setattr__(self, "fill", tuple(self.fill))
-        if len(self.fill) != 3 or any(not isinstance(v, int) or not 0 <= v <= 255 for v in self.fill):
-            raise BadInput(f"policy: fill is {list(self.fill)}; it must be three whole numbers from 0 to 255 (RGB).")
+        if len(self.fill) != 3 or any(type(v) is not int or not 0 <= v <= 255 for v in self.fill):
+            raise BadInput(
+                f"policy: fill is {shown(self.fill[:4])}; it must be three whole numbers from 0 to 255 (RGB)."
+            )
         if not self.sub_policies:
             raise BadInput("policy: there are no sub-policies; a policy needs at least one.")
+        _check_count(len(self.sub_policies))
         for index, sub in enumerate(self.sub_policies):
-            _check_sub_policy(index, sub)
-        if not sum(sub.weight for sub in self.sub_policies) > 0:
+            check_sub_policy(index, sub)
+        total = sum(sub.weight for sub in self.sub_policies)
+        if not is_number(total):
+            raise BadInput(f"policy: the weights sum to {total}; they are relative: divide them all by the largest.")
+        if not total > 0:
             raise BadInput("policy: all weights are 0; at least one sub-policy needs a positive weight.")
 
     @property
@@ -106,7 +96,7 @@ class Policy:
             BadInput: Another format, missing or unknown keys, or values out of range.
         """
         if not isinstance(values, Mapping):
-            raise BadInput(f"a policy is a JSON object with the keys {', '.join(_KEYS)}; found {str(values)[:80]}.")
+            raise BadInput(f"a policy is a JSON object with the keys {', '.join(_KEYS)}; found {shown(values)}.")
         if values.get("format") == SCHEDULE_FORMAT:
             raise BadInput(
                 "this is a schedule, a policy for every epoch: PolicySchedule.load(path).at(epoch) gives one of its "
@@ -114,16 +104,17 @@ class Policy:
             )
         if values.get("format") != POLICY_FORMAT:
             raise BadInput(
-                f"policy: format is {values.get('format')!r}; this version reads {POLICY_FORMAT!r}. Write the file "
-                "with Policy.save, or add the format if you wrote it by hand."
+                f"policy: format is {shown(values.get('format'))}; this version reads {POLICY_FORMAT!r}. Write the "
+                "file with Policy.save, or add the format if you wrote it by hand."
             )
         check_keys("policy", values, _KEYS, optional=("fill",))
         if not isinstance(values["sub_policies"], (list, tuple)):
             raise BadInput("policy: sub_policies must be a list.")
+        _check_count(len(values["sub_policies"]))
         fill = values.get("fill", (0, 0, 0))
         if not isinstance(fill, (list, tuple)):
-            raise BadInput(f"policy: fill is {fill!r}; it is a list of three numbers from 0 to 255.")
-        subs = tuple(_sub_policy_from(index, sub) for index, sub in enumerate(values["sub_policies"]))
+            raise BadInput(f"policy: fill is {shown(fill)}; it is a list of three numbers from 0 to 255.")
+        subs = tuple(sub_policy_from(index, sub) for index, sub in enumerate(values["sub_policies"]))
         return cls(values["name"], values["source"], subs, tuple(fill))
 
     @classmethod
@@ -165,6 +156,68 @@ class Policy:
             subs.append(SubPolicy(float(weights[index]), ops))
         return cls(name, "uniformly random in the search space", tuple(subs))
 
+    @classmethod
+    def of_operations(
+        cls,
+        names: Sequence[str] | None = None,
+        slots: int = 1,
+        limits: Mapping[str, float] | None = None,
+        levels: int = NUM_MAGNITUDES,
+    ) -> Policy:
+        """All these operations, equally likely, some per image, at magnitudes up to full strength.
+
+        Every ordered choice of operations occurs equally often, and in every slot all levels of an operation are
+        equally likely. With two slots and more every choice of operations pairs their levels at another offset instead
+        of having all pairs, so that there are O^slots ``levels`` sub-policies and not (O ``levels``)^slots.
+
+        Args:
+            names: O operations; the search space's by default.
+            slots: Operations per image.
+            limits: By name, a magnitude: none further from the operation's identity is used. Solarize up to 128 has
+                thresholds from 256 to 128, a factor of 1.5 goes from 0.5 to 1.5.
+            levels: Number of evenly spaced magnitudes.
+
+        Raises:
+            BadInput: Unknown names, limits of others or out of range, or more sub-policies than there may be.
+
+        Example:
+            >>> policy = Policy.of_operations(["Rotate", "HFlip"], limits={"Rotate": 15.0})
+            >>> max(op.value for sub in policy.sub_policies for op in sub.ops if op.op == "Rotate")
+            15.0
+        """
+        rows = operations(names)
+        subs = uniform(rows, slots, limits or {}, levels)
+        limited = "".join(f", {name} up to {value:g}" for name, value in (limits or {}).items())
+        text = f"uniform over {len(rows)} operations, {slots} per image, {levels} magnitudes{limited}"
+        return cls(f"uniform_{len(rows)}x{slots}", text, subs)
+
+    def scaled(self, strength: float) -> Policy:
+        """The policy at another strength: probabilities and magnitudes times it, magnitudes from their identity on.
+
+        1 is the policy itself and 0 does nothing: shear, translate, rotate and Cutout go to 0, factors to 1, Solarize
+        to 256, Posterize to 8 bits (whole ones, to the nearest); operations without a magnitude have only their
+        probability. Above 1 it goes beyond the policy, up to probability 1 and each operation's largest magnitude.
+
+        Raises:
+            BadInput: Not a number that is at least 0.
+
+        Example:
+            >>> policy = Policy("one", "by hand", (SubPolicy(1.0, (PolicyOp("Contrast", 0.8, 1.5),)),))
+            >>> policy.scaled(0.5).sub_policies[0].ops[0]
+            PolicyOp(op='Contrast', prob=0.4, value=1.25)
+        """
+        if not is_number(strength) or strength < 0:
+            raise BadInput(f"strength is {shown(strength)}; it is a number that is at least 0, and 1 changes nothing.")
+        if strength == 1:
+            return self
+        subs = tuple(SubPolicy(sub.weight, tuple(op.scaled(strength) for op in sub.ops)) for sub in self.sub_policies)
+        return replace(
+            self,
+            name=f"{self.name[:180]}_x{strength:g}",
+            source=f"{self.source[:3900]}; at strength {strength:g}",
+            sub_policies=subs,
+        )
+
     def operation_share(self) -> dict[str, float]:
         """Expected number of times that each operation is applied to an image: the search space's, and what it has."""
         total = sum(sub.weight for sub in self.sub_policies)
@@ -175,53 +228,6 @@ class Policy:
         return share
 
 
-def _sub_policy_from(index: int, values: Any) -> SubPolicy:
-    where = f"policy, sub-policy {index}"
-    if not isinstance(values, Mapping):
-        raise BadInput(f'{where}: expected {{"weight": ..., "ops": [...]}}; found {str(values)[:80]}.')
-    check_keys(where, values, ("weight", "ops"))
-    if not isinstance(values["ops"], (list, tuple)):
-        raise BadInput(f"{where}: ops must be a list.")
-    ops = []
-    for slot, op in enumerate(values["ops"]):
-        if not isinstance(op, Mapping):
-            raise BadInput(f'{where}, operation {slot}: expected {{"op", "prob", "value"}}; found {str(op)[:80]}.')
-        check_keys(f"{where}, operation {slot}", op, ("op", "prob", "value"))
-        ops.append(PolicyOp(op["op"], op["prob"], op["value"]))
-    return SubPolicy(values["weight"], tuple(ops))
-
-
-def _check_sub_policy(index: int, sub: SubPolicy) -> None:
-    where = f"policy, sub-policy {index}"
-    if not _is_number(sub.weight) or sub.weight < 0:
-        raise BadInput(f"{where}: weight is {sub.weight!r}; it must be a number that is at least 0.")
-    if not sub.ops:
-        raise BadInput(f"{where}: there are no operations; leave the sub-policy out, or give it one.")
-    for slot, op in enumerate(sub.ops):
-        _check_op(f"{where}, operation {slot}", op)
-
-
-def _check_op(where: str, op: PolicyOp) -> None:
-    if not isinstance(op.op, str) or op.op not in INDEX:
-        raise BadInput(f"{where}: unknown operation {op.op!r}; known are {', '.join(INDEX)}.")
-    if not _is_number(op.prob) or not 0 <= op.prob <= 1:
-        raise BadInput(f"{where} ({op.op}): prob is {op.prob!r}; a probability lies between 0 and 1.")
-    row = named(op.op)
-    if not row.has_magnitude:
-        if op.value is not None:
-            raise BadInput(f"{where} ({op.op}): value is {op.value!r}; this operation has no magnitude: write null.")
-    elif not _is_number(op.value) or not row.smallest <= op.value <= row.largest:
-        sign = "; the sign is drawn when it is applied" if row.signed else ""
-        raise BadInput(
-            f"{where} ({op.op}): value is {op.value!r}; allowed are {row.smallest:g} to {row.largest:g} "
-            f"({row.unit}{sign})."
-        )
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an integer of hundreds of digits
-        return False
+def _check_count(count: int) -> None:
+    if count > MAX_SUB_POLICIES:
+        raise BadInput(f"policy: there are {count:,} sub-policies; at most {MAX_SUB_POLICIES:,}.")

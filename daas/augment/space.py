@@ -16,6 +16,7 @@ from torch import Tensor
 
 from daas.augment import affine
 from daas.augment import forms as own
+from daas.augment.files import shown
 from daas.augment.operation import BatchFunction, Doubles, Form, Kind, Matrix, Operation, PillowForm, Where
 from daas.errors import BadInput
 
@@ -52,8 +53,8 @@ def _factor(name: str, family: str, form: Form) -> Operation:
     return _own(Operation(name, family, "factor", 0.1, 1.9, identity=1.0, largest=10.0), form)
 
 
-def _levels(name: str, unit: str, low: float, high: float, form: Form) -> Operation:
-    return _own(Operation(name, "point", unit, low, high, identity=high, largest=high), form)
+def _levels(name: str, unit: str, low: float, high: float, form: Form, whole: bool = False) -> Operation:
+    return _own(Operation(name, "point", unit, low, high, identity=high, largest=high, whole=whole), form)
 
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -66,7 +67,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _own(Operation("Invert", "point"), own.INVERT),
     _own(Operation("Equalize", "histogram"), own.EQUALIZE),
     _levels("Solarize", "threshold", 0.0, 256.0, own.SOLARIZE),
-    _levels("Posterize", "bits", 4.0, 8.0, own.POSTERIZE),
+    _levels("Posterize", "bits", 4.0, 8.0, own.POSTERIZE, whole=True),
     _factor("Contrast", "color", own.CONTRAST),
     _factor("Color", "color", own.COLOR),
     _factor("Brightness", "color", own.BRIGHTNESS),
@@ -130,7 +131,7 @@ def named(name: str) -> Operation:
         BadInput: There is none of that name; the known ones are listed.
     """
     if not isinstance(name, str) or name not in INDEX:
-        raise BadInput(f"unknown operation {name!r:.80}; known are {', '.join(INDEX)}.")
+        raise BadInput(f"unknown operation {shown(name)}; known are {', '.join(INDEX)}.")
     return _all[INDEX[name]]
 
 
@@ -163,7 +164,7 @@ def operations(names: Sequence[str] | None = None) -> tuple[Operation, ...]:
     if names is None:
         return OPERATIONS
     if isinstance(names, str) or not names or len(set(names)) < len(names):
-        raise BadInput(f"operations are a list of different names, at least one; found {names!r:.200}.")
+        raise BadInput(f"operations are a list of different names, at least one; found {shown(names)}.")
     return tuple(named(name) for name in names)
 
 

@@ -65,7 +65,7 @@ FIRST = ("sub_policies", 0, "ops", 0)
         (_set((*FIRST, "prob"), float("nan")), "prob is nan"),
         (_set((*FIRST, "op"), "Swirl"), "unknown operation 'Swirl'; known are ShearX"),
         (_set((*FIRST, "op"), ["Invert"]), "unknown operation"),
-        (_set(("sub_policies", 1, "weight"), 10**400), "sub-policy 1: weight is 1000"),
+        (_set(("sub_policies", 1, "weight"), 10**400), "sub-policy 1: weight is 1000000"),
         (_set(("fill",), None), "fill is None; it is a list"),
         (_set(("name",), None), "name is None; it is a text"),
         (_set(("source",), 3), "source is 3; it is a text"),
@@ -98,3 +98,33 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("[]")
     with pytest.raises(BadInput, match=r"bad\.json: a policy is a JSON object"):
         Policy.load(tmp_path / "bad.json")
+
+
+def test_limits_are_checked_before_anything_is_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    sub = {"weight": 1.0, "ops": [{"op": "Invert", "prob": 1.0, "value": None}]}
+    base = {"format": "daas-policy/1", "name": "n", "source": "s", "sub_policies": [sub]}
+    built: list[Any] = []
+    monkeypatch.setattr("daas.augment.policy.sub_policy_from", lambda *given: built.append(given))
+    with pytest.raises(BadInput, match="there are 100,001 sub-policies; at most 100,000"):
+        Policy.from_dict({**base, "sub_policies": [sub] * 100_001})
+    assert not built
+    monkeypatch.undo()
+    wrong = [
+        ({"sub_policies": [{"weight": 1.0, "ops": sub["ops"] * 33}]}, "there are 33 operations; at most 32"),
+        ({"name": "n" * 201}, "name has 201 letters; at most 200"),
+        ({"source": "s" * 4001}, "source has 4,001 letters; at most 4,000"),
+        ({"name": 10**5000}, "name is a int with a number of thousands of digits"),
+        ({"sub_policies": [{"weight": 1e308, "ops": sub["ops"]}] * 2}, "the weights sum to inf"),
+        ({"sub_policies": [{"weight": 10**5000, "ops": sub["ops"]}]}, "weight is a int with"),
+        ({"sub_policies": [{"weight": 1, "ops": [{"op": "x" * 500, "prob": 1, "value": None}]}]}, r"xxx\.\.\.; known"),
+        ({"fill": [True, 0, 0]}, "three whole numbers"),
+        ({"x" * 1000: 1}, r"unknown keys \['xxx.*\.\.\.; it has the keys"),
+    ]  # fmt: skip
+    for change, message in wrong:
+        with pytest.raises(BadInput, match=message) as error:
+            Policy.from_dict(base | change)
+        assert len(str(error.value)) < 600
+    for text, name in (('{"name": ' + "9" * 5000 + "}", "digits"), ("[" * 10**5, "nesting"), ("\ud800", "encoding")):
+        (tmp_path / f"{name}.json").write_bytes(text.encode("utf-8", "surrogatepass"))
+        with pytest.raises(BadInput, match=rf"{name}\.json: no JSON"):
+            Policy.load(tmp_path / f"{name}.json")
