@@ -100,7 +100,7 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
         Policy.load(tmp_path / "bad.json")
 
 
-def test_limits_are_checked_before_anything_is_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_limits_are_checked_before_anything_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
     sub = {"weight": 1.0, "ops": [{"op": "Invert", "prob": 1.0, "value": None}]}
     base = {"format": "daas-policy/1", "name": "n", "source": "s", "sub_policies": [sub]}
     built: list[Any] = []
@@ -124,7 +124,3 @@ def test_limits_are_checked_before_anything_is_built(monkeypatch: pytest.MonkeyP
         with pytest.raises(BadInput, match=message) as error:
             Policy.from_dict(base | change)
         assert len(str(error.value)) < 600
-    for text, name in (('{"name": ' + "9" * 5000 + "}", "digits"), ("[" * 10**5, "nesting"), ("\ud800", "encoding")):
-        (tmp_path / f"{name}.json").write_bytes(text.encode("utf-8", "surrogatepass"))
-        with pytest.raises(BadInput, match=rf"{name}\.json: no JSON"):
-            Policy.load(tmp_path / f"{name}.json")
