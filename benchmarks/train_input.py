@@ -20,10 +20,9 @@ from torch import Tensor
 
 from benchmarks.timing import ratio_text, table, take_turns, write
 from daas.train import TrainOptions, build, parse
-from daas.train.assemble import attach, batches_of
+from daas.train.assemble import batches_of, set_up
 from daas.train.augmentation import policy_of
 from daas.train.batches import Place
-from daas.train.clock import Clock
 from daas.train.randomness import seed_everything
 
 IMAGES = 960
@@ -78,12 +77,12 @@ def _batch(options: TrainOptions) -> Callable[[], object]:
     """Makes one batch after the other."""
     place, policy = Place(torch.device("cpu")), policy_of(options)
     batches = batches_of(options, place, policy, train=True)
-    attach(options, place, batches, policy, 10, Clock())
+    augmentation = set_up(options, place, batches, 10, policy).augmentation
 
     def endless() -> Iterator[tuple[Tensor, Tensor]]:
         epoch = 0
         while True:
-            yield from batches.epoch(epoch)
+            yield from map(augmentation, batches.epoch(epoch))
             epoch += 1
 
     source = endless()

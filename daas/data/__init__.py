@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daas.data.batches import BatchStream, channel_stats, crop_flip, stratified_halves
+from daas.data.batches import BatchStream, Moves, channel_stats, crop_flip, stratified_halves
 from daas.data.given import images_from
 from daas.data.images import DiskImages, ImageData, MemoryImages
 from daas.data.sources import load_images
@@ -12,6 +12,7 @@ __all__ = [
     "DiskImages",
     "ImageData",
     "MemoryImages",
+    "Moves",
     "channel_stats",
     "crop_flip",
     "images_from",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import torch
 from torch import Tensor
 
@@ -83,6 +85,45 @@ def channel_stats(data: ImageData) -> tuple[tuple[float, float, float], tuple[fl
     return (float(mean[0]), float(mean[1]), float(mean[2])), (float(std[0]), float(std[1]), float(std[2]))
 
 
+@dataclass(frozen=True)
+class Moves:
+    """Where each image of a batch is cropped, and whether it is flipped.
+
+    Attributes:
+        offset: [2, B, 1] int64: left and top edge of the crop, in the padded image.
+        flipped: [B, 1] bool.
+        padding: Pixels added on each side before the crop.
+    """
+
+    offset: Tensor
+    flipped: Tensor
+    padding: int
+
+    @classmethod
+    def draw(cls, count: int, generator: torch.Generator, padding: int, hflip: float) -> Moves:
+        """Draws them for ``count`` images from a CPU generator; ``hflip`` is the probability of a flip."""
+        offset = torch.randint(2 * padding + 1, (2, count, 1), generator=generator)
+        return cls(offset, torch.rand(count, 1, generator=generator) < hflip, padding)
+
+    def __getitem__(self, rows: slice) -> Moves:
+        """Those of some of the images."""
+        return replace(self, offset=self.offset[:, rows], flipped=self.flipped[rows])
+
+    def apply(self, images: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C, H, W]: padded with zeros, cropped to the original size, flipped where it says so."""
+        count, channels, height, width = images.shape
+        if self.padding == 0 and not self.flipped.any():
+            return images
+        columns = torch.arange(width).expand(count, width)
+        x = self.offset[0] - self.padding + torch.where(self.flipped, width - 1 - columns, columns)
+        y = self.offset[1] - self.padding + torch.arange(height)
+        inside = ((y >= 0) & (y < height)).unsqueeze(2) & ((x >= 0) & (x < width)).unsqueeze(1)
+        index = y.clamp(0, height - 1).unsqueeze(2) * width + x.clamp(0, width - 1).unsqueeze(1)
+        index, inside = index.to(images.device), inside.to(images.device)
+        moved = images.flatten(2).gather(2, index.view(count, 1, -1).expand(-1, channels, -1)).view_as(images)
+        return torch.where(inside.unsqueeze(1), moved, torch.zeros((), dtype=images.dtype, device=images.device))
+
+
 def crop_flip(
     images: Tensor, generator: torch.Generator, padding: int, hflip: float, first: int = 0, total: int | None = None
 ) -> Tensor:
@@ -99,17 +140,5 @@ def crop_flip(
     Returns:
         [B, 3, H, W] uint8.
     """
-    count, channels, height, width = images.shape
-    rows, total = slice(first, first + count), total or count
-    offset = torch.randint(2 * padding + 1, (2, total, 1), generator=generator)[:, rows]
-    flipped = torch.rand(total, 1, generator=generator)[rows] < hflip
-    if padding == 0 and hflip == 0:
-        return images
-    columns = torch.arange(width).expand(count, width)
-    x = offset[0] - padding + torch.where(flipped, width - 1 - columns, columns)
-    y = offset[1] - padding + torch.arange(height)
-    inside = ((y >= 0) & (y < height)).unsqueeze(2) & ((x >= 0) & (x < width)).unsqueeze(1)
-    index = y.clamp(0, height - 1).unsqueeze(2) * width + x.clamp(0, width - 1).unsqueeze(1)
-    index, inside = index.to(images.device), inside.to(images.device)
-    moved = images.flatten(2).gather(2, index.view(count, 1, -1).expand(-1, channels, -1)).view_as(images)
-    return torch.where(inside.unsqueeze(1), moved, torch.zeros((), dtype=images.dtype, device=images.device))
+    moves = Moves.draw(total or len(images), generator, padding, hflip)
+    return moves[first : first + len(images)].apply(images)

@@ -9,42 +9,33 @@ from typing import Any
 
 import torch
 from timm.utils import NativeScaler, random_seed
+from torch import nn
 
 import daas  # noqa: F401  # registers the models
 from daas.errors import BadInput
 from daas.train import build
 from daas.train.augmentation import BatchAugmentation, EpochPolicy, policy_of
-from daas.train.batches import Batches, MemoryBatches, Place
+from daas.train.batches import Batches, Place, memory_batches
 from daas.train.checks import holds_images
 from daas.train.clock import Clock
 from daas.train.loader import LoaderBatches
 from daas.train.logs import Logs
-from daas.train.loop import Learner, Progress
 from daas.train.options import TrainOptions
 from daas.train.output import load_weights
+from daas.train.training import Learner, Progress, Setting, Training
 
 
 @dataclass
-class Training:
-    """A run in progress.
+class Run(Training):
+    """A training that has a folder.
 
     Attributes:
-        options: What was asked for.
-        epochs: To train, cool-down included.
+        folder: Of the run.
         rows: Per finished epoch ``epoch``, ``train``, ``eval`` (None where it was not validated) and ``lr``.
         best: Index in ``rows`` of the best epoch, -1 before there is one.
     """
 
-    options: TrainOptions
-    folder: Path
-    place: Place
-    learner: Learner
-    batches: Batches
-    augmentation: BatchAugmentation
-    policy: EpochPolicy | None
-    epochs: int
-    progress: Progress
-    clock: Clock
+    folder: Path = Path()
     logs: Logs | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
     best: int = -1
@@ -52,7 +43,7 @@ class Training:
     since: float = field(default_factory=time.monotonic)
 
 
-def put_together(options: TrainOptions, place: Place, folder: Path) -> Training:
+def put_together(options: TrainOptions, place: Place, folder: Path) -> Run:
     """Makes everything, the loaders after the network.
 
     Raises:
@@ -70,38 +61,42 @@ def put_together(options: TrainOptions, place: Place, folder: Path) -> Training:
         load_weights(model, options.initial_checkpoint)
     optimizer = build.optimizer(options, model, place.world)
     ema = build.moving_average(options, model)
-    clock = Clock()
-    augmentation = attach(options, place, batches, policy, classes, clock)
-    updates = -(-batches.per_epoch // options.grad_accum_steps)
-    schedule, epochs = build.schedule(options, optimizer, updates)
+    setting = set_up(options, place, batches, classes, policy)
+    learner, epochs = learner_of(setting, model, optimizer, ema)
     start = options.start_epoch or 0
-    if schedule is not None and start:
-        advance(schedule, start, start * updates, None, options)
-    scaler = NativeScaler(device=place.device.type) if options.amp and options.amp_dtype == "float16" else None
-    runner = build.wrapped(options, model, place)
-    loss = build.training_loss(options).to(place.device)
-    learner = Learner(model, runner, loss, optimizer, schedule, ema, updates, scaler)
-    return Training(
-        options, folder, place, learner, batches, augmentation, policy, epochs, Progress(start), clock
-    )  # fmt: skip
+    if learner.schedule is not None and start:
+        advance(learner.schedule, start, start * learner.updates_per_epoch, None, options)
+    return Run(**vars(setting), learner=learner, epochs=epochs, progress=Progress(start), folder=folder)
 
 
 def batches_of(options: TrainOptions, place: Place, policy: EpochPolicy | None, train: bool) -> Batches:
     """Opens the images: held on the device, or loaded by timm's loader."""
     transform = build.data_config(options)
     if holds_images(options):
-        return MemoryBatches(options, place, transform, train)
+        return memory_batches(options, place, transform, train)
     return LoaderBatches(options, place, transform, policy, train)
 
 
-def attach(
-    options: TrainOptions, place: Place, batches: Batches, policy: EpochPolicy | None, classes: int, clock: Clock
-) -> BatchAugmentation:
-    """Tells batches what happens to them; they are ready then."""
-    mean, std = batches.transform["mean"], batches.transform["std"]
-    augmentation = BatchAugmentation(options, policy, mean, std, classes, place.device, not batches.mixes_itself)
-    batches.attach(augmentation, clock)
-    return augmentation
+def set_up(
+    options: TrainOptions, place: Place, batches: Batches, classes: int, policy: EpochPolicy | None = None
+) -> Setting:
+    """Batches that are ready, and what happens to them."""
+    clock = Clock()
+    augmentation = BatchAugmentation(options, place, batches.transform, batches.class_names, classes)
+    augmentation.policy = policy
+    batches.prepare(classes, clock)
+    return Setting(options, place, batches, augmentation, clock)
+
+
+def learner_of(setting: Setting, model: nn.Module, optimizer: torch.optim.Optimizer, ema: Any) -> tuple[Learner, int]:
+    """What learns, with its schedule and loss, and the number of epochs."""
+    options, place = setting.options, setting.place
+    updates = -(-setting.batches.per_epoch // options.grad_accum_steps)
+    schedule, epochs = build.schedule(options, optimizer, updates)
+    scaler = NativeScaler(device=place.device.type) if options.amp and options.amp_dtype == "float16" else None
+    runner = build.wrapped(options, model, place)
+    loss = build.training_loss(options).to(place.device)
+    return Learner(model, runner, loss, optimizer, schedule, ema, updates, scaler), epochs
 
 
 def classes_of(options: TrainOptions, batches: Batches) -> int:
@@ -121,7 +116,7 @@ def classes_of(options: TrainOptions, batches: Batches) -> int:
 
 def advance(schedule: Any, epoch: int, updates: int, metric: float | None, options: TrainOptions) -> None:
     """Moves a schedule that was just made to the beginning of an epoch."""
-    if options.sched_on_updates:
+    if options.sched_on_updates or options.sched == "onecycle":
         schedule.step_update(num_updates=updates)
     else:
         schedule.step(epoch, metric)

@@ -1,7 +1,8 @@
-"""A batch's way from the loader into the network: policy, normalisation, cutout, random erasing, Mixup or CutMix."""
+"""A batch's way into the network: crop, flip, policy, normalisation, cutout, random erasing, Mixup or CutMix."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,30 @@ from timm.data.random_erasing import RandomErasing
 from torch import Tensor
 
 import daas
-from daas.augment import DAASPolicy, Draw, PolicySchedule
+from daas.augment import DAASPolicy, Policy, PolicySchedule
 from daas.augment.files import SCHEDULE_FORMAT, read_json
 from daas.augment.ops import Backend
+from daas.data import Moves
 from daas.errors import BadInput
+from daas.seeds import generator, seed_of
+from daas.train.batches import Batch, Place
+from daas.train.checks import holds_images
+from daas.train.labels import exchange
 from daas.train.options import TrainOptions
+from daas.train.randomness import seed_everything
 
 PREFIX = "daas:"
+_CROP, _POLICY, _GLOBAL, _CUTOUT = range(4)  # what a random stream is for
+
+Augment = Callable[[Tensor, Tensor, torch.Generator | None], tuple[Tensor, Tensor]]
+"""(uint8 [B, 3, H, W], labels [B], the step's generator) -> (uint8, labels [B] or soft targets [B, classes])."""
 
 
 class EpochPolicy:
     """What ``--aa daas:...`` names: one policy for all epochs, or a schedule of them.
 
     Args:
-        spec: After the prefix: a name, a path or ``hf-hub:REPOSITORY``.
+        spec: After the prefix: a name, a path or ``hf-hub:REPOSITORY``; or a policy itself.
         epochs: Of the training; a schedule is stretched to them.
         backend: What applies it: ``numba`` in the processes that load images, ``auto`` on the device.
 
@@ -33,9 +44,14 @@ class EpochPolicy:
         schedule: Where there is one, as long as the training.
     """
 
-    def __init__(self, spec: str, epochs: int, backend: Backend = "auto") -> None:
+    def __init__(self, spec: str | Policy | DAASPolicy, epochs: int, backend: Backend = "auto") -> None:
         self._backend: Backend = backend
         self.schedule: PolicySchedule | None = None
+        if isinstance(spec, Policy):
+            spec = DAASPolicy(spec, backend=backend)
+        if isinstance(spec, DAASPolicy):
+            self.transform = spec
+            return
         if Path(spec).is_file() and _is_schedule(spec):
             self.schedule = PolicySchedule.load(spec).stretched(epochs)
         self.transform = (
@@ -77,97 +93,119 @@ def policy_of(options: TrainOptions) -> EpochPolicy | None:
 
 
 class BatchAugmentation:
-    """The part that happens on the network's device.
+    """A batch's way into the network, on its device: crop, flip, policy, normalisation, and what mixes images.
 
     Args:
         options: The run's.
-        policy: Applied to the uint8 batch, or None.
-        mean: Per channel, as a share of the full range.
-        std: The same.
+        place: This process.
+        transform: Its ``mean`` and ``std`` per channel, as shares of the full range.
+        class_names: One per label.
         classes: Outputs of the network, for soft targets.
-        device: Of the network.
-        mix: Whether Mixup and CutMix happen here, if they are asked for.
+
+    Attributes:
+        policy: Applied to the uint8 batch, or None.
+        augment: Called with the uint8 batch after the policy, or None.
     """
 
     def __init__(
         self,
         options: TrainOptions,
-        policy: EpochPolicy | None,
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
+        place: Place,
+        transform: Mapping[str, Any],
+        class_names: Sequence[str],
         classes: int,
-        device: torch.device,
-        mix: bool = True,
     ) -> None:
-        self.policy, self.classes = policy, classes
-        self.cutout = 0 if options.no_aug else options.cutout
-        self.mean = torch.tensor([v * 255 for v in mean], device=device).view(1, -1, 1, 1)
-        self.std = torch.tensor([v * 255 for v in std], device=device).view(1, -1, 1, 1)
+        self.options, self.place = options, place
+        self.policy: EpochPolicy | None = None
+        self.augment: Augment | None = None
+        self.exchange = exchange(options.hflip_swap, class_names)
+        self.mean, self.std = (
+            torch.tensor([v * 255 for v in transform[key]], device=place.device).view(1, -1, 1, 1)
+            for key in ("mean", "std")
+        )
         self.erase: RandomErasing | None = None
         if options.reprob and not options.no_aug:
             self.erase = RandomErasing(
-                options.reprob, mode=options.remode, max_count=options.recount, device=str(device)
+                options.reprob, mode=options.remode, max_count=options.recount, device=str(place.device)
             )
-        self.mixup = Mixup(**mixup_arguments(options, classes)) if mix and mixes(options) else None
+        here = mixes(options) and not mixed_when_loaded(options)
+        self.mixup = Mixup(**mixup_arguments(options, classes)) if here else None
 
-    def set_epoch(self, epoch: int, mix: bool) -> None:
-        """Tells everything that changes over the epochs which one it is, and whether batches are (still) mixed."""
+    def set_epoch(self, epoch: int) -> None:
+        """Tells everything that changes over the epochs which one it is."""
         if self.policy is not None:
             self.policy.set_epoch(epoch)
         if self.mixup is not None:
-            self.mixup.mixup_enabled = mix
+            self.mixup.mixup_enabled = mixes_in(self.options, epoch)
 
-    def draw(self, batch_size: int, generator: torch.Generator | None) -> Draw | None:
-        """What the policy does to the images of a batch."""
-        return None if self.policy is None else self.policy.transform.sample(batch_size, generator)
-
-    def normalize(self, images: Tensor) -> Tensor:
-        """[B, 3, H, W] uint8 -> normalised float."""
-        return images.to(torch.float32).sub_(self.mean).div_(self.std)
-
-    def __call__(
-        self,
-        images: Tensor,
-        targets: Tensor,
-        draw: Draw | None,
-        generator: torch.Generator | None = None,
-        first: int = 0,
-        total: int | None = None,
-    ) -> tuple[Tensor, Tensor]:
+    def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Applies everything.
 
         Args:
-            images: [B, 3, H, W] uint8, on the device.
-            targets: [B] int64, or [B, classes] where they are mixed already.
-            draw: From ``draw``, for these images.
-            generator: A CPU generator for cutout; torch's default one if None.
-            first: Where these images begin in the batch of all processes, which cutout draws for.
-            total: Images in that batch; only these if None.
+            batch: Where its random streams are addressed, the global ones are seeded for what reads them: random
+                erasing, Mixup and, after this, dropout. Crop, flip, policy and cutout of an image do not depend on
+                how many processes share the batch.
 
         Returns:
-            The normalised float batch and its targets: [B], or [B, classes] with Mixup or CutMix.
+            The normalised float batch [B, 3, H, W] and its targets: [B], or [B, classes] where they are mixed.
         """
-        if self.policy is not None and draw is not None:
-            images = self.policy.transform.apply(images, draw)
-        batch = self.normalize(images)
-        if self.erase is not None:
-            batch = self.erase(batch)
-        return self.finish(batch, targets, generator, first, total)
-
-    def finish(
-        self,
-        batch: Tensor,
-        targets: Tensor,
-        generator: torch.Generator | None = None,
-        first: int = 0,
-        total: int | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """What follows normalisation and random erasing; arguments and results as above."""
-        if self.cutout:
-            batch = cutout(batch, self.cutout, generator, first, total)
+        options, images, targets = self.options, batch.images, batch.targets
+        if batch.step is not None:
+            seed_everything(seed_of(options.seed, batch.step, _GLOBAL, self.place.rank))
+        if not images.is_floating_point():
+            images, targets = self._bytes(batch)
+            images = self.normalize(images)
+            if self.erase is not None:
+                images = self.erase(images)
+        if options.cutout and not options.no_aug:
+            images = cutout(images, options.cutout, self._stream(batch, _CUTOUT), *self._share(batch))
         if self.mixup is not None:
-            return self.mixup(batch, targets)  # type: ignore[no-any-return]  # timm is untyped
-        return batch, targets
+            images, targets = self.mixup(images, targets)
+        return images, targets
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """[B, 3, H, W] uint8 -> normalised float; what is normalised already stays."""
+        return images if images.is_floating_point() else images.to(torch.float32).sub_(self.mean).div_(self.std)
+
+    def _bytes(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Crop, flip, policy and ``augment``."""
+        options, images, targets = self.options, batch.images, batch.targets
+        first, total = self._share(batch)
+        random = self._stream(batch, _CROP)
+        if random is not None and not options.no_aug:
+            padding = images.shape[-1] // 8 if options.crop_padding is None else options.crop_padding
+            moves = Moves.draw(total, random, padding, options.hflip)[first : first + len(images)]
+            images = moves.apply(images)
+            if self.exchange is not None:
+                flipped = moves.flipped.squeeze(1).to(targets.device)
+                targets = torch.where(flipped, self.exchange.to(targets.device)[targets], targets)
+        if self.policy is not None and not options.aa_in_workers:
+            draw = self.policy.transform.sample(total, self._stream(batch, _POLICY))
+            images = self.policy.transform.apply(images, draw[first : first + len(images)])
+        if self.augment is not None:
+            images, targets = self.augment(images, targets, self._stream(batch, _POLICY))
+        return images, targets
+
+    def _stream(self, batch: Batch, purpose: int) -> torch.Generator | None:
+        """The batch's random numbers for a purpose; None for torch's global stream."""
+        return None if batch.step is None else generator(self.options.seed, batch.step, purpose)
+
+    def _share(self, batch: Batch) -> tuple[int, int]:
+        """Where these images begin in the batch for which numbers are drawn, and how many images that has."""
+        if batch.step is None:
+            return 0, len(batch.images)
+        return self.place.rank * self.options.batch_size, self.place.world * self.options.batch_size
+
+
+def mixed_when_loaded(options: TrainOptions) -> bool:
+    """Whether Mixup happens when images are put together to a batch, as timm has it with its prefetcher."""
+    policy = options.aa is not None and options.aa.startswith(PREFIX) and not options.no_aug
+    return mixes(options) and not holds_images(options) and not options.no_prefetcher and not policy
+
+
+def mixes_in(options: TrainOptions, epoch: int) -> bool:
+    """Whether batches are (still) mixed in an epoch."""
+    return not options.mixup_off_epoch or epoch < options.mixup_off_epoch
 
 
 def mixes(options: TrainOptions) -> bool:

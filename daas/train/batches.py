@@ -10,16 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from daas.data import ImageData, MemoryImages, crop_flip, load_images
+from daas.data import ImageData, MemoryImages, load_images
 from daas.data.files import HELD_OUT
 from daas.errors import BadInput
-from daas.seeds import generator, seed_of
-from daas.train.augmentation import BatchAugmentation
+from daas.seeds import generator
 from daas.train.clock import Clock
 from daas.train.options import TrainOptions
-from daas.train.randomness import seed_everything
-
-_CROP, _POLICY, _GLOBAL, _CUTOUT = range(4)  # what a random stream is for
 
 
 @dataclass(frozen=True)
@@ -42,6 +38,21 @@ class Place:
         return self.rank == 0
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Images and what they show, on the device, before augmentation.
+
+    Attributes:
+        images: [B, 3, H, W] uint8; float where they are normalised already.
+        targets: [B] int64, or [B, classes] where they are mixed already.
+        step: Address of the batch's random streams; None where the global ones are read.
+    """
+
+    images: Tensor
+    targets: Tensor
+    step: int | None = None
+
+
 class Batches(ABC):
     """Training and validation batches of one process.
 
@@ -49,9 +60,10 @@ class Batches(ABC):
         name: Of the data set.
         class_names: One per label.
         train_images: Over all processes.
-        val_images: The same.
+        val_images: Validation images over all processes.
         per_epoch: Batches of an epoch in this process; equally many in each.
         transform: Preprocessing, as result.json has it.
+        ahead: Whether a batch is augmented before the one before it is used, as timm does it.
     """
 
     name: str
@@ -60,23 +72,19 @@ class Batches(ABC):
     val_images: int
     per_epoch: int
     transform: dict[str, Any]
-
-    @property
-    def mixes_itself(self) -> bool:
-        """Whether training batches come mixed, so that Mixup must not happen again."""
-        return False
+    ahead: bool = False
 
     @abstractmethod
-    def attach(self, augmentation: BatchAugmentation, clock: Clock) -> None:
-        """Says what happens to a batch and who counts the time, before the first batch."""
+    def prepare(self, classes: int, clock: Clock) -> None:
+        """Says how many outputs the network has and who counts the time, before the first batch."""
 
     @abstractmethod
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Augmented training batches from batch ``start`` on, with their targets, on the device."""
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Training batches from batch ``start`` on."""
 
     @abstractmethod
-    def validation(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """This process's share of the validation images, normalised, with their labels, on the device; each once."""
+    def validation(self) -> Iterator[Batch]:
+        """This process's share of the validation images, each once."""
 
     @abstractmethod
     def state(self, within_epoch: bool) -> Tensor:
@@ -88,68 +96,55 @@ class Batches(ABC):
 
 
 class MemoryBatches(Batches):
-    """Images on the device as uint8: padded, cropped and flipped there; all randomness is addressed by (seed, step).
-
-    Several processes share one batch: crop, flip, policy and cutout of an image do not depend on how many they are;
-    random erasing, Mixup and dropout, which read the global streams, do.
+    """Images on the device as uint8; all randomness is addressed by (seed, step).
 
     Args:
         options: The run's.
         place: This process.
         transform: timm's data config; its size counts.
-        train: Whether training images are wanted too.
+        train: Training images, of that size; None where only validation is wanted.
+        val: Validation images.
     """
 
-    def __init__(self, options: TrainOptions, place: Place, transform: dict[str, Any], train: bool) -> None:
+    def __init__(
+        self, options: TrainOptions, place: Place, transform: dict[str, Any], train: ImageData | None, val: ImageData
+    ) -> None:
         self.options, self.place = options, place
-        size = int(transform["input_size"][-1])
         self.transform = {**transform, "interpolation": "bicubic", "crop_pct": 1.0, "crop_mode": "center"}
-        self.val = _on(place.device, _load(options, size, validation=True))
-        self.train = _on(place.device, _load(options, size, validation=False)) if train else self.val
+        self.val = _on(place.device, val)
+        self.train = self.val if train is None else _on(place.device, train)
         same_classes(self.train.class_names, self.val.class_names)
         self.name, self.class_names = self.train.name, self.train.class_names
         self.train_images, self.val_images = len(self.train), len(self.val)
         self.global_batch = options.batch_size * place.world
         self.per_epoch = self.train_images // self.global_batch
-        if train and not self.per_epoch:
+        if train is not None and not self.per_epoch:
             raise BadInput(few_images(self.name, self.train_images, self.global_batch))
-        self.padding = size // 8 if options.crop_padding is None else options.crop_padding
 
-    def attach(self, augmentation: BatchAugmentation, clock: Clock) -> None:
-        """Says what happens to a batch and who counts the time."""
-        self.augmentation, self.clock = augmentation, clock
+    def prepare(self, classes: int, clock: Clock) -> None:
+        """Says who counts the time."""
+        self.clock = clock
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Augmented batches; the last incomplete one of an epoch is left out."""
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Shuffled batches; the last incomplete one of an epoch is left out."""
         seed, size, rank = self.options.seed, self.options.batch_size, self.place.rank
         order = torch.randperm(self.train_images, generator=generator(seed, epoch))
         for index in range(start, self.per_epoch):
-            step = epoch * self.per_epoch + index
             with self.clock.spend("data"):
                 first = index * self.global_batch + rank * size
                 chosen = order[first : first + size]
-                images = self.train.fetch(chosen).to(self.place.device)
-                labels = self.train.labels[chosen].to(self.place.device)
-            seed_everything(seed_of(seed, step, _GLOBAL, rank))
-            with self.clock.spend("augmentation"):
-                batch = self._augmented(images, labels, step)
+                batch = self._batch(self.train, chosen, epoch * self.per_epoch + index)
             yield batch
 
-    def _augmented(self, images: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        options, first, total = self.options, self.place.rank * self.options.batch_size, self.global_batch
-        if not options.no_aug:
-            crop = generator(options.seed, step, _CROP)
-            images = crop_flip(images, crop, self.padding, options.hflip, first, total)
-        draw = self.augmentation.draw(total, generator(options.seed, step, _POLICY))
-        mine = None if draw is None else draw[first : first + len(images)]
-        return self.augmentation(images, labels, mine, generator(options.seed, step, _CUTOUT), first, total)
-
-    def validation(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def validation(self) -> Iterator[Batch]:
         """Every image once, over all processes."""
         mine = torch.arange(self.place.rank, self.val_images, self.place.world)
         for chosen in mine.split(self.options.validation_batch_size or self.options.batch_size):
-            images = self.val.fetch(chosen).to(self.place.device)
-            yield self.augmentation.normalize(images), self.val.labels[chosen].to(self.place.device)
+            yield self._batch(self.val, chosen)
+
+    def _batch(self, data: ImageData, chosen: Tensor, step: int | None = None) -> Batch:
+        device = self.place.device
+        return Batch(data.fetch(chosen).to(device), data.labels[chosen].to(device), step)
 
     def state(self, within_epoch: bool) -> Tensor:
         """Nothing: streams are addressed, not advanced."""
@@ -157,6 +152,23 @@ class MemoryBatches(Batches):
 
     def resume(self, state: Tensor) -> None:
         """Nothing to do."""
+
+
+def memory_batches(options: TrainOptions, place: Place, transform: dict[str, Any], train: bool) -> MemoryBatches:
+    """Reads the images that the options name.
+
+    Args:
+        options: The run's.
+        place: This process.
+        transform: timm's data config; its size counts.
+        train: Whether training images are wanted too.
+
+    Raises:
+        BadInput: As ``daas.data.load_images``, or fewer images than a batch.
+    """
+    size = int(transform["input_size"][-1])
+    val = _load(options, size, validation=True)
+    return MemoryBatches(options, place, transform, _load(options, size, validation=False) if train else None, val)
 
 
 def _load(options: TrainOptions, size: int, validation: bool) -> ImageData:

@@ -24,6 +24,7 @@ from daas.models.interface import TimmNetwork
 from daas.train.augmentation import mixes
 from daas.train.batches import Place
 from daas.train.options import TrainOptions
+from daas.train.schedule import OneCycle
 
 
 def place(options: TrainOptions) -> Place:
@@ -213,6 +214,8 @@ def schedule(options: TrainOptions, made: torch.optim.Optimizer, updates_per_epo
     Raises:
         BadInput: An unknown schedule, or one that does not fit.
     """
+    if options.sched == "onecycle":
+        return OneCycle(made, options.epochs * updates_per_epoch, options.min_lr), options.epochs
     try:
         found = create_scheduler_v2(
             made, **scheduler_kwargs(options, decreasing_metric=options.eval_metric == "loss"),

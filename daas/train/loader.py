@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from daas.augment import DAASPolicy
 from daas.errors import BadInput
-from daas.train.augmentation import BatchAugmentation, EpochPolicy, mixes, mixup_arguments
-from daas.train.batches import Batches, Place, few_images, same_classes
+from daas.train.augmentation import EpochPolicy, mixed_when_loaded, mixes_in, mixup_arguments
+from daas.train.batches import Batch, Batches, Place, few_images, same_classes
 from daas.train.clock import Clock
 from daas.train.options import TrainOptions
 from daas.train.randomness import capture, restore
@@ -48,7 +48,7 @@ class LoaderBatches(Batches):
         train: bool,
     ) -> None:
         self.options, self.place, self.transform, self.policy = options, place, transform, policy
-        self.prefetch = not options.no_prefetcher
+        self.prefetch = self.ahead = not options.no_prefetcher
         if policy is not None and not self.prefetch:
             raise BadInput("--no-prefetcher normalises in the workers; --aa daas: comes before that. Leave one out.")
         self.val_data = _data(options, validation=True)
@@ -65,18 +65,13 @@ class LoaderBatches(Batches):
         self._saved: Tensor | None = None
         self._start = self._before = torch.empty(0, dtype=torch.int64)
 
-    @property
-    def mixes_itself(self) -> bool:
-        """Whether Mixup happens when images are put together to a batch, as timm has it with its prefetcher."""
-        return mixes(self.options) and self.prefetch and self.policy is None
-
-    def attach(self, augmentation: BatchAugmentation, clock: Clock) -> None:
-        """Says what happens to a batch and who counts the time; makes the loaders."""
-        self.augmentation, self.clock = augmentation, clock
+    def prepare(self, classes: int, clock: Clock) -> None:
+        """Says how many outputs the network has and who counts the time; makes the loaders."""
+        self.clock = clock
         try:
             self.val_loader = self._loader(self.val_data, **self._validation_arguments())
             if self.train_data is not self.val_data:
-                self.train_loader = self._loader(self.train_data, **self._training_arguments(augmentation.classes))
+                self.train_loader = self._loader(self.train_data, **self._training_arguments(classes))
                 self.per_epoch = len(self.train_loader)
         except (AssertionError, KeyError, NotImplementedError, TypeError, ValueError) as error:
             raise BadInput(f"timm cannot load images in this way: {str(error) or repr(error)}.") from error
@@ -117,7 +112,7 @@ class LoaderBatches(Batches):
         collate: Callable[..., Any] | None = None
         if self.policy is not None and options.aa_in_workers:
             collate = _PolicyCollate(self.policy.transform)
-        elif self.mixes_itself:
+        elif mixed_when_loaded(options):
             collate = FastCollateMixup(**mixup_arguments(options, classes))
         return {
             "batch_size": options.batch_size, "is_training": True, "no_aug": options.no_aug,
@@ -131,8 +126,8 @@ class LoaderBatches(Batches):
             "interpolation": interpolation, "collate_fn": collate,
         }  # fmt: skip
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Augmented batches; with the prefetcher each is made before the one before it is used, as timm does it."""
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Training batches; who asks for one has augmented the one before it."""
         device, saved, self._saved = self.place.device, self._saved, None
         self._set_epoch(epoch)
         if saved is not None:
@@ -143,25 +138,23 @@ class LoaderBatches(Batches):
             next(source)  # the workers' streams must advance; nothing of this batch is needed
         if saved is not None:
             restore(saved[1], device)
-        following = self._next(source) if self.prefetch else None
-        if saved is not None:
+            batch = self._next(source) if self.ahead else None  # was made when the checkpoint was written
+            if batch is not None:
+                yield batch
             restore(saved[2], device)
-        while True:
-            ready, following = (following, self._next(source)) if self.prefetch else (self._next(source), None)
-            if ready is None:
-                return
-            yield ready
+        while (batch := self._next(source)) is not None:
+            yield batch
 
     def _set_epoch(self, epoch: int) -> None:
-        if isinstance(self.train_loader.collate_fn, FastCollateMixup) and self.options.mixup_off_epoch:
-            self.train_loader.collate_fn.mixup_enabled = epoch < self.options.mixup_off_epoch
+        if isinstance(self.train_loader.collate_fn, FastCollateMixup):
+            self.train_loader.collate_fn.mixup_enabled = mixes_in(self.options, epoch)
         if isinstance(self.train_loader.collate_fn, _PolicyCollate) and self.policy is not None:
             self.train_loader.collate_fn.policy = self.policy.transform
         if hasattr(self.train_loader.sampler, "set_epoch"):
             self.train_loader.sampler.set_epoch(epoch)
 
-    def _next(self, source: Iterator[Any]) -> tuple[Tensor, Tensor] | None:
-        """The next batch, ready for the network; None at the end."""
+    def _next(self, source: Iterator[Any]) -> Batch | None:
+        """The next batch, on the device; None at the end."""
         if self.options.recovery_interval:
             self._before = capture(self.place.device)
         with self.clock.spend("data"):
@@ -169,20 +162,16 @@ class LoaderBatches(Batches):
             if found is None:
                 return None
             images, targets = (part.to(self.place.device, non_blocking=True) for part in found)
-        with self.clock.spend("augmentation"):
-            if not self.prefetch:
-                return self.augmentation.finish(images, targets)
-            draw = None if self.options.aa_in_workers else self.augmentation.draw(len(images), None)
-            return self.augmentation(images, targets, draw)
+            return Batch(images, targets)
 
-    def validation(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def validation(self) -> Iterator[Batch]:
         """Every image once: timm's sampler pads with repeated images, which are left out again."""
         left = len(range(self.place.rank, self.val_images, self.place.world))
         for found in self.val_loader:
             images, labels = (part[:left].to(self.place.device, non_blocking=True) for part in found)
             left -= len(labels)
             if len(labels):
-                yield (self.augmentation.normalize(images) if self.prefetch else images), labels
+                yield Batch(images, labels)
 
     def state(self, within_epoch: bool) -> Tensor:
         """[n, L]: the global streams now; within an epoch also at its start and before the batch that is made ahead."""

@@ -3,61 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
-from timm.utils import AverageMeter, ModelEmaV3, NativeScaler, accuracy, dispatch_clip_grad
+from timm.utils import AverageMeter, accuracy, dispatch_clip_grad, distribute_bn
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from daas import checkpoint
-from daas.train.batches import Batches, Place
-from daas.train.clock import Clock
+from daas.models.interface import TimmNetwork
+from daas.train.batches import Batch, Place
 from daas.train.options import TrainOptions
+from daas.train.training import Learner, Setting, Training
 
 DIVERGED = "diverged.safetensors"
-
-
-@dataclass
-class Learner:
-    """What learns, and how.
-
-    Attributes:
-        model: The network itself, whose weights are saved.
-        runner: The same as it is called in training: compiled, distributed.
-        loss: Outputs and targets -> scalar.
-        updates_per_epoch: Optimizer steps.
-        scaler: Of float16 gradients, or None.
-    """
-
-    model: nn.Module
-    runner: nn.Module
-    loss: nn.Module
-    optimizer: torch.optim.Optimizer
-    schedule: Any
-    ema: ModelEmaV3 | None
-    updates_per_epoch: int
-    scaler: NativeScaler | None
-
-
-@dataclass
-class Progress:
-    """How far an epoch has come.
-
-    Attributes:
-        epoch: From 0.
-        batch: Batches that are done.
-        losses: Their mean.
-    """
-
-    epoch: int
-    batch: int = 0
-    losses: AverageMeter = field(default_factory=AverageMeter)
 
 
 def autocast(options: TrainOptions, device: torch.device) -> AbstractContextManager[Any]:
@@ -67,27 +29,12 @@ def autocast(options: TrainOptions, device: torch.device) -> AbstractContextMana
     return torch.autocast(device.type, dtype=getattr(torch, options.amp_dtype))
 
 
-def train_epoch(
-    learner: Learner,
-    batches: Batches,
-    progress: Progress,
-    options: TrainOptions,
-    place: Place,
-    clock: Clock,
-    folder: Path,
-    after_batch: Callable[[Tensor], None],
-) -> float:
-    """Trains from ``progress`` to the end of its epoch.
+def train_epoch(run: Training, after_batch: Callable[[Tensor], None] | None = None) -> float:
+    """Trains from ``run.progress`` to the end of its epoch.
 
     Args:
-        learner: Is changed.
-        batches: Gives the epoch's batches.
-        progress: Is changed.
-        options: The run's.
-        place: This process.
-        clock: Counts.
-        folder: Where a batch goes whose loss is no number.
-        after_batch: Called after every batch with the batch's images: logs and checkpoints.
+        run: Is changed.
+        after_batch: Called after every batch with its images, as the network saw them: logs and checkpoints.
 
     Returns:
         The mean training loss over all processes.
@@ -95,42 +42,74 @@ def train_epoch(
     Raises:
         FloatingPointError: The loss is infinite or not a number; the batch is saved.
     """
+    options, learner, place, progress = run.options, run.learner, run.place, run.progress
+    run.augmentation.set_epoch(progress.epoch)
+    if options.drop_path_ramp and isinstance(learner.model, TimmNetwork):
+        learner.model.set_drop_path((options.drop_path or 0.0) * progress.epoch / run.epochs)
     learner.runner.train()
-    total, accumulate = batches.per_epoch, options.grad_accum_steps
-    source = batches.epoch(progress.epoch, progress.batch)
-    clock.start_lap()
-    with tqdm(
-        total=total, initial=progress.batch, unit="batch", disable=None if place.first else True, leave=False
-    ) as bar:
-        for images, targets in source:
+    total, accumulate = run.batches.per_epoch, options.grad_accum_steps
+    run.clock.start_lap()
+    hidden = None if place.first and run.bar else True
+    with tqdm(total=total, initial=progress.batch, unit="batch", disable=hidden, leave=False) as bar:
+        for images, targets in _augmented(run):
             if options.channels_last:
                 images = images.contiguous(memory_format=torch.channels_last)
             index = progress.batch
             whole = (index + 1) % accumulate == 0 or index + 1 == total
             parts = total % accumulate if index >= total - total % accumulate else accumulate
-            value = _step(learner, images, targets, whole, parts, options, place)
+            value = step(learner, images, targets, whole, parts, options, place)
             if not math.isfinite(_worst(value, place)):
-                raise FloatingPointError(_diverged(folder, images, targets, value, progress, options, place))
+                raise FloatingPointError(_diverged(run, images, targets, value))
             progress.losses.update(value, len(images))
             progress.batch += 1
-            clock.images += len(images)
+            run.clock.images += len(images)
             if whole:
-                updates = progress.epoch * learner.updates_per_epoch + -(-progress.batch // accumulate)
-                if learner.ema is not None:
-                    learner.ema.update(learner.model, step=updates)
-                if learner.schedule is not None:
-                    learner.schedule.step_update(num_updates=updates, metric=progress.losses.avg)
-            clock.lap("training")
+                _after_update(run)
+            run.clock.lap("training")
             bar.set_postfix(loss=f"{progress.losses.avg:.3f}", refresh=False)
             bar.update()
-            after_batch(images)
-    clock.lap("training")
+            if after_batch is not None:
+                after_batch(images)
+    run.clock.lap("training")
     if hasattr(learner.optimizer, "sync_lookahead"):
         learner.optimizer.sync_lookahead()
+    if place.world > 1 and options.dist_bn:
+        distribute_bn(learner.model, place.world, options.dist_bn == "reduce")
+        if learner.ema is not None and not options.model_ema_force_cpu:
+            distribute_bn(learner.ema, place.world, options.dist_bn == "reduce")
     return _mean(progress.losses, place)
 
 
-def _step(
+def _augmented(run: Training) -> Iterator[tuple[Tensor, Tensor]]:
+    """The rest of the epoch's batches, as the network gets them."""
+    source = run.batches.epoch(run.progress.epoch, run.progress.batch)
+
+    def following() -> tuple[Tensor, Tensor] | None:
+        batch: Batch | None = next(source, None)
+        if batch is None:
+            return None
+        with run.clock.spend("augmentation"):
+            return run.augmentation(batch)
+
+    made = following() if run.batches.ahead else None
+    while True:
+        ready, made = (made, following()) if run.batches.ahead else (following(), None)
+        if ready is None:
+            return
+        yield ready
+
+
+def _after_update(run: Training) -> None:
+    """Moving average and schedule follow the optimizer."""
+    learner, progress = run.learner, run.progress
+    updates = progress.epoch * learner.updates_per_epoch + -(-progress.batch // run.options.grad_accum_steps)
+    if learner.ema is not None:
+        learner.ema.update(learner.model, step=updates)
+    if learner.schedule is not None:
+        learner.schedule.step_update(num_updates=updates, metric=progress.losses.avg)
+
+
+def step(
     learner: Learner, images: Tensor, targets: Tensor, whole: bool, parts: int, options: TrainOptions, place: Place
 ) -> float:
     """Forward, backward and, if the accumulation is whole, an update; gives the loss."""
@@ -171,18 +150,20 @@ def _worst(value: float, place: Place) -> float:
     return math.inf if float(bad) else value
 
 
-def _diverged(
-    folder: Path, images: Tensor, targets: Tensor, value: float, progress: Progress, options: TrainOptions, place: Place
-) -> str:
-    """Saves the batch and says what happened."""
-    path = folder / (DIVERGED if place.world == 1 else f"rank{place.rank}-{DIVERGED}")
-    folder.mkdir(parents=True, exist_ok=True)
-    meta = {"epoch": progress.epoch, "batch": progress.batch, "loss": str(value), "rank": place.rank}
-    checkpoint.save(path, {"images": images, "targets": targets}, meta)
+def _diverged(run: Training, images: Tensor, targets: Tensor, value: float) -> str:
+    """Saves the batch, where there is a folder, and says what happened."""
+    place, progress = run.place, run.progress
+    saved = ""
+    if run.folder is not None:
+        path = run.folder / (DIVERGED if place.world == 1 else f"rank{place.rank}-{DIVERGED}")
+        run.folder.mkdir(parents=True, exist_ok=True)
+        meta = {"epoch": progress.epoch, "batch": progress.batch, "loss": str(value), "rank": place.rank}
+        checkpoint.save(path, {"images": images, "targets": targets}, meta)
+        saved = f"; the batch is in {path}. An earlier checkpoint is untouched"
     return (
-        f"the loss is {value} in epoch {progress.epoch}, batch {progress.batch} (both from 0); the batch is in {path}. "
-        "An earlier checkpoint is untouched. Try a smaller --lr, --clip-grad, or a longer warm-up"
-        f"{', or --amp-dtype bfloat16' if options.amp else ''}."
+        f"the loss is {value} in epoch {progress.epoch}, batch {progress.batch} (both from 0){saved}. "
+        "Try a smaller --lr, --clip-grad, or a longer warm-up"
+        f"{', or --amp-dtype bfloat16' if run.options.amp else ''}."
     )
 
 
@@ -195,29 +176,35 @@ def _mean(losses: AverageMeter, place: Place) -> float:
 
 
 @torch.no_grad()
-def validate(
-    model: nn.Module, batches: Batches, options: TrainOptions, place: Place, clock: Clock, classes: int
-) -> dict[str, float]:
+def predictions(run: Setting, model: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
+    """Logits [B, classes] and labels [B] of this process's validation images, batch by batch, on its device."""
+    options, place = run.options, run.place
+    model.eval()
+    device = next(model.parameters()).device
+    for batch in run.batches.validation():
+        images = run.augmentation.normalize(batch.images)
+        if options.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        with autocast(options, place.device):
+            logits = model(images.to(device)).to(place.device)
+        yield logits, batch.targets
+
+
+def validate(run: Setting, model: nn.Module) -> dict[str, float]:
     """Loss and accuracy on all validation images, each counted once, over all processes.
 
     Returns:
         ``loss`` (cross-entropy), ``top1`` and ``top5`` in percent.
     """
-    model.eval()
-    device = next(model.parameters()).device
-    sums = torch.zeros(4, dtype=torch.float64, device=place.device)
-    with clock.spend("validation"):
-        for images, labels in batches.validation():
-            if options.channels_last:
-                images = images.contiguous(memory_format=torch.channels_last)
-            with autocast(options, place.device):
-                logits = model(images.to(device)).to(place.device)
-            percent = torch.stack(accuracy(logits, labels, topk=(1, min(5, classes))))
+    sums = torch.zeros(4, dtype=torch.float64, device=run.place.device)
+    with run.clock.spend("validation"):
+        for logits, labels in predictions(run, model):
+            percent = torch.stack(accuracy(logits, labels, topk=(1, min(5, logits.shape[1]))))
             loss = cross_entropy(logits.float(), labels, reduction="sum")
             sums[0] += loss
             sums[1:3] += (percent * len(labels) / 100).round()
             sums[3] += len(labels)
-    if place.world > 1:
+    if run.place.world > 1:
         torch.distributed.all_reduce(sums)
     loss_sum, right1, right5, count = sums.tolist()
     return {"loss": loss_sum / count, "top1": 100 * right1 / count, "top5": 100 * right5 / count}

@@ -99,7 +99,11 @@ class ScheduleOptions:
     lr_base: float = _o(0.1, "learning rate for --lr-base-size images per update; scaled to the real number")
     lr_base_size: int = _o(256, "images per update that --lr-base is meant for")
     lr_base_scale: str = _o("", "linear or sqrt; by default sqrt for Ada* and LAMB", choices=("", "linear", "sqrt"))
-    sched: str = _o("cosine", "cosine, tanh, step, multistep, poly, plateau, ... or none")
+    sched: str = _o(
+        "cosine",
+        "cosine, tanh, step, multistep, poly, plateau, ... or none; onecycle (*): up and down once, per update, as "
+        "torch's OneCycleLR; --warmup-* have no part in it",
+    )
     sched_on_updates: bool = _o(False, "move the learning rate with every update instead of every epoch")
     warmup_epochs: int = _o(5, "epochs with a rising learning rate")
     warmup_lr: float = _o(1e-5, "learning rate at the start of the warm-up")
@@ -135,6 +139,10 @@ class AugmentationOptions:
     ratio: tuple[float, ...] = _o((3 / 4, 4 / 3), "smallest and largest aspect ratio of it")
     crop_padding: int | None = _o(None, "(*) padding of pad, in pixels; by default an eighth of the side")
     hflip: float = _o(0.5, "probability of a horizontal flip")
+    hflip_swap: tuple[str, ...] = _o(
+        (), "(*) classes that a horizontal flip turns into each other, as CLASS:CLASS: a flipped image gets the other "
+        "label (--train-crop-mode pad)",
+    )  # fmt: skip
     vflip: float = _o(0.0, "probability of a vertical flip")
     color_jitter: float = _o(0.4, "strength of colour jitter; off under --aa and with pad")
     color_jitter_prob: float | None = _o(None, "probability of colour jitter; by default always")

@@ -14,9 +14,9 @@ from daas.errors import BadInput
 from daas.files import copy
 from daas.train.batches import Place
 from daas.train.checks import holds_images
-from daas.train.loop import Learner
 from daas.train.options import TrainOptions
 from daas.train.output import BEST, CHECKPOINT, LAST, RESULT, SUMMARY, as_json
+from daas.train.training import Learner
 
 FORMAT = "daas-train-checkpoint/2"
 _FREE = (

@@ -9,19 +9,16 @@ from typing import Any
 
 import torch
 import yaml
-from timm.utils import distribute_bn
 from torch import Tensor
 
 from daas.errors import BadInput
 from daas.files import write_text
-from daas.models.interface import TimmNetwork
 from daas.train import build, resume
-from daas.train.assemble import Training, advance, attach, batches_of, classes_of, put_together
+from daas.train.assemble import Run, advance, batches_of, classes_of, put_together, set_up
 from daas.train.batches import Place
 from daas.train.checks import check
-from daas.train.clock import Clock
 from daas.train.logs import Logs, mean_lr
-from daas.train.loop import Progress, train_epoch, validate
+from daas.train.loop import train_epoch, validate
 from daas.train.options import TrainOptions
 from daas.train.output import (
     ARGS,
@@ -34,6 +31,7 @@ from daas.train.output import (
     write_result,
     write_summary,
 )  # fmt: skip
+from daas.train.training import Progress
 
 
 def train(options: TrainOptions) -> dict[str, Any]:
@@ -77,22 +75,14 @@ def train(options: TrainOptions) -> dict[str, Any]:
     return _summary(run)
 
 
-def _epoch(run: Training) -> None:
+def _epoch(run: Run) -> None:
     """Trains the rest of an epoch, validates, writes everything."""
     options, progress, learner, place = run.options, run.progress, run.learner, run.place
     epoch = progress.epoch
-    run.augmentation.set_epoch(epoch, mix=not options.mixup_off_epoch or epoch < options.mixup_off_epoch)
-    if options.drop_path_ramp and isinstance(learner.model, TimmNetwork):
-        learner.model.set_drop_path((options.drop_path or 0.0) * epoch / run.epochs)
-    after_batch = partial(_after_batch, run)
-    loss = train_epoch(learner, run.batches, progress, options, place, run.clock, run.folder, after_batch)
-    if place.world > 1 and options.dist_bn:
-        distribute_bn(learner.model, place.world, options.dist_bn == "reduce")
-        if learner.ema is not None and not options.model_ema_force_cpu:
-            distribute_bn(learner.ema, place.world, options.dist_bn == "reduce")
+    loss = train_epoch(run, partial(_after_batch, run))
     last = epoch + 1 == run.epochs
     due = last or (epoch + 1) % options.val_interval == 0
-    metrics = validate(_shown(run), run.batches, options, place, run.clock, run.augmentation.classes) if due else None
+    metrics = validate(run, run.shown) if due else None
     run.rows.append({"epoch": epoch, "train": {"loss": loss}, "eval": metrics, "lr": mean_lr(learner.optimizer)})
     run.progress = Progress(epoch + 1)
     better = metrics is not None and (run.best < 0 or _better(metrics, run.rows[run.best]["eval"], options.eval_metric))
@@ -102,31 +92,25 @@ def _epoch(run: Training) -> None:
         learner.schedule.step(epoch + 1, _latest(run))
     if place.first:
         if better:
-            save_weights(_shown(run), run.folder / BEST)
+            save_weights(run.shown, run.folder / BEST)
         if metrics is not None:  # result.json says what they are worth; the checkpoint has those of other epochs
-            save_weights(_shown(run), run.folder / LAST)
+            save_weights(run.shown, run.folder / LAST)
     _save(run, within_epoch=False)
     if place.first:
         _write(run, new_row=True)
         _say(run, loss, metrics)
 
 
-def _shown(run: Training) -> Any:
-    """The weights that are validated and saved: the moving average, where there is one to validate."""
-    ema = run.learner.ema
-    return run.learner.model if ema is None or run.options.model_ema_force_cpu else ema.module
-
-
 def _better(metrics: dict[str, float], than: dict[str, float], name: str) -> bool:
     return metrics[name] < than[name] if name == "loss" else metrics[name] > than[name]
 
 
-def _latest(run: Training) -> float | None:
+def _latest(run: Run) -> float | None:
     """The metric that a plateau schedule watches: of the last validation."""
     return next((row["eval"][run.options.eval_metric] for row in reversed(run.rows) if row["eval"]), None)
 
 
-def _after_batch(run: Training, images: Tensor) -> None:
+def _after_batch(run: Run, images: Tensor) -> None:
     """Logs, and a checkpoint every ``--recovery-interval`` batches."""
     progress, total = run.progress, run.batches.per_epoch
     if run.logs is not None:
@@ -139,7 +123,7 @@ def _after_batch(run: Training, images: Tensor) -> None:
         _save(run, within_epoch=True)
 
 
-def _save(run: Training, within_epoch: bool) -> None:
+def _save(run: Run, within_epoch: bool) -> None:
     losses = run.progress.losses
     meta = {
         "epoch": run.progress.epoch, "batch": run.progress.batch, "rows": run.rows, "best": run.best,
@@ -153,7 +137,7 @@ def _save(run: Training, within_epoch: bool) -> None:
     resume.save(run.folder, run.learner, own, run.options, run.place, meta)
 
 
-def _restore(run: Training, source: Path) -> None:
+def _restore(run: Run, source: Path) -> None:
     own, meta = resume.load(source, run.learner, run.options, run.place)
     run.batches.resume(own["random"])
     run.rows, run.best = list(meta["rows"]), int(meta["best"])
@@ -174,7 +158,7 @@ def _restore(run: Training, source: Path) -> None:
         schedule.step_update(num_updates=done, metric=losses.avg)
 
 
-def _write(run: Training, new_row: bool = False) -> None:
+def _write(run: Run, new_row: bool = False) -> None:
     """Writes summary.csv and result.json."""
     write_summary(run.folder, run.rows, run.options.log_wandb and new_row)
     validated = [row for row in run.rows if row["eval"]]
@@ -195,7 +179,9 @@ def _write(run: Training, new_row: bool = False) -> None:
         "data_share": clock.share("data"), "augmentation_share": clock.share("augmentation"), "processes": world,
         "device": str(run.place.device),
     }  # fmt: skip
-    description = describe(run.options, run.learner.model, build.model_kwargs(run.options), run.batches, run.policy)
+    description = describe(
+        run.options, run.learner.model, build.model_kwargs(run.options), run.batches, run.augmentation.policy
+    )
     write_result(
         run.folder,
         description,
@@ -205,12 +191,12 @@ def _write(run: Training, new_row: bool = False) -> None:
     )
 
 
-def _say(run: Training, loss: float, metrics: dict[str, float] | None) -> None:
+def _say(run: Run, loss: float, metrics: dict[str, float] | None) -> None:
     found = "" if metrics is None else f"  validation loss {metrics['loss']:.3f}  top-1 {metrics['top1']:.2f}%"
     print(f"epoch {run.progress.epoch:>3}/{run.epochs}  train loss {loss:.3f}{found}", flush=True)
 
 
-def _summary(run: Training) -> dict[str, Any]:
+def _summary(run: Run) -> dict[str, Any]:
     last = next((row["eval"] for row in reversed(run.rows) if row["eval"]), None)
     if last is None:
         raise BadInput(
@@ -228,9 +214,7 @@ def _validate_only(options: TrainOptions, place: Place) -> dict[str, Any]:
     model = build.network(options, classes)
     load_weights(model, options.validate)
     model = model.to(place.device)
-    clock = Clock()
-    attach(options, place, batches, None, classes, clock)
-    metrics = validate(model, batches, options, place, clock, classes)
+    metrics = validate(set_up(options, place, batches, classes), model)
     if place.first:
         print(
             f"{options.validate}: top-1 {metrics['top1']:.2f}%, top-5 {metrics['top5']:.2f}%, "

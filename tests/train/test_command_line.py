@@ -18,7 +18,7 @@ RANK60 = Path(__file__).with_name("timm_rank60.txt").read_text().split()
 DOCUMENTED = Path(__file__).with_name("timm_documented.txt").read_text().splitlines()
 OURS = {
     "val_dir", "skip_bad_images", "aux_weight", "crop_padding", "aa_in_workers", "cutout", "drop_path_ramp", "validate",
-    "tensorboard",
+    "tensorboard", "hflip_swap",
 }  # fmt: skip
 TIMM_DEFAULTS = {
     "model": "resnet50", "batch_size": 128, "lr": None, "epochs": 300, "weight_decay": 2e-5, "sched": "cosine",
@@ -86,7 +86,7 @@ def test_help_is_grouped_and_complete(capsys: pytest.CaptureFixture[str]) -> Non
         for option in fields(group):
             assert f"--{option.name.replace('_', '-')}" in text
     ours = {a.dest for a in _parser()._actions if a.help and "(*)" in a.help}
-    assert ours - {"recipe", "train_crop_mode", "aa", "dataset"} == OURS
+    assert ours - {"recipe", "train_crop_mode", "aa", "dataset", "sched"} == OURS
 
 
 def test_model_kwargs_are_values() -> None:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from daas import checkpoint
 from daas.train import run as module
-from daas.train.assemble import Training
+from daas.train.assemble import Run
 from tests.train.conftest import Train, weights
 
 
@@ -44,7 +44,7 @@ def stop_before(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Presses Ctrl-C when an epoch would begin."""
     original = module._epoch
 
-    def stop(run: Training) -> None:
+    def stop(run: Run) -> None:
         if run.progress.epoch == epoch:
             raise KeyboardInterrupt
         original(run)
@@ -58,6 +58,7 @@ def stop_before(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
         "--reprob 0.5 --mixup 0.2 --model-ema --model-ema-decay 0.9 --amp --lr-noise 0 1",
         "--opt lookahead_adamw --sched plateau --patience-epochs 0 --lr 0.5",
         "--opt lamb --sched-on-updates --warmup-epochs 1 --grad-accum-steps 2",
+        "--sched onecycle --mixup 0.2",
     ],
 )
 def test_interrupted_and_resumed_equals_uninterrupted(
@@ -84,6 +85,8 @@ CHANGES = [
     "--epochs 1", "--start-epoch 1", "--lr-noise 0 1", "--lr-noise 0 1 --lr-noise-pct 0.1",
     "--lr-noise 0 1 --lr-noise-std 0.1", "--lr-k-decay 2", "--lr-cycle-limit 2",
     "--lr-cycle-limit 2 --lr-cycle-mul 0.5", "--lr-cycle-limit 2 --lr-cycle-decay 0.1", "--sched plateau",
+    "--sched onecycle",
+    "--sched onecycle --min-lr 0.04", "--hflip 0.5 --hflip-swap 0:1",
     "--smoothing 0.3", "--bce-loss", "--bce-loss --bce-sum", "--bce-loss --bce-pos-weight 3",
     "--bce-loss --mixup 0.5 --bce-target-thresh 0.2", "--mixup 0.5", "--cutmix 0.5", "--cutmix-minmax 0.2 0.5",
     "--mixup 0.5 --mixup-prob 0.5", "--mixup 0.5 --cutmix 0.5 --mixup-switch-prob 0", "--mixup 0.5 --mixup-mode elem",

@@ -1,0 +1,219 @@
+"""One whole training on images in memory: a network and an augmentation in, logits on validation images out."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+
+import torch
+from torch import Tensor, nn
+
+from daas.augment import DAASPolicy, Policy
+from daas.data import ImageData, channel_stats
+from daas.errors import BadInput
+from daas.seeds import seed_of
+from daas.train import build
+from daas.train.assemble import learner_of, set_up
+from daas.train.augmentation import Augment, EpochPolicy
+from daas.train.batches import MemoryBatches, Place
+from daas.train.checks import check
+from daas.train.loop import predictions, train_epoch
+from daas.train.losses import EitherTarget
+from daas.train.options import TrainOptions
+from daas.train.randomness import capture, restore, seed_everything
+from daas.train.training import Progress, Training
+
+_INITIAL = 106  # what a random stream is for
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained, by the names of ``python -m daas.train``; all that is not here has its default there.
+
+    Attributes:
+        hflip_swap: Pairs of classes that a horizontal flip turns into each other.
+        mean: Per channel, as a share of the full range; by default that of the training images.
+        std: Standard deviation per channel; by default that of the training images.
+
+    >>> " ".join(Recipe(epochs=12, hflip_swap=(("left", "right"),)).words()[:4])
+    '--epochs 12 --batch-size 50'
+    """
+
+    epochs: int = 60
+    batch_size: int = 50
+    opt: str = "sgd"
+    lr: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    layer_decay: float | None = None
+    clip_grad: float | None = None
+    sched: str = "onecycle"
+    warmup_epochs: int = 0
+    min_lr: float = 0.0
+    hflip: float = 0.5
+    hflip_swap: tuple[tuple[str, str], ...] = ()
+    crop_padding: int | None = None
+    cutout: int = 0
+    reprob: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    smoothing: float = 0.0
+    drop_path: float | None = None
+    model_ema: bool = False
+    model_ema_decay: float = 0.9998
+    amp: bool = False
+    amp_dtype: str = "bfloat16"
+    channels_last: bool = False
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    def options(self, seed: int = 0) -> TrainOptions:
+        """The options of a training that holds its images on the device."""
+        values = {**asdict(self), "hflip_swap": tuple(f"{a}:{b}" for a, b in self.hflip_swap)}
+        return TrainOptions(**values, train_crop_mode="pad", seed=seed)
+
+    def words(self) -> list[str]:
+        """The words of a command line that trains like this: what differs from the defaults of ``daas.train``."""
+        options, found = self.options(), []
+        for name in (*(field.name for field in fields(self)), "train_crop_mode"):
+            value = getattr(options, name)
+            if value != getattr(TrainOptions(), name):
+                several = value if isinstance(value, tuple) else (value,)
+                found += ["--" + name.replace("_", "-"), *([] if value is True else map(str, several))]
+        return found
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a training came to.
+
+    Attributes:
+        model: The trained network, in evaluation mode; its moving average where that was asked for.
+        logits: [n_val, classes] float32 on the CPU, in the order of the validation images.
+        labels: [n_val] int64.
+        losses: Mean training loss of each epoch.
+        seconds: Wall-clock time, validation included.
+    """
+
+    model: nn.Module
+    logits: Tensor
+    labels: Tensor
+    losses: list[float]
+    seconds: float
+
+    @property
+    def accuracy(self) -> float:
+        """Percent of the validation images."""
+        return 100 * float((self.logits.argmax(1) == self.labels).double().mean())
+
+
+class Stopped(Exception):
+    """``stop`` asked for it."""
+
+
+def fit(
+    network: nn.Module | Callable[[], nn.Module],
+    train: ImageData,
+    val: ImageData,
+    recipe: Recipe,
+    *,
+    augment: Augment | DAASPolicy | Policy | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    progress: Callable[[int, int, float], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Fitted:
+    """Trains a network from its first to its last epoch; nothing is written and no global state stays changed.
+
+    Everything random is addressed by (seed, step): two trainings with one seed see the same batches in the same order
+    with the same crops and flips, whatever else is done to the images.
+
+    Args:
+        network: A network, which is copied and not changed; or what makes one, called with torch's random stream seeded
+            by ``seed``.
+        train: Training images.
+        val: Validation images of the same size.
+        recipe: How.
+        augment: After crop and flip: a policy, or a function (uint8 images [B, 3, H, W], labels [B], the step's
+            generator) -> (uint8 images, labels [B] or soft targets [B, classes]).
+        seed: Of everything random.
+        device: Where to train.
+        progress: Called after every epoch with epochs done, epochs in all, and the training loss.
+        stop: Asked after every batch.
+
+    Raises:
+        BadInput: Images, network and recipe that do not go together.
+        FloatingPointError: The loss is no longer a number.
+        Stopped: ``stop`` said so.
+    """
+    started = time.perf_counter()
+    place = Place(torch.device(device))
+    with _streams_as_before(place.device):
+        run = _training(network, train, val, recipe, seed, place)
+        if isinstance(augment, (Policy, DAASPolicy)):
+            run.augmentation.policy = EpochPolicy(augment, recipe.epochs)
+        else:
+            run.augmentation.augment = augment
+
+        def after_batch(_: Tensor) -> None:
+            if stop is not None and stop():
+                raise Stopped(f"stopped in epoch {run.progress.epoch + 1} of {run.epochs}")
+
+        losses = []
+        for epoch in range(run.epochs):
+            losses.append(train_epoch(run, after_batch))
+            run.progress = Progress(epoch + 1)
+            if run.learner.schedule is not None:
+                run.learner.schedule.step(epoch + 1)
+            if progress is not None:
+                progress(epoch + 1, run.epochs, losses[-1])
+        found = [(logits.float().cpu(), labels.cpu()) for logits, labels in predictions(run, run.shown)]
+    logits, labels = (torch.cat(part) for part in zip(*found, strict=True))
+    return Fitted(run.shown, logits, labels, losses, time.perf_counter() - started)
+
+
+def _training(
+    network: nn.Module | Callable[[], nn.Module],
+    train: ImageData,
+    val: ImageData,
+    recipe: Recipe,
+    seed: int,
+    place: Place,
+) -> Training:
+    """Everything that ``fit`` needs."""
+    options = recipe.options(seed)
+    check(options)
+    if recipe.sched == "plateau":
+        raise BadInput("sched='plateau' needs a validation after every epoch; choose 'onecycle', 'cosine' or 'step'.")
+    if train.image_size != val.image_size:
+        raise BadInput(f"training images have {train.image_size} pixels and validation images {val.image_size}.")
+    mean, std = channel_stats(train)
+    transform = {
+        "input_size": (3, train.image_size, train.image_size),
+        "mean": recipe.mean or mean,
+        "std": recipe.std or std,
+    }
+    batches = MemoryBatches(options, place, transform, train, val)
+    seed_everything(seed_of(seed, _INITIAL))
+    made = copy.deepcopy(network) if isinstance(network, nn.Module) else network()
+    model = made.to(place.device)
+    if options.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    setting = set_up(options, place, batches, len(batches.class_names))
+    optimizer = build.optimizer(options, model, place.world)
+    learner, epochs = learner_of(setting, model, optimizer, build.moving_average(options, model))
+    learner.loss = EitherTarget(learner.loss, options.smoothing)
+    return Training(**vars(setting), learner=learner, epochs=epochs, progress=Progress(0), bar=False)
+
+
+@contextmanager
+def _streams_as_before(device: torch.device) -> Iterator[None]:
+    """The global random streams are afterwards what they were."""
+    before = capture(device)
+    try:
+        yield
+    finally:
+        restore(before, device)
