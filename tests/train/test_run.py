@@ -184,7 +184,7 @@ def test_validation_in_other_batches_is_the_same(run_train: Train) -> None:
         (["--aa", "daas:nothing"], "neither shipped nor a file"),
         (["--data-dir", "nowhere", "--dataset", ""], "no such folder"),
         (["--dataset", ""], "No images"),
-        (["--initial-checkpoint", "nowhere.safetensors"], "holds no weights"),
+        (["--initial-checkpoint", "nowhere.safetensors"], "no such safetensors file"),
         (["--initial-checkpoint", "weights.pth"], "nothing is unpickled"),
         (["--mean", "1", "2"], "three numbers each"),
         (["--std", "0"], "above 0"),
