@@ -7,11 +7,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from daas.augment import Policy, list_policies
+from daas.augment import Operation, Policy, list_policies, register_operation
 from daas.errors import BadInput
 from daas.models import Genotype, register_genotype
 
-__all__ = ["BadInput", "DAASPolicy", "Genotype", "Policy", "list_policies", "register_genotype"]
+__all__ = [
+    "BadInput",
+    "DAASPolicy",
+    "Genotype",
+    "Operation",
+    "Policy",
+    "list_policies",
+    "register_genotype",
+    "register_operation",
+]
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from daas.augment.draw import Draw
 from daas.augment.find import find_policy, list_policies
+from daas.augment.operation import Form, Operation, PillowForm
 from daas.augment.policy import Policy, PolicyOp, SubPolicy
+from daas.augment.register import register_operation
 from daas.augment.schedule import PolicySchedule, Segment
 
 if TYPE_CHECKING:
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 __all__ = [
     "DAASPolicy",
     "Draw",
+    "Form",
+    "Operation",
+    "PillowForm",
     "Policy",
     "PolicyOp",
     "PolicySchedule",
@@ -25,6 +30,7 @@ __all__ = [
     "SubPolicy",
     "find_policy",
     "list_policies",
+    "register_operation",
 ]
 
 _AT_NEED = {"DAASPolicy": "daas.augment.transform", "SingleImage": "daas.augment.adapter"}  # they import Kornia

@@ -16,8 +16,9 @@ from daas.augment.grid import grid, pictures
 from daas.augment.importers import PREFIXES, import_policy
 from daas.augment.policy import Policy
 from daas.augment.schedule import PolicySchedule
+from daas.augment.space import OPERATIONS, known
 from daas.errors import BadInput
-from daas.files import write_text
+from daas.files import write_text, written
 
 _ENDINGS = {"daas": ".json", "torchvision": ".py"}
 
@@ -48,6 +49,9 @@ def _parser() -> argparse.ArgumentParser:
         "list", help="the shipped policies: size, how often each operation is applied, source"
     )
     listing.add_argument("--json", action="store_true", help="as JSON")
+    listing.add_argument(
+        "--operations", action="store_true", help="the operations instead: ranges, units, what they do"
+    )
 
     show = commands.add_parser("show", help="draw what a policy does to your pictures")
     show.add_argument("policy", help=what)
@@ -89,6 +93,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list(options: argparse.Namespace) -> None:
+    if options.operations:
+        _list_operations(options.json)
+        return
     found = [find_policy(name) for name in list_policies()]
     if options.json:
         rows = [
@@ -101,11 +108,30 @@ def _list(options: argparse.Namespace) -> None:
     width = max(len(policy.name) for policy in found)
     shares = [policy.operation_share() for policy in found]
     print(f"{'':14} " + " ".join(f"{number:>4}" for number in range(1, len(found) + 1)))
-    for operation in shares[0]:
-        print(f"{operation:14} " + " ".join(f"{100 * share[operation]:4.0f}" for share in shares))
+    for operation in dict.fromkeys(name for share in shares for name in share):
+        print(f"{operation:14} " + " ".join(f"{100 * share.get(operation, 0.0):4.0f}" for share in shares))
     print(f"{'sum':14} " + " ".join(f"{100 * sum(share.values()):4.0f}" for share in shares) + "\n")
     for number, policy in enumerate(found, start=1):
         print(f"{number:3} {policy.name:{width}} {len(policy.sub_policies):4} sub-policies. {policy.source}")
+
+
+def _list_operations(as_json: bool) -> None:
+    keys = ("name", "family", "unit", "low", "high", "identity", "signed", "smallest", "largest")
+    rows = [{key: getattr(row, key) for key in keys} | {"searched": row in OPERATIONS} for row in known()]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    print(f"{'':14} {'family':10} {'search space':>15} {'does nothing at':>15} {'allowed':>11}  unit")
+    for row in known():
+        cells = ("-",) * 3
+        if row.has_magnitude:
+            cells = (f"{row.low:g} to {row.high:g}", f"{row.identity:g}", f"{row.smallest:g} to {row.largest:g}")
+        notes = [row.unit] if row.unit else []
+        notes += ["either direction"] if row.signed else []
+        notes += [] if row in OPERATIONS else ["not in the search space unless it names it"]
+        print(
+            f"{row.name:14} {row.family:10} {cells[0]:>15} {cells[1]:>15} {cells[2]:>11}  {'; '.join(notes)}".rstrip()
+        )
 
 
 def _show(options: argparse.Namespace) -> None:
@@ -117,10 +143,9 @@ def _show(options: argparse.Namespace) -> None:
     _check_free(options)
     policy = _one_policy(options)
     images = pictures(options.images, options.rows, options.size)
-    try:
-        grid(policy, images, options.columns, options.seed).save(options.out)
-    except OSError as error:
-        raise BadInput(f"{options.out} cannot be written ({error}).") from error
+    drawing = grid(policy, images, options.columns, options.seed)
+    with written(options.out) as aside:
+        drawing.save(aside, "PNG" if options.out.suffix.lower() == ".png" else "JPEG")
     print(f"{options.out}: {policy.name} on {len(images)} pictures, {options.columns} versions each")
 
 
@@ -132,13 +157,10 @@ def _convert(options: argparse.Namespace) -> None:
     found = _one_policy(options) if options.to == "torchvision" or options.epoch is not None else _find(options)
     if options.name:
         found = dataclasses.replace(found, name=options.name)
-    try:
-        if options.to == "torchvision" and isinstance(found, Policy):
-            write_text(options.out, torchvision_source(found))
-        else:
-            found.save(options.out)
-    except OSError as error:
-        raise BadInput(f"{options.out} cannot be written ({error}).") from error
+    if options.to == "torchvision" and isinstance(found, Policy):
+        write_text(options.out, torchvision_source(found))
+    else:
+        found.save(options.out)
     if isinstance(found, PolicySchedule):
         print(f"{options.out}: schedule {found.name}, {found.epochs} epochs, {len(found.segments)} policies")
     else:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib.resources import files
 
 from daas.augment.policy import Policy
+from daas.augment.space import BASE, OPERATIONS, named
+from daas.errors import BadInput
 
 _BEGIN, _END = "# The policy.\n", "# End of the policy.\n"
 
@@ -14,7 +16,16 @@ def torchvision_source(policy: Policy) -> str:
 
     Every image gets a sub-policy of its own, as with ``DAASPolicy``, and on uint8 the operations are Pillow's. It works
     one image at a time; ``DAASPolicy`` is many times faster.
+
+    Raises:
+        BadInput: The policy has operations that a program registered, which such a file does not have.
     """
+    others = [op.op for sub in policy.sub_policies for op in sub.ops if named(op.op) not in (*OPERATIONS, *BASE)]
+    if others:
+        raise BadInput(
+            f"policy {policy.name!r} has {', '.join(dict.fromkeys(others))}, registered by a program; a file that "
+            "stands alone has only the package's own operations. daas.augment.SingleImage serves torchvision pipelines."
+        )
     text = files("daas.augment").joinpath("standalone.py").read_text(encoding="utf-8")
     before, rest = text.split(_BEGIN)
     _, after = rest.split(_END)

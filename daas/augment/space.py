@@ -97,19 +97,23 @@ INDEX: dict[str, int] = {}
 
 def add(operation: Operation) -> None:
     """Appends a row that is known to work; ``daas.register_operation`` tries one first."""
-    global _signs, _fused
     INDEX[operation.name] = len(_all)
     _all.append(operation)
-    _forms["bytes"].append(_form(operation, operation.byte_form))
-    _forms["floats"].append(_form(operation, operation.float_form))
+    _forms["bytes"].append(as_form(operation, operation.byte_form))
+    _forms["floats"].append(as_form(operation, operation.float_form))
     compiled = operation.compiled_form
     _forms["compiled"].append(own.each(compiled) if callable(compiled) else _forms["bytes"][-1])
+    _refresh()
+
+
+def _refresh() -> None:
+    global _signs, _fused
     _signs = torch.tensor([*(row.signed for row in _all), False])
     _fused = torch.tensor([*(row.compiled_form == "fused" for row in _all), True])
 
 
-def _form(operation: Operation, form: BatchFunction | Form | None) -> Form | None:
-    """A function as a form; an affine map is one."""
+def as_form(operation: Operation, form: BatchFunction | Form | None) -> Form | None:
+    """A function as a form; where there is none, the affine map."""
     if form is None:
         return None if operation.matrix is None else own.affine(operation.matrix)
     return form if isinstance(form, Form) else own.plain(form)

@@ -67,7 +67,7 @@ def test_convert_writes_schedules_and_their_epochs(tmp_path: Path) -> None:
         (["convert", "randaugment", "{tmp}/o.txt"], "with --to daas the file ends with .json"),
         (["convert", "randaugment", "{tmp}/o.json", "--to", "torchvision"], "ends with .py"),
         (["convert", "randaugment", "{tmp}/there.json"], "there.json is there already; --force writes over it"),
-        (["convert", "randaugment", "{tmp}/none/o.json"], "cannot be written"),
+        (["convert", "randaugment", "{tmp}/none/o.json"], "could not be written"),
         (["convert", "randaugment", "{tmp}/o.json", "--image-size", "3"], "--image-size belongs to a published format"),
         (["convert", "randaugment", "{tmp}/o.json", "--epoch", "3"], "is one policy for all epochs"),
         (

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from torch import Tensor
 
 from daas.augment import DAASPolicy, Policy
-from daas.augment.space import INDEX, OPERATION_NAMES, OPERATIONS
+from daas.augment.space import named
 from daas.errors import BadInput
 from daas.files import write_text
 from daas.models.drawing import cell_svg
@@ -168,17 +168,16 @@ def _epochs(lines: list[dict[str, Any]]) -> list[str]:
 def _policy(policy: Policy, lines: list[dict[str, Any]], images: Tensor | None) -> dict[str, Any]:
     """The policy as a map, as bars, in words, and on the user's own images."""
     total = sum(sub.weight for sub in policy.sub_policies)
-    weights = torch.zeros(len(OPERATIONS), len(OPERATIONS), dtype=torch.float64)
+    share = policy.operation_share()
+    names = list(share)
+    weights = torch.zeros(len(names), len(names), dtype=torch.float64)
     for sub in policy.sub_policies:
         if len(sub.ops) == 2:
-            weights[INDEX[sub.ops[0].op], INDEX[sub.ops[1].op]] += sub.weight / total
-    share = policy.operation_share()
+            weights[names.index(sub.ops[0].op), names.index(sub.ops[1].op)] += sub.weight / total
     best = sorted(policy.sub_policies, key=lambda sub: -sub.weight)[:10]
-    start = 2 * 0.5 / len(OPERATIONS)
+    start = 2 * 0.5 / len(names)
     return {
-        "map": Markup(
-            plots.heat_map(weights, OPERATION_NAMES, OPERATION_NAMES, "weight of (first, second)", (5.6, 4.6))
-        ),
+        "map": Markup(plots.heat_map(weights, names, names, "weight of (first, second)", (5.6, 4.6))),
         "shares": Markup(plots.shares(lines)) if "operation_share" in lines[-1] else "",
         "bars": [(name, share[name], 100 * share[name] / max(*share.values(), start)) for name in _by_value(share)],
         "start": start,
@@ -194,7 +193,7 @@ def _by_value(values: dict[str, float]) -> list[str]:
 
 
 def _words(op: str, prob: float, value: float | None) -> str:
-    operation = OPERATIONS[INDEX[op]]
+    operation = named(op)
     strength = "" if value is None else f" {value:.3g} {operation.unit}"
     sign = ", either direction" if operation.signed else ""
     return f"{op}{strength}{sign} with probability {prob:.2f}"
