@@ -1,0 +1,48 @@
+"""``python -m daas.race``: exit code 0 when done, 1 when every loss diverged, 2 for bad input, 130 when interrupted."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from daas.errors import BadInput
+from daas.options import leave
+from daas.race.api import print_line, race
+from daas.race.options import parse
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a race from the command line, and says who won.
+
+    Args:
+        argv: Arguments; those of the process by default.
+
+    Returns:
+        The exit code.
+    """
+    out = None
+    try:
+        options = parse(sys.argv[1:] if argv is None else argv)
+        out = options.out
+        found = race(**options.arguments(), callbacks=[print_line])
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (FloatingPointError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(
+            f"\nStopped. Trainings that are done are kept in {out}; go on with the same command and --resume.",
+            file=sys.stderr,
+        )
+        return 130
+    print(f"{found.table()}\n\n{found.answer}\n")
+    command = found.command(options.out)
+    print(f"Train it: {command}\n" if command else "", end="")
+    print(f"Done. Results in {options.out}; look at {options.out / 'race.html'}")
+    return 0
+
+
+if __name__ == "__main__":
+    leave(main)

@@ -1,0 +1,280 @@
+"""``daas.race(...)``: candidates in, the one that wins whole trainings out."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from daas.data import ImageData
+from daas.data.given import Given, images_from, named_or_path
+from daas.errors import BadInput
+from daas.race import sets
+from daas.race.candidates import Candidate
+from daas.race.candidates import network as network_of
+from daas.race.engine import Budget, Crew, run
+from daas.race.folds import fold_of
+from daas.race.journal import JOURNAL, Journal, check_installed
+from daas.race.result import RESULTS, Race, Setup
+from daas.race.rules import Rules
+from daas.race.sets import Screen
+from daas.race.training import Trainer
+from daas.train.fit import Recipe
+
+TRAININGS, FOLDS = 48, 4
+Callback = Callable[[dict[str, Any]], Any]
+
+
+def race(
+    data: Given,
+    candidates: Iterable[Any] | None = None,
+    *,
+    network: Any = None,
+    trainings: int | None = None,
+    time_budget: float | None = None,
+    folds: int = FOLDS,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    recipe: Recipe | None = None,
+    image_size: int | None = None,
+    skip_bad_images: bool = False,
+    screen: Screen | bool | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    join: bool = False,
+    workers: int = 1,
+    seed: int = 0,
+    device: str = "auto",
+    callbacks: Sequence[Callback] = (),
+) -> Race:
+    """Trains candidates whole, again and again, on the same parts of the images, and says which to take.
+
+    Args:
+        data: Images with labels, as ``daas.data.images_from`` takes them: tensors, a torch ``Dataset``, a path, a name.
+        candidates: By default the set that docs/race.md states. Otherwise a list of results of searches, (network,
+            policy), (network, policy, recipe), names or files of policies, ``"default"``, ``"mixup"``, ...
+        network: For candidates that name none: a timm model, a ``Genotype``, or a torch module, which is not changed.
+        trainings: How many at most; by default 48, or as many as ``time_budget`` allows.
+        time_budget: Seconds after which no training starts.
+        folds: K; a training sees K - 1 parts of the images and is judged on the last one.
+        epochs: Of every training: as many as the winner will be trained for. By default the recipe's.
+        batch_size: Images per batch; by default the recipe's.
+        recipe: Of all trainings, where candidates do not say otherwise.
+        image_size: Side in pixels.
+        skip_bad_images: Leave out images that cannot be read.
+        screen: What ``daas.screen`` said of these images; True asks it first, which costs one training.
+        out: Folder of the journal and the results; without one nothing is kept but what ``save`` writes.
+        resume: Go on with the race in ``out``, if there is one.
+        join: Work on the race in ``out`` together with the processes that do.
+        workers: Trainings at a time. More than one starts processes: a script needs ``if __name__ == "__main__":``.
+        seed: Of folds and trainings.
+        device: ``auto``, ``cpu``, ``cuda``, ...
+        callbacks: Each is called with the line of every finished training, and stops the race by returning True.
+
+    Returns:
+        The result.
+
+    Raises:
+        BadInput: Images, candidates or options that cannot be used; ``out`` holds another race.
+        FloatingPointError: The loss of every training diverged.
+    """
+    check_installed()
+    from daas.processes import local_device
+
+    chosen = _recipe(recipe, epochs, batch_size)
+    _check(trainings, time_budget, folds, workers, out, resume or join)
+    images = images_from(data, image_size=image_size, skip_bad_images=skip_bad_images)
+    seen = _screen(screen, images, network, seed)
+    most = TRAININGS if trainings is None and time_budget is None else trainings
+    setting = sets.Setting(
+        None if network is None else network_of(network), images.image_size, max(2, (most or TRAININGS) // 2), seen
+    )
+    entered = sets.candidates(candidates, setting)
+    if most is not None and most < len(entered):
+        raise BadInput(
+            f"{len(entered)} candidates need at least {len(entered)} trainings, one each; found {most}. Raise "
+            "--trainings (48 is usual), or name fewer candidates."
+        )
+    _check_images(images, folds, chosen, seed)
+    setup = Setup(
+        images.name, images.class_names, len(images), images.image_size, _train_words(data, images), chosen, seed
+    )
+    rules = Rules(folds, frozenset(number for number, candidate in enumerate(entered) if candidate.shelf))
+    trainer = Trainer(entered, images, chosen, folds, seed, str(local_device(device)))
+    budget = Budget(most, None if time_budget is None else time.time() + time_budget, workers)
+    if workers > 1 and not hasattr(images, "images"):
+        raise BadInput(
+            "workers > 1 need images that fit into memory: choose a smaller image_size (--image-size), or start "
+            "further processes with --join."
+        )
+    if out is None:
+        with tempfile.TemporaryDirectory(prefix="daas-race-") as folder:
+            return _race(Path(folder), trainer, setup, rules, budget, callbacks)
+    found = _race(_folder(Path(out), resume, join), trainer, setup, rules, budget, callbacks)
+    found.write(Path(out))
+    return found
+
+
+def _race(
+    folder: Path, trainer: Trainer, setup: Setup, rules: Rules, budget: Budget, callbacks: Sequence[Callback]
+) -> Race:
+    """Plays the race in its folder."""
+    entered = trainer.candidates
+    classes = len(setup.class_names)
+    weights = {net: net.parameters(classes) for net in dict.fromkeys(candidate.network for candidate in entered)}
+    journal = Journal(folder, [candidate.name for candidate in entered])
+    journal.agree(_about(trainer, setup))
+    crew = Crew(folder, journal.names, rules, budget, trainer)
+    run(journal, crew, _Watch(journal, budget, rules, callbacks))
+    found = Race(
+        entered,
+        journal.results(),
+        journal.rounds(),
+        rules,
+        [weights[candidate.network] for candidate in entered],
+        setup,
+        sum(journal.seconds()),
+    )
+    found.final  # noqa: B018  # raises where everything diverged
+    return found
+
+
+class _Watch:
+    """Says what is new, calls the callbacks, and stops where one of them wants it."""
+
+    def __init__(self, journal: Journal, budget: Budget, rules: Rules, callbacks: Sequence[Callback]) -> None:
+        self.journal, self.budget, self.rules, self.callbacks = journal, budget, rules, callbacks
+        self.seen: set[tuple[int, int]] = set(journal.results())
+        self.stopped = False
+
+    def __call__(self) -> bool:
+        results = self.journal.results()
+        for key in sorted(set(results) - self.seen, key=lambda key: (key[1], key[0])):
+            self.seen.add(key)
+            line = self._line(key, len(results))
+            answers = [callback(line) for callback in self.callbacks]
+            self.stopped |= any(answer is True for answer in answers)
+        return self.stopped
+
+    def _line(self, key: tuple[int, int], done: int) -> dict[str, Any]:
+        (number, run), score = key, self.journal.results()[key]
+        return {
+            "candidate": self.journal.names[number],
+            "fold": run % self.rules.folds,
+            "seed": run,
+            "accuracy": None if score is None else score.accuracy,
+            "score": None if score is None else score.score,
+            "trainings": done,
+            "of": self.budget.trainings,
+        }
+
+
+def print_line(line: dict[str, Any]) -> None:
+    """What the command line says of a finished training."""
+    figures = "diverged" if line["score"] is None else f"{line['accuracy']:.1f}%  calibrated loss {line['score']:.3f}"
+    of = "" if line["of"] is None else f" of at most {line['of']}"
+    print(f"training {line['trainings']}{of}: {line['candidate']}, run {line['seed'] + 1}: {figures}", file=sys.stderr)
+
+
+def _recipe(recipe: Recipe | None, epochs: int | None, batch_size: int | None) -> Recipe:
+    given: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size}
+    for name, value in given.items():
+        if value is not None and value < 1:
+            raise BadInput(f"{name} is {value}; it is at least 1.")
+    return replace(recipe or Recipe(), **{name: value for name, value in given.items() if value is not None})
+
+
+def _check(
+    trainings: int | None, time_budget: float | None, folds: int, workers: int, out: str | Path | None, again: bool
+) -> None:
+    if trainings is not None and trainings < 2:
+        raise BadInput(f"trainings is {trainings}; a race needs at least 2, one for each of two candidates.")
+    if time_budget is not None and not time_budget > 0:
+        raise BadInput(f"time_budget is {time_budget}; it is a number of seconds above 0.")
+    if folds < 2:
+        raise BadInput(f"folds is {folds}; it is at least 2: some images to train on, some to judge on.")
+    if workers < 1:
+        raise BadInput(f"workers is {workers}; it is at least 1.")
+    if again and out is None:
+        raise BadInput("resume and join need the folder of the race: name it with out= (--out).")
+
+
+def _check_images(images: ImageData, folds: int, recipe: Recipe, seed: int) -> None:
+    """Every run has a whole batch to train on and something to judge on."""
+    sizes = torch.bincount(fold_of(images.labels, folds, seed), minlength=folds)
+    if int(sizes.min()) < 2:
+        raise BadInput(
+            f"{images.name} has {len(images)} images, too few for {folds} folds. Use fewer folds, or more images."
+        )
+    least = len(images) - int(sizes.max())
+    if least < recipe.batch_size:
+        raise BadInput(
+            f"a training of this race sees {least} of the {len(images)} images, fewer than one batch of "
+            f"{recipe.batch_size}. Use a smaller batch_size (--batch-size), or more images."
+        )
+
+
+def _screen(given: Screen | bool | None, images: ImageData, network: Any, seed: int) -> Screen | None:
+    if not isinstance(given, bool):
+        return given
+    room: Any = import_module("daas.screen") if given else None
+    return None if room is None else room(images, network=network, seed=seed)
+
+
+def _folder(out: Path, resume: bool, join: bool) -> Path:
+    """The folder of a race, checked.
+
+    Raises:
+        BadInput: It holds another race, or none to join.
+    """
+    if out.exists() and not out.is_dir():
+        raise BadInput(f"--out {out} is a file; name a folder.")
+    there = (out / JOURNAL).exists()
+    if join and not there:
+        raise BadInput(f"--join: there is no race in {out} ({JOURNAL} is missing). Start one without --join.")
+    if there and not (resume or join):
+        raise BadInput(f"--out {out} holds a race; go on with it by --resume or --join, or choose another folder.")
+    present = [name for name in RESULTS if (out / name).exists()]
+    if present and not there:
+        raise BadInput(f"--out {out} holds {', '.join(present)}, and nothing is written over. Choose another folder.")
+    return out
+
+
+def _about(trainer: Trainer, setup: Setup) -> dict[str, Any]:
+    """What two processes must agree on to work on one race."""
+    return {
+        "candidates": [candidate.name for candidate in trainer.candidates],
+        "policies": [_digest(candidate) for candidate in trainer.candidates],
+        "images": trainer.data.digest(),
+        "recipe": " ".join(setup.recipe.words()),
+        "folds": trainer.folds,
+        "seed": trainer.seed,
+    }
+
+
+def _digest(candidate: Candidate) -> str:
+    import hashlib
+    import json
+
+    parts = [candidate.policy, candidate.network.genotype]
+    text = json.dumps([None if part is None else part.to_dict() for part in parts], sort_keys=True)
+    return hashlib.blake2b(
+        (text + repr(candidate.recipe) + repr(candidate.network.kwargs)).encode(), digest_size=8
+    ).hexdigest()
+
+
+def _train_words(data: Given, images: ImageData) -> tuple[str, ...]:
+    """Words of a command line that name these images for ``daas.train``."""
+    if not isinstance(data, (str, Path)):
+        return ()
+    name, path = named_or_path(data)
+    if path is None:
+        return ("--dataset", name, *(("--val-split", "test") if name == "digits" else ()))
+    return ("--data-dir", str(path), *(() if images.held_out else ("--val-dir", "HELD_OUT_PHOTOS")))

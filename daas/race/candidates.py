@@ -1,0 +1,180 @@
+"""Candidates: a network, a policy and base transforms, that go through whole trainings together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from daas.augment import Policy
+from daas.errors import BadInput
+from daas.models import Genotype
+
+NONE = "none"
+CELLS = "daas_cell_cifar"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network to train from its beginning, again and again.
+
+    Attributes:
+        name: For people and files: the timm model, or the genotype's name.
+        model: A timm model; empty where ``module`` is given.
+        kwargs: Its constructor arguments, sorted by name.
+        genotype: Cells, for ``daas_cell_cifar`` and ``daas_cell_imagenet``.
+        module: A network of one's own; it is copied, never changed.
+    """
+
+    name: str
+    model: str = ""
+    kwargs: tuple[tuple[str, Any], ...] = ()
+    genotype: Genotype | None = None
+    module: nn.Module | None = field(default=None, compare=False)
+
+    def maker(self, classes: int) -> nn.Module | Callable[[], nn.Module]:
+        """What ``daas.train.fit`` takes: the module, or what makes a network with new weights."""
+        return self.module if self.module is not None else partial(self.create, classes)
+
+    def create(self, classes: int) -> nn.Module:
+        """The network; a module of one's own as it is.
+
+        Raises:
+            BadInput: timm cannot make it.
+        """
+        if self.module is not None:
+            return self.module
+        import timm
+
+        import daas  # noqa: F401  # registers the models
+
+        arguments = dict(self.kwargs) | ({} if self.genotype is None else {"genotype": self.genotype})
+        try:
+            return timm.create_model(self.model, num_classes=classes, **arguments)  # type: ignore[no-any-return]
+        except (RuntimeError, TypeError, ValueError, KeyError, AssertionError) as error:
+            raise BadInput(f"timm cannot make the network {self.model!r} ({error}).") from error
+
+    def parameters(self, classes: int) -> int:
+        """How many weights it has."""
+        with torch.random.fork_rng(devices=[]):
+            return sum(parameter.numel() for parameter in self.create(classes).parameters())
+
+
+def network(given: Any, kwargs: Mapping[str, Any] | None = None) -> Network:
+    """A network from a timm name, a genotype, or a module.
+
+    Args:
+        given: One of these, or a ``Network``.
+        kwargs: Constructor arguments of a timm model.
+
+    Raises:
+        BadInput: Something else, or a name that timm does not know.
+
+    >>> network("darts_v2_cifar").name
+    'darts_v2_cifar'
+    """
+    if isinstance(given, Network):
+        return given
+    arguments = tuple(sorted((kwargs or {}).items()))
+    if isinstance(given, Genotype):
+        return Network(given.name or "found", CELLS, arguments, given)
+    if isinstance(given, nn.Module):
+        return Network(type(given).__name__, module=given)
+    if not isinstance(given, str) or not given:
+        raise BadInput(
+            f"a network is the name of a timm model, a Genotype or a torch module; found {given!r}. Name one with "
+            "network= (--model)."
+        )
+    import timm
+
+    import daas  # noqa: F401  # registers the models
+
+    if not timm.is_model(given.split(".")[0]):
+        raise BadInput(
+            f"no model {given}: timm knows none of this name, nor does daas. timm.list_models() and python -m "
+            "daas.models list them."
+        )
+    return Network(given, given, arguments)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What one training trains.
+
+    Attributes:
+        network: The network.
+        policy: None for none.
+        policy_name: ``none``, the name of a shipped policy, or what the policy is called here.
+        recipe: Base transforms and other values of a training, by the names of ``daas.train``'s options; sorted.
+        shelf: Whether it is what everybody can have without a search: a published policy or none, cutout or not.
+    """
+
+    network: Network
+    policy: Policy | None
+    policy_name: str
+    recipe: tuple[tuple[str, Any], ...] = ()
+    shelf: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "recipe", tuple(sorted(self.recipe)))
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The recipe by name."""
+        return dict(self.recipe)
+
+    @property
+    def policy_words(self) -> str:
+        """Policy and recipe in words.
+
+        >>> Candidate(Network("resnet18"), None, "none", (("hflip", 0.0), ("cutout", 8))).policy_words
+        'none, cutout 8, no flip'
+        """
+        further = [_words(name, value) for name, value in self.recipe if name != "hflip"]
+        return ", ".join([self.policy_name, *further, _words("hflip", self.values.get("hflip", 0.5))])
+
+    @property
+    def name(self) -> str:
+        """Everything in words.
+
+        >>> Candidate(Network("resnet18"), None, "none").name
+        'resnet18: none, flip'
+        """
+        return f"{self.network.name}: {self.policy_words}"
+
+    def breadth(self, parameters: int) -> tuple[float, ...]:
+        """The stated order of preference among equals, smallest first.
+
+        1. the network with fewer weights; 2. more different operations, the flip counted; 3. fewer operations per
+        image; 4. fewer further values of the recipe. What is still equal goes by the order of the candidates.
+
+        Args:
+            parameters: Weights of the network.
+        """
+        share = {} if self.policy is None else self.policy.operation_share()
+        flips = float(self.values.get("hflip", 0.5) > 0)
+        operations = sum(value > 0 for value in share.values()) + flips
+        extras = sum(name not in ("hflip", "hflip_swap") for name, _ in self.recipe)
+        return float(parameters), -operations, sum(share.values()), float(extras)
+
+
+def _words(name: str, value: Any) -> str:
+    if name == "hflip":
+        return "no flip" if not value else "flip" if value == 0.5 else f"flip {value:g}"
+    if name == "hflip_swap":
+        return "exchanging " + " and ".join(":".join(pair) for pair in value)
+    return f"{name} {value:g}" if isinstance(value, (int, float)) else f"{name} {value}"
+
+
+def slug(text: str) -> str:
+    """A text as part of a file's name.
+
+    >>> slug("screened, half as strong")
+    'screened-half-as-strong'
+    """
+    return re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-") or "policy"

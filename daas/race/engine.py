@@ -1,0 +1,171 @@
+"""Trainings done by one process or several, that plan, claim and write through the race's journal."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing import parent_process
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from daas.errors import BadInput
+from daas.race.journal import Journal
+from daas.race.rules import Rules, next_round
+from daas.race.statistics import Score
+
+_PAUSE = 0.2  # seconds between two looks at what other processes do
+Train = Callable[[int, int], Score | None]
+"""(candidate, run) -> what the training reached; None where its loss diverged."""
+Watch = Callable[[], bool]
+"""Looks at what is new; True stops the race."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a race may cost.
+
+    Attributes:
+        trainings: At most; None for no limit.
+        until: ``time.time()`` after which no training starts; None for no limit.
+        workers: Trainings at a time in this process and those that it starts.
+    """
+
+    trainings: int | None
+    until: float | None
+    workers: int = 1
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is up."""
+        return self.until is not None and time.time() >= self.until
+
+    def affordable(self, started: int, seconds: list[float]) -> int:
+        """Trainings that may still start.
+
+        Args:
+            started: In all rounds so far.
+            seconds: That each finished one took.
+        """
+        left = [] if self.trainings is None else [self.trainings - started]
+        if self.until is not None:
+            each = sum(seconds) / max(1, len(seconds))
+            left.append(int((self.until - time.time()) / max(each, 1e-6) * self.workers))
+        return max(0, min(left))
+
+
+def plan(journal: Journal, candidates: int, rules: Rules, budget: Budget) -> bool:
+    """Starts the next round when the last one is complete; within ``journal.locked``.
+
+    Returns:
+        Whether there is anything left to do.
+    """
+    rounds = journal.rounds()
+    if not rounds:
+        journal.start_round(range(candidates))
+        return True
+    results, run = journal.results(), len(rounds)
+    if any((candidate, run - 1) not in results for candidate in rounds[-1]):
+        return True
+    affordable = budget.affordable(sum(map(len, rounds)), journal.seconds())
+    staying = next_round(results, rounds[-1], run, affordable, rules)
+    if staying:
+        journal.start_round(staying)
+    return bool(staying)
+
+
+def work(journal: Journal, candidates: int, rules: Rules, budget: Budget, train: Train, watch: Watch) -> None:
+    """Does trainings until the race is over, the time is up, or ``watch`` says stop."""
+    while not budget.over and not watch():
+        with journal.locked():
+            if not plan(journal, candidates, rules, budget):
+                return
+            claim = journal.claim()
+        if claim is None:  # others are at work on the rest of the round
+            time.sleep(_PAUSE)
+            continue
+        start = time.monotonic()
+        journal.finish(claim, train(claim.candidate, claim.run), time.monotonic() - start)
+    watch()
+
+
+@dataclass(frozen=True)
+class Crew:
+    """What a process that helps needs to know; it is sent to it.
+
+    Attributes:
+        folder: Of the race.
+        names: Of the candidates.
+        rules: Of the race.
+        budget: Of the race.
+        trainer: Does one training; an object that can be sent.
+    """
+
+    folder: Path
+    names: tuple[str, ...]
+    rules: Rules
+    budget: Budget
+    trainer: Train
+
+
+def run(journal: Journal, crew: Crew, watch: Watch) -> None:
+    """Goes through the race with as many workers as the budget says.
+
+    Raises:
+        BadInput: Of a training.
+        RuntimeError: A worker ended by something else than a result.
+    """
+    if crew.budget.workers == 1:
+        work(journal, len(crew.names), crew.rules, crew.budget, crew.trainer, watch)
+        return
+    context: Any = torch.multiprocessing.get_context("spawn")
+    errors = context.SimpleQueue()
+    helpers = [context.Process(target=_help, args=(crew, errors), daemon=False) for _ in range(crew.budget.workers)]
+    threads = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"  # read by the processes when they start
+    try:
+        for helper in helpers:
+            helper.start()
+    finally:
+        os.environ.pop("OMP_NUM_THREADS") if threads is None else os.environ.update(OMP_NUM_THREADS=threads)
+    try:
+        while any(helper.is_alive() for helper in helpers):
+            if watch() or any(helper.exitcode for helper in helpers):
+                break
+            wait([helper.sentinel for helper in helpers if helper.is_alive()], _PAUSE)
+    finally:
+        for helper in helpers:
+            helper.terminate()
+        for helper in helpers:
+            helper.join()
+    watch()
+    if not errors.empty():
+        raise BadInput(errors.get())
+    failed = [helper.exitcode for helper in helpers if helper.exitcode and helper.exitcode > 0]
+    if failed:
+        raise RuntimeError(f"a process of the race ended with code {failed[0]}; its message is above.")
+
+
+def _help(crew: Crew, errors: Any) -> None:
+    """One further process: works until the race is over, and ends with the process that started it."""
+    parent = parent_process()
+    assert parent is not None
+    threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    torch.set_num_threads(1)
+    try:
+        work(Journal(crew.folder, crew.names), len(crew.names), crew.rules, crew.budget, crew.trainer, lambda: False)
+    except BadInput as error:
+        errors.put(str(error))
+        raise SystemExit(3) from None
+    except KeyboardInterrupt:
+        raise SystemExit(0) from None
+
+
+def _end_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)

@@ -1,0 +1,97 @@
+"""One training of a race: ``daas.train``'s own code on one split, whole, and its score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+
+from daas.data import ImageData
+from daas.errors import BadInput
+from daas.options import typed
+from daas.race.candidates import Candidate
+from daas.race.folds import split, training_seed
+from daas.race.statistics import Score, score
+from daas.train.fit import Recipe, fit
+
+_SAME_FOR_ALL = ("epochs", "batch_size", "mean", "std")  # or trainings would not be of one length, or not paired
+RACED = tuple(field.name for field in fields(Recipe) if field.name not in _SAME_FOR_ALL)
+"""Values of a training that candidates may differ in."""
+
+
+def recipe_values(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Values of a candidate's recipe, checked.
+
+    Args:
+        values: By the names of ``daas.train``'s options.
+        where: They stand, for errors.
+
+    Raises:
+        BadInput: A name that cannot be raced, or a value of another type.
+
+    >>> recipe_values({"hflip": 0, "cutout": 8}, "here")
+    {'hflip': 0.0, 'cutout': 8}
+    """
+    for name in values:
+        if name not in RACED:
+            raise BadInput(f"candidate {where}: {name} cannot be raced. What can is {', '.join(RACED)}, and network.")
+    return typed(Recipe, values, f"candidate {where}")
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Does the trainings of a race; it can be sent to another process.
+
+    Attributes:
+        candidates: By number.
+        data: All images.
+        recipe: Of all trainings, but for what a candidate says itself.
+        folds: K.
+        seed: Of the race.
+        device: Where to train; on a CPU with one thread.
+    """
+
+    candidates: Sequence[Candidate]
+    data: ImageData
+    recipe: Recipe
+    folds: int
+    seed: int
+    device: str
+
+    def recipe_of(self, candidate: Candidate) -> Recipe:
+        """The whole recipe of a candidate."""
+        return replace(self.recipe, **candidate.values)
+
+    def __call__(self, number: int, run: int) -> Score | None:
+        """Trains a candidate on the images of a run; None where its loss diverged."""
+        candidate, seed = self.candidates[number], training_seed(self.seed, run)
+        train, val = (self.data.subset(part) for part in split(self.data.labels, self.folds, self.seed, run))
+        with _one_thread(self.device):
+            try:
+                fitted = fit(
+                    candidate.network.maker(len(self.data.class_names)),
+                    train,
+                    val,
+                    self.recipe_of(candidate),
+                    augment=candidate.policy,
+                    seed=seed,
+                    device=self.device,
+                )
+            except FloatingPointError:
+                return None
+        return score(fitted.logits, fitted.labels) if bool(torch.isfinite(fitted.logits).all()) else None
+
+
+@contextmanager
+def _one_thread(device: str) -> Iterator[None]:
+    """On a CPU a training has one thread: the cores are for other trainings, and sums do not depend on their number."""
+    before = torch.get_num_threads()
+    if device == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

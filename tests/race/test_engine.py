@@ -1,0 +1,152 @@
+import multiprocessing
+import time
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+import torch
+
+from daas.errors import BadInput
+from daas.race.engine import Budget, Crew, run, work
+from daas.race.journal import JOURNAL, Journal
+from tests.race.trainers import NAMES, RULES, TRAININGS, Pretended, play, trained
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Journal:
+    """A race that nothing interrupted."""
+    return play(tmp_path_factory.mktemp("whole"))
+
+
+def start(folder: Path) -> BaseProcess:
+    """A process that plays the race."""
+    process = multiprocessing.get_context("fork").Process(target=play, args=(folder, 0.05))
+    process.start()
+    return process
+
+
+@pytest.fixture
+def quick_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that need not import everything again; tests/race/test_main.py starts real ones."""
+    fork = multiprocessing.get_context("fork")
+    monkeypatch.setattr(torch.multiprocessing, "get_context", lambda _: fork)
+
+
+def test_every_training_is_done_once_and_no_more_than_paid_for(whole: Journal):
+    done = trained(whole.folder)
+    assert len(done) == len(set(done)) <= TRAININGS
+    assert set(done) == set(whole.results())
+    rounds = whole.rounds()
+    assert rounds[0] == list(range(6))
+    assert set(done) == {(candidate, run) for run, starters in enumerate(rounds) for candidate in starters}
+    assert 5 not in rounds[1]  # its loss diverged
+    assert 2 in rounds[1]  # the shelf
+
+
+def test_a_race_that_is_over_has_nothing_to_do(whole: Journal):
+    before = trained(whole.folder)
+    play(whole.folder)
+    assert trained(whole.folder) == before
+
+
+@pytest.mark.parametrize("trainings", range(1, 14, 3))
+def test_killed_and_resumed_gives_the_same(whole: Journal, tmp_path: Path, trainings: int):
+    process = start(tmp_path)
+    while process.is_alive() and len(trained(tmp_path)) < trainings:
+        time.sleep(0.002)
+    process.kill()
+    process.join()
+    resumed = play(tmp_path)
+    assert resumed.results() == whole.results()
+    assert resumed.rounds() == whole.rounds()
+    again = len(trained(tmp_path)) - len(whole.results())
+    assert 0 <= again <= 1  # only what was under way is done again
+
+
+def test_two_processes_share_the_trainings(whole: Journal, tmp_path: Path):
+    processes = [start(tmp_path), start(tmp_path)]
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    done = trained(tmp_path)
+    assert len(done) == len(set(done)) == len(whole.results())
+    assert Journal(tmp_path, NAMES).results() == whole.results()
+    assert len({line.split()[2] for line in (tmp_path / "trained.txt").read_text().splitlines()}) == 2
+
+
+@pytest.mark.usefixtures("quick_start")
+def test_workers_come_to_the_same(whole: Journal, tmp_path: Path):
+    journal = play(tmp_path, workers=2)
+    assert journal.results() == whole.results()
+    assert sorted(trained(tmp_path)) == sorted(set(trained(tmp_path)))
+
+
+@pytest.mark.usefixtures("quick_start")
+def test_bad_input_of_a_worker_is_that_of_the_race(tmp_path: Path):
+    crew = Crew(tmp_path, NAMES, RULES, Budget(TRAININGS, None, 2), refuse)
+    with pytest.raises(BadInput, match="nothing of the kind"):
+        run(Journal(tmp_path, NAMES), crew, lambda: False)
+
+
+def refuse(candidate: int, run: int) -> None:
+    raise BadInput("nothing of the kind")
+
+
+def test_a_watcher_stops_the_race(tmp_path: Path):
+    journal = Journal(tmp_path, NAMES)
+    work(journal, 6, RULES, Budget(TRAININGS, None), Pretended(tmp_path), lambda: len(journal.results()) >= 2)
+    assert len(journal.results()) == 2
+
+
+def test_time_budget_ends_the_race_between_trainings(tmp_path: Path):
+    journal = Journal(tmp_path, NAMES)
+    work(journal, 6, RULES, Budget(None, time.time() + 0.5), Pretended(tmp_path, 0.2), lambda: False)
+    assert 1 <= len(journal.results()) <= 3
+
+
+def test_time_pays_for_as_many_trainings_as_it_seems():
+    budget = Budget(trainings=10, until=time.time() + 60.0, workers=2)
+    assert budget.affordable(4, [20.0, 20.0]) in (5, 6)  # 60 s, 20 s each, two at a time
+    assert budget.affordable(9, [1.0]) == 1
+    assert Budget(10, None).affordable(12, []) == 0
+
+
+def test_the_race_costs_little_beside_its_trainings(tmp_path: Path):
+    """18 trainings at no cost: what is left is the journal's, well under 2% of trainings of two seconds."""
+    begin = time.process_time()
+    journal = play(tmp_path)
+    assert (time.process_time() - begin) / len(journal.results()) < 0.02 * 2
+
+
+def test_a_claim_lasts_as_long_as_its_process(tmp_path: Path):
+    first, second = Journal(tmp_path, NAMES), Journal(tmp_path, NAMES)
+    with first.locked():
+        first.start_round([0])
+        claim = first.claim()
+    assert claim is not None
+    with second.locked():
+        assert second.claim() is None  # taken
+    claim._lock.release()  # as the kernel does when the process ends
+    with second.locked():
+        taken = second.claim()
+    assert taken is not None
+    assert (taken.candidate, taken.run) == (0, 0)
+
+
+def test_half_a_line_is_forgotten(whole: Journal, tmp_path: Path):
+    text = (whole.folder / JOURNAL).read_bytes()
+    (tmp_path / JOURNAL).write_bytes(text + b'{"op_code": 5, "worker')
+    assert Journal(tmp_path, NAMES).results() == whole.results()
+
+
+def test_another_file_is_no_journal(tmp_path: Path):
+    (tmp_path / JOURNAL).write_text("hello\nworld\n")
+    with pytest.raises(BadInput, match="no journal of a race"):
+        Journal(tmp_path, NAMES)
+
+
+def test_other_options_are_refused(tmp_path: Path):
+    Journal(tmp_path, NAMES).agree({"folds": 4, "images": "x"})
+    Journal(tmp_path, NAMES).agree({"folds": 4, "images": "x"})
+    with pytest.raises(BadInput, match="another folds: 4 there, 5 here"):
+        Journal(tmp_path, NAMES).agree({"folds": 5, "images": "x"})

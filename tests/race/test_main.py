@@ -1,0 +1,108 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from daas.race.__main__ import main
+from tests.conftest import write_folder
+from tests.race.test_race import ramps
+
+SHORT = ["--candidates", "none", "--trainings", "4", "--folds", "2", "--batch-size", "20", "--workers", "1"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_folder(tmp_path / "images", *ramps(), ("left", "right"))
+
+
+def test_a_race_from_the_command_line(
+    folder: Path, small_convnet: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "out"
+    words = [
+        "--data-dir",
+        str(folder),
+        "--model",
+        small_convnet,
+        "--epochs",
+        "8",
+        "--image-size",
+        "8",
+        "--out",
+        str(out),
+        *SHORT,
+    ]
+    assert main(words) == 0
+    told = capsys.readouterr()
+    assert "Chosen: none, no flip" in told.out
+    assert f"--data-dir {folder}" in told.out
+    assert "--hflip 0.0" in told.out
+    assert "training 4 of at most 4: " in told.err
+    assert json.loads((out / "race.json").read_text())["chosen"]["hflip"] == 0.0
+    assert main(words) == 2
+    assert "--resume or --join" in capsys.readouterr().err
+    assert main([*words, "--resume"]) == 0
+    assert "training" not in capsys.readouterr().err
+
+
+def test_the_winner_trains_by_the_printed_command(folder: Path, small_convnet: str, tmp_path: Path):
+    import shlex
+
+    import daas.race
+    from daas.train.__main__ import main as train
+
+    found = daas.race(
+        folder, ["randaugment,hflip=0", "randaugment,hflip=0,smoothing=0.1"], network=small_convnet, trainings=2,
+        folds=2, epochs=1, batch_size=20, image_size=8, out=tmp_path / "out",
+    )  # fmt: skip
+    words = shlex.split(found.command(tmp_path / "out"))[3:]
+    words[words.index("HELD_OUT_PHOTOS")] = str(folder)
+    assert train([*words, "--output", str(tmp_path / "trained"), "--device", "cpu"]) == 0
+
+
+def test_workers_train_side_by_side(folder: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    words = [
+        "--data-dir",
+        str(folder),
+        "--model",
+        "daas_cifar10_nano",
+        "--epochs",
+        "1",
+        "--image-size",
+        "8",
+        "--out",
+        str(out),
+    ]
+    assert main([*words, *SHORT[:-1], "2"]) == 0
+    assert json.loads((out / "race.json").read_text())["trainings"] == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "No images"),
+        (["--dataset", "digits", "--data-dir", "."], "two sets"),
+        (["--dataset", "digits"], "--model"),
+        (["--dataset", "digits", "--model", "nonet"], "no model nonet"),
+        (["--dataset", "digits", "--model", "resnet18", "--genotype", "darts_v2"], "two networks"),
+        (["--dataset", "digits", "--genotype", "nowhere"], "nowhere"),
+        (["--dataset", "digits", "--model", "resnet18", "--time-budget", "soon"], "soon"),
+        (["--dataset", "digits", "--model", "resnet18", "--join", "--out", "nowhere"], "no race in"),
+        (["--dataset", "digits", "--model", "resnet18", "--trainigs", "3"], "--trainings"),
+    ],
+)
+def test_bad_input_is_said_and_leaves_with_2(words: list[str], says: str, capsys: pytest.CaptureFixture[str]):
+    assert main(words) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith("error: ")
+    assert says in told.err
+
+
+def test_interrupted_leaves_with_130(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("daas.race.__main__.race", stop)
+    assert main(["--data-dir", str(folder), "--model", "resnet18"]) == 130
+    assert "--resume" in capsys.readouterr().err

@@ -1,0 +1,229 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import daas.race
+from daas.errors import BadInput
+from daas.models import find_genotype
+from daas.race.folds import fold_of, split
+from daas.race.journal import JOURNAL
+from daas.race.result import Race
+from daas.race.training import Trainer
+from daas.train.fit import Recipe
+
+QUICK = {"folds": 2, "epochs": 8, "batch_size": 20}
+
+
+def ramps(count: int = 80, size: int = 8) -> tuple[Tensor, Tensor]:
+    """Images that get brighter to the right (1) or to the left (0): a flip turns one into the other."""
+    random = torch.Generator().manual_seed(0)
+    labels = torch.arange(count) % 2
+    ramp = torch.linspace(40, 180, size).expand(count, 3, size, size)
+    images = torch.where(labels.view(-1, 1, 1, 1) == 1, ramp, ramp.flip(3))
+    return (images + 30 * torch.rand(count, 3, size, size, generator=random)).to(torch.uint8), labels
+
+
+@pytest.fixture(scope="module")
+def planted(small_convnet: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Race, Path, list[dict[str, object]]]:
+    """A race on a task whose labels the flip destroys, its folder, and the lines that the callback got."""
+    out, lines = tmp_path_factory.mktemp("race") / "out", list[dict[str, object]]()
+    found = daas.race(
+        ramps(), [None, "randaugment"], network=small_convnet, trainings=8, out=out, callbacks=[lines.append], **QUICK
+    )
+    return found, out, lines
+
+
+def test_no_flip_wins_where_a_flip_destroys_the_label(planted):
+    race, _, _ = planted
+    assert race.hflip == 0.0
+    rows = {row.candidate.policy_words: row for row in race.rows}
+    assert rows["none, no flip"].accuracy[0] > 95
+    assert rows["none, flip"].accuracy[0] < 75
+    assert [row.candidate.values["hflip"] for row in race.rows][:2] == [0.0, 0.0]
+
+
+def test_a_race_costs_the_trainings_that_it_says(planted):
+    race, _, lines = planted
+    assert race.trainings == len(lines) == sum(map(len, race.rounds)) <= 8
+    assert [line["trainings"] for line in lines] == list(range(1, len(lines) + 1))
+    assert race.seconds > 0
+
+
+def test_race_json_is_what_the_page_of_formats_says(planted):
+    race, out, _ = planted
+    told = json.loads((out / "race.json").read_text())
+    assert told["format"] == "daas-race/1"
+    assert told["chosen"]["hflip"] == 0.0
+    assert {"network", "policy", "hflip", "runs", "accuracy", "score", "difference", "interval"} <= set(
+        told["candidates"][0]
+    )
+    for entry, row in zip(told["candidates"], race.rows, strict=True):
+        assert [run["accuracy"] for run in entry["runs"]] == [score.accuracy for score in row.runs.values()]
+        assert entry["accuracy"] == pytest.approx(sum(run["accuracy"] for run in entry["runs"]) / len(entry["runs"]))
+    assert told["trainings"] == race.trainings
+    assert (out / "policy.json").exists() == (race.policy is not None)
+
+
+def test_table_and_answer_say_what_was_chosen(planted):
+    race, _, _ = planted
+    assert race.table().splitlines()[0].startswith("candidate")
+    assert len(race.table().splitlines()) == 5
+    assert race.answer.startswith(f"Chosen: {race.chosen.policy_words}, accuracy ")
+    assert f"{race.trainings} trainings of 8 epochs" in race.answer
+
+
+def test_page_stands_alone(planted):
+    _, out, _ = planted
+    page = (out / "race.html").read_text()
+    assert page.index("Chosen: ") < page.index("All candidates")
+    assert "<script" not in page
+    assert not re.findall(r"(?:src|href)=\"?http", page)
+    assert "prefers-color-scheme: dark" in page
+    assert "width=device-width" in page
+    assert page.count('class="row') == 5
+
+
+def test_result_is_a_network_and_a_transform(planted):
+    race, _, _ = planted
+    assert race.create_model()(torch.zeros(2, 3, 8, 8)).shape == (2, 2)
+    images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
+    transform = race.transform()
+    assert (transform is None) == (race.policy is None)
+    assert transform is None or transform(images).shape == images.shape
+    assert race.recipe.hflip == 0.0
+
+
+def test_save_writes_everything_once(planted, tmp_path: Path):
+    race, out, _ = planted
+    assert (race.save(tmp_path / "kept") / "race.json").read_text() == (out / "race.json").read_text()
+    with pytest.raises(BadInput, match=r"holds race\.json"):
+        race.save(tmp_path / "kept")
+
+
+def test_going_on_does_nothing_again(planted, small_convnet: str):
+    race, out, _ = planted
+    with pytest.raises(BadInput, match="holds a race"):
+        daas.race(ramps(), [None, "randaugment"], network=small_convnet, trainings=8, out=out, **QUICK)
+    lines = list[dict[str, object]]()
+    again = daas.race(
+        ramps(), [None, "randaugment"], network=small_convnet, trainings=8, out=out, resume=True,
+        callbacks=[lines.append], **QUICK,
+    )  # fmt: skip
+    assert lines == []
+    assert again.to_dict() == race.to_dict()
+    with pytest.raises(BadInput, match="another seed: 0 there, 1 here"):
+        daas.race(
+            ramps(), [None, "randaugment"], network=small_convnet, trainings=8, out=out, resume=True, seed=1, **QUICK
+        )
+    images, labels = ramps()
+    with pytest.raises(BadInput, match="another images"):
+        daas.race(
+            (images + 1, labels), [None, "randaugment"], network=small_convnet, trainings=8, out=out, join=True, **QUICK
+        )
+
+
+def test_a_callback_stops_the_race(small_convnet: str):
+    found = daas.race(ramps(), [None], network=small_convnet, trainings=4, callbacks=[lambda _: True], **QUICK)
+    assert found.trainings == 1
+
+
+def test_cells_and_their_policy_are_written(tmp_path: Path):
+    genotype = find_genotype("gdas_v1")
+    cells = daas.race.candidates.network(genotype, {"channels": 2, "layers": 3})
+    found = daas.race(
+        ramps(16), [(cells, daas.Policy.of_operations(["Color"]), {"hflip": 0}), (cells, None, {"hflip": 0})],
+        trainings=2, folds=2, epochs=1, batch_size=8, out=tmp_path / "out",
+    )  # fmt: skip
+    assert daas.Genotype.load(tmp_path / "out" / "genotype.json") == genotype == found.genotype
+    told = json.loads((tmp_path / "out" / "race.json").read_text())
+    assert told["chosen"]["network"] == "genotypes/gdas_v1.json"
+    for entry in told["candidates"]:
+        assert entry["policy"] == "none" or (tmp_path / "out" / entry["policy"]).is_file()
+        assert (tmp_path / "out" / entry["network"]).is_file()
+
+
+def test_a_network_of_ones_own_stays_as_it_was():
+    module = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 2)
+    )
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    daas.race(ramps(16), [None], network=module, trainings=2, folds=2, epochs=1, batch_size=8)
+    assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
+    assert module.training
+
+
+def test_candidates_of_a_run_have_the_same_images_and_seed(small_convnet: str):
+    """The same candidate twice comes to the same to the bit; another run does not."""
+    images = daas.data.given.images_from(ramps(40))
+    one = daas.race.candidates.Candidate(daas.race.candidates.network(small_convnet), None, "none")
+    trainer = Trainer([one, one], images, Recipe(epochs=2, batch_size=10), 2, 0, "cpu")
+    assert trainer(0, 0) == trainer(1, 0)
+    assert trainer(0, 0) != trainer(0, 1)
+
+
+def test_a_loss_that_diverges_leaves(small_convnet: str):
+    wild = (small_convnet, None, {"hflip": 0, "lr": 1e30})
+    calm = (small_convnet, None, {"hflip": 0})
+    found = daas.race(ramps(), [wild, calm], trainings=4, **QUICK)
+    assert found.chosen.values.get("lr") is None
+    assert "its loss diverged" in found.table()
+    with pytest.raises(FloatingPointError, match="every training"):
+        daas.race(
+            ramps(), [wild, (small_convnet, None, {"hflip": 0, "lr": 1e30, "smoothing": 0.1})], trainings=4, **QUICK
+        )
+
+
+def test_folds_are_stratified_and_cover_everything():
+    labels = torch.tensor([0] * 10 + [1] * 7 + [2] * 23)
+    fold = fold_of(labels, 4, seed=3)
+    for label in range(3):
+        counts = torch.bincount(fold[labels == label], minlength=4)
+        assert int(counts.max() - counts.min()) <= 1
+    sizes = torch.bincount(fold)
+    assert int(sizes.max() - sizes.min()) <= 1
+    seen = torch.cat([split(labels, 4, 3, run)[1] for run in range(4)])
+    assert sorted(seen.tolist()) == list(range(40))
+    train, val = split(labels, 4, 3, 1)
+    assert sorted([*train.tolist(), *val.tolist()]) == list(range(40))
+    assert torch.equal(split(labels, 4, 3, 5)[1], val)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"trainings": 1}, "trainings is 1"),
+        ({"time_budget": 0.0}, "time_budget is 0"),
+        ({"folds": 1}, "folds is 1"),
+        ({"workers": 0}, "workers is 0"),
+        ({"resume": True}, "need the folder"),
+        ({"epochs": 0}, "epochs is 0"),
+        ({"batch_size": 500}, "fewer than one batch of 500"),
+        ({"folds": 60}, "too few for 60 folds"),
+        ({"trainings": 3}, "4 candidates need at least 4 trainings"),
+        ({"device": "abacus"}, "abacus"),
+    ],
+)
+def test_bad_options_are_named_before_anything_is_written(
+    options: dict[str, object], says: str, small_convnet: str, tmp_path: Path
+):
+    given = {"trainings": 8, "out": tmp_path / "out", **QUICK, **options}
+    if "resume" in options:
+        given["out"] = None
+    with pytest.raises(BadInput, match=says):
+        daas.race(ramps(), [None, "randaugment"], network=small_convnet, **given)
+    assert not (tmp_path / "out").exists()
+
+
+def test_join_needs_a_race(small_convnet: str, tmp_path: Path):
+    with pytest.raises(BadInput, match=f"no race in .*{JOURNAL} is missing"):
+        daas.race(ramps(), [None], network=small_convnet, out=tmp_path, join=True, **QUICK)
+
+
+def test_the_folder_of_another_run_is_not_written_over(small_convnet: str, tmp_path: Path):
+    (tmp_path / "policy.json").write_text("{}")
+    with pytest.raises(BadInput, match=r"holds policy\.json"):
+        daas.race(ramps(), [None], network=small_convnet, out=tmp_path, **QUICK)
