@@ -170,10 +170,8 @@ def _lettered(images: Tensor, labels: Tensor, random: torch.Generator) -> Tensor
 
 
 def _blurred(images: Tensor, labels: Tensor, random: torch.Generator) -> Tensor:
-    """As they are, or smoothed twice with the kernel of Sharpness."""
-    soft = images
-    for _ in range(2):
-        soft = applied(soft, "Sharpness", torch.zeros(len(images)))
+    """As they are, or smoothed with the kernel of Sharpness."""
+    soft = applied(images, "Sharpness", torch.zeros(len(images)))
     return torch.where((labels == 1).view(-1, 1, 1, 1), soft, images)
 
 

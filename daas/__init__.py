@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "screen":
+        from importlib import import_module
+
+        return import_module("daas.screen")
     if name == "DAASPolicy":  # at need: it imports Kornia
         from daas.augment import DAASPolicy
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from daas.augment.policy import Policy
 from daas.errors import BadInput
 
+_FILE, _SCHEDULE = "policy.json", "policy_schedule.json"  # of runs and repositories
+
 
 def list_policies() -> list[str]:
     """Names of the policies that the package ships.
@@ -21,7 +23,11 @@ def list_policies() -> list[str]:
 
 
 def find_policy(name: str | Path) -> Policy:
-    """The policy of a shipped name, a path, or ``hf-hub:user/repository[@revision]`` (its policy.json).
+    """The policy that a name, a path or a repository stands for.
+
+    Args:
+        name: A shipped name; the path of a policy file; the folder of a run or a repository, whose policy.json it is,
+            also as ``local-dir:FOLDER``; or ``hf-hub:user/repository[@revision]``.
 
     Raises:
         BadInput: Nothing of that name.
@@ -34,13 +40,39 @@ def find_policy(name: str | Path) -> Policy:
         from daas.hub.remote import fetch_policy  # at need: the Hub's client is no part of augmenting
 
         return fetch_policy(text)
+    if text.startswith("local-dir:"):
+        return _in_folder(Path(text.removeprefix("local-dir:")))
     if text in list_policies():
         with_path = files("daas.augment").joinpath("policies").joinpath(f"{text}.json")
         return Policy.load(Path(str(with_path)))
-    if Path(text).is_file():
-        return Policy.load(text)
+    if text and _is_there(Path(text)):
+        return _in_folder(Path(text)) if Path(text).is_dir() else Policy.load(text)
     raise BadInput(
-        f"policy {text!r} is neither shipped nor a file. Shipped are {', '.join(list_policies())}; a search writes its "
-        "own to policy.json in its output folder; hf-hub:user/repository loads one from the Hub; python -m "
+        f"policy {text[:200]!r} is neither shipped nor a file. Shipped are {', '.join(list_policies())}; a search "
+        "writes its own to policy.json in its output folder; hf-hub:user/repository loads one from the Hub; python -m "
         "daas.augment convert makes a policy file of a published format (timm:original, torchvision:svhn, ...)."
+    )
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def _in_folder(folder: Path) -> Policy:
+    """The policy of a run or a repository on this disk."""
+    if (folder / _FILE).is_file():
+        return Policy.load(folder / _FILE)
+    if not folder.is_dir():
+        raise BadInput(f"{folder}: no such folder; a run or a repository on this disk has its policy in {_FILE}.")
+    if (folder / _SCHEDULE).is_file():
+        raise BadInput(
+            f"{folder} has a schedule ({_SCHEDULE}), a policy for every epoch: "
+            f"daas.augment.PolicySchedule.load({str(folder / _SCHEDULE)!r}).at(epoch) gives one of its policies."
+        )
+    raise BadInput(
+        f"{folder}: there is no {_FILE} in it. A search writes one to its output folder when it is done, and a "
+        "repository has one where its model was trained with a policy; name the file itself if it has another name."
     )

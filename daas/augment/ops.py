@@ -26,6 +26,8 @@ Statistics = tuple[Sequence[float], Sequence[float]]
 
 _IN_CACHE = 1 << 17
 """Values that several passes over them find in the cache."""
+_SLACK = 1e-3
+"""By which float images may miss [0, 1]: a quarter of a level, for rounding."""
 CUTOUT_FILL = (125, 123, 114)
 """The grey that Cutout fills with (Fast AutoAugment, DADA)."""
 
@@ -56,8 +58,9 @@ def apply(
         changed.
 
     Raises:
-        BadInput: Another shape or dtype, a draw for another number of images or with operations that do not exist, or
-            a backend that cannot work on these images.
+        BadInput: Another shape or dtype, floats beyond [0, 1] on the CPU (on other devices looking would mean waiting),
+            a draw for another number of images or with operations that do not exist, or a backend that cannot work on
+            these images.
     """
     _check(images, draw)
     colors = fill_colors(tuple(fill), images.shape[1])
@@ -70,9 +73,9 @@ def apply(
     if images.dtype == torch.uint8 and chosen == "numba":
         return _compiled(images, draw, colors, normalize, bilinear)
     if images.dtype != torch.uint8 and quantize:
-        levels = (images.float() * 255.0).round().clamp(0, 255).to(torch.uint8)
+        levels = images.float().mul(255.0).round_().clamp_(0, 255).to(torch.uint8)
         levels = apply(levels, draw, fill, True, backend, interpolation)
-        result = levels.float() / 255.0 if normalize is None else normalized(levels, normalize)
+        result = levels.float().div_(255.0) if normalize is None else normalized(levels, normalize)
         return result.to(images.dtype)
     if images.dtype == torch.uint8:
         result = batched.run(images, draw, colors, bilinear, "bytes")
@@ -186,5 +189,13 @@ def _check(images: Tensor, draw: Draw) -> None:
         raise BadInput(f"images are [B, C, H, W] with 1 or 3 channels; found {tuple(images.shape)}.")
     if images.dtype != torch.uint8 and not images.is_floating_point():
         raise BadInput(f"images are uint8, or float in [0, 1]; found {images.dtype}.")
+    if images.is_floating_point() and images.device.type == "cpu" and images.numel():
+        low, high = (float(value) for value in images.detach().aminmax())
+        if not (low >= -_SLACK and high <= 1.0 + _SLACK):
+            raise BadInput(
+                f"float images are in [0, 1]; found values from {low:.4g} to {high:.4g}. Levels from 0 to 255 are "
+                "divided by 255 or given as uint8; normalised images come out of the policy (normalize=(mean, std)), "
+                "not into it."
+            )
     if len(draw) != len(images):
         raise BadInput(f"the draw is for {len(draw)} images and the batch has {len(images)}.")

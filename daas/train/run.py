@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from daas.errors import BadInput
 from daas.files import write_text
+from daas.locks import locked
 from daas.train import build, resume
 from daas.train.assemble import Run, advance, batches_of, classes_of, put_together, set_up
 from daas.train.batches import Place
@@ -52,6 +54,12 @@ def train(options: TrainOptions) -> dict[str, Any]:
     if options.validate:
         return _validate_only(options, place)
     folder = Path(options.output) / (options.experiment or f"{options.model.replace('/', '-')}-{options.seed}")
+    with locked(folder, "--output") if place.first else nullcontext():
+        return _whole(options, place, folder)
+
+
+def _whole(options: TrainOptions, place: Place, folder: Path) -> dict[str, Any]:
+    """A training in a folder that nobody else works on."""
     source = resume.find(options, folder)
     run = put_together(options, place, folder)
     if source is not None:

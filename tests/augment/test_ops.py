@@ -276,3 +276,15 @@ def test_shipped_policies_are_pillows_bit_for_bit(name: str, size: tuple[int, in
     policy = DAASPolicy.load(name, backend=backend)
     draw = policy.sample(len(images), torch.Generator().manual_seed(14))
     assert torch.equal(policy.apply(images, draw), reference(images, draw))
+
+
+@pytest.mark.parametrize("quantize", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_floats_beyond_0_and_1_are_refused(dtype: torch.dtype, quantize: bool) -> None:
+    draw = draw_of(torch.zeros(2, 1, dtype=torch.int64), seed=0)
+    images = (pictures(2, 8, 8) / 255).to(dtype)
+    apply(images, draw, quantize=quantize)
+    apply(images + 0.0005, draw, quantize=quantize)  # a rounding error
+    for wrong in (images * 255, images - 0.5, images.clone().fill_(float("nan")), images * 1.5):
+        with pytest.raises(BadInput, match=r"float images are in \[0, 1\]; found values from"):
+            apply(wrong, draw, quantize=quantize)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tqdm import tqdm
 from daas import processes
 from daas.errors import BadInput
 from daas.files import copy, make_folder
+from daas.locks import locked
 from daas.search.algorithm.state import Search
 from daas.search.algorithm.step import iteration
 from daas.search.options import SearchConfig, options
@@ -112,12 +114,13 @@ def search(config: SearchConfig) -> Path:
     with processes.processes():
         if config.mode == "independent":
             return independent.search(config, search)
-        run = _start(config)
-        _loop(run)
-        if run.writes:
-            outcome = Outcome(run.step, run.seconds, run.stopped, processes.world_size())
-            finish(config, run.data, run.search, run.plan, run.device, outcome)
-        processes.wait()
+        with locked(config.out) if processes.rank() == 0 else nullcontext():
+            run = _start(config)
+            _loop(run)
+            if run.writes:
+                outcome = Outcome(run.step, run.seconds, run.stopped, processes.world_size())
+                finish(config, run.data, run.search, run.plan, run.device, outcome)
+            processes.wait()
     return config.out / "report.html"
 
 

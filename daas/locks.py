@@ -1,0 +1,97 @@
+"""One process at a time works on a run's folder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from daas.errors import BadInput
+from daas.files import make_folder, unwritable
+
+LOCK = ".lock"
+_held: set[int] = set()
+
+
+@contextmanager
+def locked(folder: str | Path, flag: str = "--out") -> Iterator[None]:
+    """Within the block this process alone works on a folder; the lock goes with the process, however it ends.
+
+    Args:
+        folder: Is made if it is not there, and removed again if it is still empty at the end.
+        flag: The option that named it, for the messages.
+
+    Raises:
+        BadInput: Another process works on it, or it cannot be made.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{flag} {folder} is a file; name a folder.")
+    new = [place for place in (folder, *folder.parents) if not place.exists()]
+    make_folder(folder, flag)
+    path = folder / LOCK
+    try:
+        handle = _acquire(path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    if handle is None:
+        raise BadInput(
+            f"{flag} {folder}: {_who(path)} works on it now. Wait until that has ended and go on with --resume auto, "
+            "or name another folder."
+        )
+    _held.add(handle)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        _held.discard(handle)
+        os.close(handle)
+        with suppress(OSError):  # there is something in it
+            for place in new:
+                place.rmdir()
+
+
+def _acquire(path: Path) -> int | None:
+    """The open and locked file, or None where another process holds it."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            return None
+        except OSError:
+            os.close(handle)
+            raise
+        if _same(handle, path):
+            os.ftruncate(handle, 0)
+            os.write(handle, f"{os.getpid()} on {os.uname().nodename}".encode())
+            return handle
+        os.close(handle)  # who held it has removed it since it was opened
+
+
+def _same(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _who(path: Path) -> str:
+    try:
+        name = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        name = ""
+    return f"process {name}" if name else "another process"
+
+
+def _let_go() -> None:
+    """A forked process, one that loads images for example, does not keep its parent's locks."""
+    for handle in _held:
+        os.close(handle)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)

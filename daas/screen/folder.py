@@ -1,0 +1,81 @@
+"""The folder of a screen while it is made: the trained network is kept, so that what is finished is not done again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from daas import checkpoint
+from daas.errors import BadInput
+from daas.files import make_folder
+from daas.screen.options import ScreenOptions
+from daas.screen.result import Screen
+from daas.screen.saving import JSON
+
+NETWORK = "network.safetensors"
+
+
+def resumed(options: ScreenOptions, made_of: dict[str, Any]) -> Screen | dict[str, Tensor] | None:
+    """What ``--resume auto`` finds: a finished screen, the weights of a finished training, or nothing.
+
+    Args:
+        options: ``out`` and ``resume``.
+        made_of: What the screen is made of.
+
+    Raises:
+        BadInput: The folder holds another screen, or one that nothing was said about going on with.
+    """
+    out = options.out
+    if out is None:
+        if options.resume:
+            raise BadInput("resume='auto' takes what is finished in a folder; name it with out=.")
+        return None
+    make_folder(out, "--out")
+    present = [name for name in (JSON, NETWORK) if (out / name).exists()]
+    if not present:
+        return None
+    if not options.resume:
+        raise BadInput(
+            f"--out {out} already holds {' and '.join(present)}. Go on with --resume auto, or choose another folder."
+        )
+    if JSON in present:
+        found = Screen.load(out)
+        _same(out, dict(found.about).get("made_of", {}), made_of)
+        return found
+    weights, meta = checkpoint.load(out / NETWORK)
+    _same(out, meta.get("made_of", {}), made_of)
+    return weights
+
+
+def _same(out: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    other = [name for name in now if before.get(name) != now[name]]
+    if other:
+        name = other[0]
+        shown = "" if name == "images" else f" ({before.get(name)!r} there, {now[name]!r} here)"
+        raise BadInput(
+            f"--out {out} holds a screen with other {name}{shown}. Name its options again, or choose another folder."
+        )
+
+
+def keep_network(out: Path, model: nn.Module, made_of: dict[str, Any]) -> None:
+    """Writes the trained network, so that a screen that is interrupted from here on need not train again."""
+    checkpoint.save(out / NETWORK, model.state_dict(), {"made_of": made_of})
+
+
+def with_weights(made: nn.Module | Callable[[], nn.Module], weights: dict[str, Tensor]) -> nn.Module:
+    """A network with the weights of a finished training.
+
+    Raises:
+        BadInput: They are another network's.
+    """
+    import copy
+
+    model = copy.deepcopy(made) if isinstance(made, nn.Module) else made()
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise BadInput(f"The weights in --out are another network's ({str(error).splitlines()[0]}).") from error
+    return model.eval()

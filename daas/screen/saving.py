@@ -1,0 +1,109 @@
+"""The files of a screen: screen.json, policy.json, screen.html, screen.png."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from daas.errors import BadInput
+from daas.files import make_folder, write_bytes, write_json
+from daas.reading import read_json
+from daas.screen.result import FORMAT, Moved, Screen, Seen, Stratum
+
+JSON, POLICY, PAGE, PICTURE = "screen.json", "policy.json", "screen.html", "screen.png"
+
+
+def to_dict(screen: Screen) -> dict[str, Any]:
+    """The JSON form, with ``format``; the pictures are not in it."""
+    return {
+        "format": FORMAT,
+        "clean": dict(screen.clean),
+        "flip": screen.flip,
+        "swaps": [list(pair) for pair in screen.swaps],
+        "warnings": list(screen.warnings),
+        "operations": [_plain(dataclasses.asdict(seen)) for seen in screen.operations],
+        "about": _plain(dict(screen.about)),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists."""
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return [_plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+
+
+def from_dict(values: Any) -> Screen:
+    """The inverse of ``to_dict``.
+
+    Raises:
+        BadInput: Another format, or missing keys.
+    """
+    if not isinstance(values, Mapping) or values.get("format") != FORMAT:
+        raise BadInput(f"a screen is a JSON object with the format {FORMAT!r}; found {str(values)[:80]}.")
+    try:
+        rows = tuple(_seen(row) for row in values["operations"])
+        clean = {key: float(values["clean"][key]) for key in ("accuracy", "confidence")}
+        return Screen(clean, rows, dict(values["about"]), tuple(map(str, values["warnings"])))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadInput(f"this is no whole screen ({type(error).__name__}: {error}); Screen.save writes one.") from error
+
+
+def _seen(row: Mapping[str, Any]) -> Seen:
+    values = dict(row)
+    values["interval"] = _pair(values["interval"])
+    values["by_magnitude"] = tuple(Stratum(**{**s, "interval": _pair(s["interval"])}) for s in values["by_magnitude"])
+    values["moves"] = tuple(Moved(**move) for move in values["moves"])
+    values["exchanges"] = tuple((str(a), str(b)) for a, b in values["exchanges"])
+    return Seen(**values)
+
+
+def _pair(values: Any) -> tuple[float, float]:
+    low, high = values
+    return float(low), float(high)
+
+
+def save(screen: Screen, folder: Path) -> Path:
+    """Writes all files of a screen.
+
+    Args:
+        screen: What was found.
+        folder: Made where it is missing; files of an earlier screen are replaced.
+
+    Returns:
+        The path of the page. policy.json is missing where no operation is left.
+
+    Raises:
+        BadInput: The folder cannot be written.
+    """
+    from daas.screen.page import page  # at need: they bring jinja2 and matplotlib
+    from daas.screen.plots import png
+    from daas.screen.using import kept
+
+    make_folder(folder)
+    policy = None
+    if kept(screen):
+        policy = folder / POLICY
+        screen.policy().save(policy)
+    else:
+        (folder / POLICY).unlink(missing_ok=True)
+    write_bytes(folder / PICTURE, png(screen))
+    write_bytes(folder / PAGE, page(screen, None if policy is None else str(policy)).encode())
+    write_json(folder / JSON, to_dict(screen))
+    return folder / PAGE
+
+
+def load(path: Path) -> Screen:
+    """Reads a screen.json, or that of a folder.
+
+    Raises:
+        BadInput: No such file, no JSON, or no screen; the message names the file.
+    """
+    file = path / JSON if path.is_dir() else path
+    values = read_json(file, "screen", "python -m daas.screen writes one.")
+    try:
+        return from_dict(values)
+    except BadInput as error:
+        raise BadInput(f"{file}: {error}") from error

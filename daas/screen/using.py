@@ -1,0 +1,93 @@
+"""What a screen is used for: the policy that it leaves, and the words to train with it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from daas.augment import Policy
+from daas.augment.space import BASE, named
+from daas.errors import BadInput
+from daas.screen.verdicts import HARMLESS
+
+if TYPE_CHECKING:
+    from daas.screen.result import Screen
+
+_BASE = tuple(operation.name for operation in BASE)
+FLIP = "HFlip"
+
+
+def limits(screen: Screen) -> dict[str, float]:
+    """The safe magnitude of every operation that has one, by name."""
+    return {
+        seen.op: seen.safe_up_to
+        for seen in screen.operations
+        if seen.safe_up_to is not None and seen.safe_up_to != named(seen.op).identity
+    }
+
+
+def kept(screen: Screen) -> list[str]:
+    """The operations that the screen's policy is made of.
+
+    Of the search space and of registered operations whatever does not change the label; of the base transforms, which
+    few training scripts use, only what is harmless. The horizontal flip is none of the policy's: ``Screen.flip`` says.
+    Nor is an operation of which no magnitude is safe.
+    """
+    names = []
+    for seen in screen.operations:
+        base_allowed = seen.op not in _BASE or (seen.op != FLIP and seen.verdict == HARMLESS)
+        possible = seen.safe_up_to is None or seen.op in screen.limits()
+        if base_allowed and not seen.dropped and possible:
+            names.append(seen.op)
+    order = list(screen.about["operations"])
+    return sorted(names, key=order.index)
+
+
+def policy_of(screen: Screen) -> Policy:
+    """One of the kept operations per image, its magnitude uniform within the safe range.
+
+    Raises:
+        BadInput: Nothing is left.
+    """
+    names = kept(screen)
+    if not names:
+        raise BadInput("No operation is left: every one changes the label or may. Train without a policy.")
+    return Policy.of_operations(names, limits={name: end for name, end in limits(screen).items() if name in names})
+
+
+def train_words(screen: Screen, policy: str | None) -> str:
+    """The command that trains with what the screen allows.
+
+    Args:
+        screen: What was found.
+        policy: Where policy.json is; None where there is none.
+    """
+    about = screen.about
+    words = ["python", "-m", "daas.train", *_data_words(about["source"])]
+    if about["network"]["model"]:
+        words += ["--model", about["network"]["model"]]
+        arguments = [f"{name}={value}" for name, value in about["network"]["model_kwargs"].items()]
+        words += ["--model-kwargs", *arguments] if arguments else []
+    words += ["--train-crop-mode", "pad", "--img-size", str(about["data"]["image_size"])]
+    words += ["--aa", f"daas:{policy}"] if policy else []
+    words += ["--hflip", f"{screen.flip:g}"]
+    return shlex.join(words)
+
+
+def swap_words(screen: Screen) -> str:
+    """The options that use the exchange of classes instead of going without a flip; empty where there is none."""
+    if not screen.swaps:
+        return ""
+    return shlex.join(["--hflip", "0.5", "--hflip-swap", *(f"{a}:{b}" for a, b in screen.swaps)])
+
+
+def _data_words(source: dict[str, str]) -> Sequence[str]:
+    """The options that name the images, where they have a name."""
+    words: list[str] = []
+    for option in ("dataset", "data_dir", "val_dir"):
+        if source.get(option):
+            words += ["--" + option.replace("_", "-"), source[option]]
+    if source.get("data_dir") and not source.get("val_dir"):
+        words += ["--val-dir", "YOUR_TEST_PHOTOS"]
+    return words or ["--data-dir", "YOUR_PHOTOS"]

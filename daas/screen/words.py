@@ -1,0 +1,118 @@
+"""A screen in words: the answer in a few lines, and a table."""
+
+from __future__ import annotations
+
+from daas.augment.space import named
+from daas.screen.result import Screen, Seen
+from daas.screen.using import FLIP, kept, swap_words, train_words
+from daas.screen.verdicts import CHANGES, UNCLEAR
+
+TITLES = {"HFlip": "HFlip (left-right)", "VFlip": "VFlip (upside down)", "Rot90": "Rot90 (quarter turns)"}
+
+
+def answer(screen: Screen) -> list[str]:
+    """What changes the labels, what is safe: a sentence each."""
+    lines = [_changing(screen)]
+    if screen.swaps:
+        pairs = ", ".join(f"{a} <-> {b}" for a, b in screen.swaps)
+        lines.append(f"A horizontal flip exchanges {pairs}: with exchanged labels it can be used all the same.")
+    left = kept(screen)
+    limited = [name for name in left if limit_words(screen[name])]
+    lines.append(f"Safe, and in policy.json: {', '.join(left)}." if left else "Nothing is left for a policy.")
+    if limited:
+        lines.append("Within limits: " + ", ".join(f"{name} {limit_words(screen[name])}" for name in limited) + ".")
+    lines.append(_flip(screen))
+    return lines
+
+
+def _changing(screen: Screen) -> str:
+    found = [seen for seen in screen if seen.verdict == CHANGES]
+    doubtful = [seen.op for seen in screen if seen.verdict == UNCLEAR and seen.dropped]
+    rest = f" Too unclear to use: {', '.join(doubtful)}." if doubtful else ""
+    if not found:
+        return f"Nothing was seen to change your labels.{rest}"
+    return f"Changes your labels: {', '.join(map(_with_move, found))}.{rest}"
+
+
+def _with_move(seen: Seen) -> str:
+    if not seen.moves:
+        return seen.op
+    first = seen.moves[0]
+    back = any(m.source == first.target and m.target == first.source for m in seen.moves)
+    return f"{seen.op} ({first.source} {'<->' if back else '->'} {first.target})"
+
+
+def _flip(screen: Screen) -> str:
+    if FLIP not in screen:
+        return "The horizontal flip was not tried: train without it (--hflip 0), or try HFlip too."
+    verdict = screen[FLIP].verdict
+    if screen.flip:
+        return "A horizontal flip is harmless: --hflip 0.5."
+    why = {CHANGES: "changes the label", UNCLEAR: "is unclear", "harder": "only makes images harder"}
+    return f"No horizontal flip (--hflip 0): it {why[verdict]}."
+
+
+def next_lines(screen: Screen, policy: str | None) -> list[str]:
+    """What to type next."""
+    lines = ["To train with it:", f"  {train_words(screen, policy)}"]
+    if screen.swaps:
+        lines += ["or, with the flip and exchanged labels, instead of --hflip 0:", f"  {swap_words(screen)}"]
+    return lines
+
+
+def limit_words(seen: Seen) -> str:
+    """Up to where an operation is safe; empty where its whole range is, or where it has no magnitude."""
+    operation = named(seen.op)
+    start, end = operation.identity, seen.safe_up_to
+    if end is None or start is None or all(piece.safe for piece in seen.by_magnitude):
+        return ""
+    if end == start:
+        return "nowhere"
+    if operation.low is not None and operation.low < start < (operation.high or start):
+        return f"from {2 * start - end:.3g} to {end:.3g}"
+    return f"{'up' if end > start else 'down'} to {end:.3g} {operation.unit}"
+
+
+def table(screen: Screen) -> str:
+    """Everything that was tried, one line each."""
+    heads = ("operation", "verdict", "accuracy", "excess", "95% interval", "labels changed", "safe")
+    rows = [
+        (
+            seen.op,
+            seen.verdict,
+            f"{seen.accuracy:.1f}",
+            points(seen.excess),
+            f"{points(seen.interval[0])} to {points(seen.interval[1])}",
+            share_words(seen),
+            limit_words(seen),
+        )
+        for seen in screen
+    ]
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (heads, *rows)]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def points(value: float) -> str:
+    """One digit and a sign; no minus before a zero."""
+    return f"{round(value, 1) + 0.0:+.1f}"
+
+
+def share_words(seen: Seen) -> str:
+    """The estimate of the share of labels that an operation changes, with its error."""
+    if seen.share is None or seen.share_error is None:
+        return "?"
+    return f"{min(100, max(0, round(100 * seen.share)))}% +- {round(100 * seen.share_error)}"
+
+
+def report(screen: Screen) -> str:
+    """The answer, warnings and the table."""
+    about = screen.about
+    data = about["data"]
+    head = (
+        f"Screen of {data['name']}: {data['train_images']} images trained on, {data['val_images']} asked about, "
+        f"{len(data['class_names'])} classes, {data['image_size']} px; {about['network']['name']} is right on "
+        f"{screen.clean['accuracy']:.1f}% of them."
+    )
+    warnings = [f"warning: {text}" for text in screen.warnings]
+    return "\n".join([head, *answer(screen), *warnings, "", table(screen)])

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from daas.augment import Policy
+from daas.errors import BadInput
+from daas.screen.result import Picture, Screen
+from daas.screen.using import kept, swap_words, train_words
+from daas.screen.words import answer, limit_words, report
+
+
+def test_the_file_has_the_documented_keys(planted: Screen, tmp_path: Path) -> None:
+    planted.save(tmp_path / "screen")
+    values = json.loads((tmp_path / "screen" / "screen.json").read_text())
+    assert values["format"] == "daas-screen/1"
+    assert values["clean"].keys() >= {"accuracy", "confidence"}
+    assert values["flip"] == 0.0
+    wanted = {"op", "accuracy", "confidence", "excess", "interval", "verdict", "safe_up_to"}
+    assert all(row.keys() >= wanted for row in values["operations"])
+    assert values["swaps"] == [["left", "right"]]
+
+
+def test_a_screen_is_read_back_as_it_was(planted: Screen, tmp_path: Path) -> None:
+    page = planted.save(tmp_path)
+    assert page == tmp_path / "screen.html"
+    assert Screen.load(tmp_path) == planted
+    assert Screen.load(tmp_path / "screen.json")["Rotate"] == planted["Rotate"]
+    assert (tmp_path / "screen.png").read_bytes().startswith(b"\x89PNG")
+    assert Policy.load(tmp_path / "policy.json").to_dict() == planted.policy().to_dict()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "no JSON"),
+        ('{"format": "daas-policy/1"}', "format 'daas-screen/1'"),
+        ('{"format": "daas-screen/1", "clean": {}}', "no whole screen"),
+        ('{"format": "daas-screen/1", "clean": {}, "operations": [{}], "about": {}}', "no whole screen"),
+    ],
+)  # fmt: skip
+def test_files_that_are_no_screens_are_named(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "screen.json").write_text(text)
+    with pytest.raises(BadInput, match=message):
+        Screen.load(tmp_path)
+    with pytest.raises(BadInput, match="no such screen file"):
+        Screen.load(tmp_path / "other.json")
+
+
+def test_the_policy_holds_what_is_safe_within_its_limits(planted: Screen) -> None:
+    rows = tuple(replace(s, safe_up_to=1.45) if s.op == "Brightness" else s for s in planted.operations)
+    found = replace(planted, operations=rows).policy()
+    share = {name: value for name, value in found.operation_share().items() if value > 0}
+    assert share.keys() == {"Brightness", "Posterize", "AutoContrast"}
+    assert share["Posterize"] == pytest.approx(1 / 3)
+    values = [op.value for sub in found.sub_policies for op in sub.ops if op.op == "Brightness"]
+    assert all(value is not None and 0.55 <= round(value, 9) <= 1.45 for value in values)
+
+
+def test_where_nothing_is_left_there_is_no_policy(planted: Screen, tmp_path: Path) -> None:
+    bad = replace(planted, operations=tuple(s for s in planted.operations if s.op in ("HFlip", "Rotate")))
+    with pytest.raises(BadInput, match="No operation is left"):
+        bad.policy()
+    planted.save(tmp_path)
+    bad.save(tmp_path)
+    assert not (tmp_path / "policy.json").exists()
+
+
+def test_unclear_operations_are_used_unless_they_look_harmful(planted: Screen) -> None:
+    def with_share(share: float) -> Screen:
+        rows = tuple(
+            replace(s, verdict="unclear", share=share) if s.op == "Posterize" else s for s in planted.operations
+        )
+        return replace(planted, operations=rows)
+
+    assert "Posterize" in kept(with_share(0.1))
+    assert "Posterize" not in kept(with_share(0.3))
+
+
+@pytest.mark.parametrize(("verdict", "flip"), [("harmless", 0.5), ("harder", 0.0), ("unclear", 0.0)])
+def test_only_a_harmless_flip_is_used(planted: Screen, verdict: str, flip: float) -> None:
+    rows = tuple(replace(s, verdict=verdict) if s.op == "HFlip" else s for s in planted.operations)  # type: ignore[arg-type]
+    found = replace(planted, operations=rows)
+    assert found.flip == flip
+    assert found.swaps == ()
+    assert "HFlip" not in kept(found)
+
+
+def test_base_transforms_join_the_policy_only_where_they_are_harmless(planted: Screen) -> None:
+    def named(verdict: str) -> list[str]:
+        rows = tuple(
+            replace(s, op="Grayscale", verdict=verdict) if s.op == "HFlip" else s
+            for s in planted.operations  # type: ignore[arg-type]
+        )
+        return kept(replace(planted, operations=rows, about={**planted.about, "operations": [s.op for s in rows]}))
+
+    assert "Grayscale" in named("harmless")
+    assert "Grayscale" not in named("harder")
+
+
+def test_the_words_say_what_to_do(planted: Screen) -> None:
+    text = report(planted)
+    assert "Changes your labels: HFlip (left <-> right), Rotate (left <-> right)." in text
+    assert "left <-> right: with exchanged labels" in text
+    assert "No horizontal flip (--hflip 0): it changes the label." in text
+    assert len([line for line in text.splitlines() if line.startswith(("HFlip", "Rotate", "Brightness"))]) == 3
+    assert str(planted) == repr(planted) == text
+    words = train_words(planted, "screen/policy.json")
+    assert words.startswith("python -m daas.train --data-dir photos --val-dir YOUR_TEST_PHOTOS")
+    assert words.endswith("--aa daas:screen/policy.json --hflip 0")
+    assert swap_words(planted) == "--hflip 0.5 --hflip-swap left:right"
+
+
+def test_limits_in_words(planted: Screen) -> None:
+    def limited(op: str, end: float) -> str:
+        seen = planted[op]
+        pieces = tuple(replace(piece, safe=index == 0) for index, piece in enumerate(seen.by_magnitude))
+        return limit_words(replace(seen, safe_up_to=end, by_magnitude=pieces))
+
+    assert limit_words(planted["Rotate"]) == "up to 15 degrees"
+    assert (
+        limit_words(planted["Posterize"]) == limit_words(planted["Brightness"]) == limit_words(planted["HFlip"]) == ""
+    )
+    assert limited("Posterize", 6.0) == "down to 6 bits"
+    assert limited("Brightness", 1.45) == "from 0.55 to 1.45"
+    assert limited("Rotate", 0.0) == "nowhere"
+
+
+def test_limits_are_what_policies_take(planted: Screen) -> None:
+    assert planted.limits() == {"Rotate": 15.0, "Posterize": 4.0, "Brightness": 1.9}
+    nothing = tuple(replace(s, safe_up_to=0.0) if s.op == "Rotate" else s for s in planted.operations)
+    assert "Rotate" not in replace(planted, operations=nothing).limits()
+
+
+def test_an_operation_that_was_not_tried_is_named(planted: Screen) -> None:
+    with pytest.raises(BadInput, match=r"'VFlip' was not screened; there are HFlip, Rotate"):
+        planted["VFlip"]
+    assert "VFlip" not in planted
+    assert "HFlip" in planted
+
+
+def test_the_page_answers_first_and_escapes_names(planted: Screen) -> None:
+    from daas.screen.page import page
+
+    image = torch.zeros(3, 16, 16, dtype=torch.uint8)
+    shown = Picture("HFlip", "HFlip", image, image + 200, "<b>left", "right", 97.0)
+    text = page(replace(planted, pictures=(shown,), warnings=("few <images>",)), "screen/policy.json")
+    assert text.index(answer(planted)[0].split(":")[0]) < text.index("Every operation")
+    assert "&lt;b&gt;left" in text
+    assert "few &lt;images&gt;" in text
+    assert "<b>left" not in text
+    assert text.count("data:image/png;base64,") == 2
+    assert "<script" not in text
+    assert text.count('class="row"') == len(planted.operations)
+    assert "color-scheme: light dark" in text
+    assert "--hflip-swap left:right" in text

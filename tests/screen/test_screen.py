@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import daas
+from daas.augment import DAASPolicy
+from daas.errors import BadInput
+from daas.screen import Screen
+from daas.screen.__main__ import main
+from daas.screen.images import evenly
+from tests.screen.conftest import stripes
+
+TRIED = ["HFlip", "VFlip", "Brightness", "Posterize"]
+
+
+def tiny() -> nn.Module:
+    """Reads where the light is: a convolution, then the average of each of nine places."""
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(3), nn.Flatten(),
+        nn.Linear(72, 2),
+    )  # fmt: skip
+
+
+QUICK: dict[str, Any] = {"epochs": 8, "operations": TRIED, "batch_size": 25, "lr": 0.05}
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Screen, Path]:
+    """A screen of planted images, and its folder."""
+    out = tmp_path_factory.mktemp("screens") / "planted"
+    torch.manual_seed(0)
+    return daas.screen(stripes(300, 1), val=stripes(200, 2), network=tiny(), out=out, **QUICK), out
+
+
+def test_a_planted_flip_is_found_and_nothing_else(seen: tuple[Screen, Path]) -> None:
+    found, _ = seen
+    assert found["HFlip"].verdict == "changes the label"
+    assert found["HFlip"].excess > 80
+    assert found.swaps == (("left", "right"),)
+    assert found.flip == 0.0
+    assert {found[op].verdict for op in ("VFlip", "Brightness", "Posterize")} <= {"harmless", "harder"}
+    assert {row.op for row in found} == set(TRIED)
+
+
+def test_the_folder_holds_everything(seen: tuple[Screen, Path]) -> None:
+    found, out = seen
+    assert {path.name for path in out.iterdir()} == {
+        "screen.json", "policy.json", "screen.html", "screen.png", "network.safetensors",
+    }  # fmt: skip
+    assert Screen.load(out) == found
+    policy = DAASPolicy.load(out / "policy.json")
+    images = stripes(4, 3).images
+    assert policy(images).shape == images.shape
+    assert found.pictures
+    assert "Sure and wrong" in (out / "screen.html").read_text()
+
+
+def test_pictures_show_what_was_done(seen: tuple[Screen, Path]) -> None:
+    for shown in seen[0].pictures:
+        assert shown.op == "HFlip"
+        assert torch.equal(shown.after, shown.before.flip(2))
+        assert {shown.label, shown.taken_for} == {"left", "right"}
+
+
+def test_a_module_is_left_as_it_was(seen: tuple[Screen, Path]) -> None:
+    torch.manual_seed(1)
+    network = tiny().train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    stream = torch.random.get_rng_state()
+    daas.screen(stripes(60, 1), network=network, epochs=1, operations=["HFlip"])
+    assert network.training
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert torch.equal(torch.random.get_rng_state(), stream)
+
+
+def test_seeds_repeat() -> None:
+    torch.manual_seed(2)
+    network = tiny()
+    first, again, other = (
+        daas.screen(stripes(80, 1), network=network, epochs=1, operations=["HFlip", "Rotate"], seed=seed)
+        for seed in (3, 3, 4)
+    )
+    assert first.operations == again.operations
+    assert first.operations != other.operations
+
+
+def test_a_finished_training_is_not_done_again(
+    seen: tuple[Screen, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, out = seen
+    torch.manual_seed(0)
+    network = tiny()
+    (tmp_path / "network.safetensors").write_bytes((out / "network.safetensors").read_bytes())
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("it trained again")
+
+    monkeypatch.setattr("daas.screen.api.fit", never)
+    again = daas.screen(
+        stripes(300, 1), val=stripes(200, 2), network=network, out=tmp_path, resume="auto", **QUICK
+    )  # fmt: skip
+    assert again.operations == found.operations
+    assert again.pictures[0].said == found.pictures[0].said
+    monkeypatch.setattr("daas.screen.api.measure", never)
+    assert daas.screen(
+        stripes(300, 1), val=stripes(200, 2), network=network, out=tmp_path, resume="auto", **QUICK
+    ) == again  # fmt: skip
+
+
+def test_a_folder_of_another_screen_is_refused(seen: tuple[Screen, Path]) -> None:
+    _, out = seen
+    before = (out / "screen.json").read_bytes()
+    with pytest.raises(BadInput, match="already holds screen"):
+        daas.screen(stripes(300, 1), val=stripes(200, 2), network=tiny(), out=out, **QUICK)
+    with pytest.raises(BadInput, match="other seed"):
+        daas.screen(stripes(300, 1), val=stripes(200, 2), network=tiny(), out=out, resume="auto", seed=5, **QUICK)
+    with pytest.raises(BadInput, match="other images"):
+        daas.screen(stripes(300, 7), val=stripes(200, 2), network=tiny(), out=out, resume="auto", **QUICK)
+    assert (out / "screen.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "--epochs is 0; it must be at least 1"),
+        ({"operations": ["Twist"]}, "unknown operation 'Twist'"),
+        ({"operations": ["HFlip", "HFlip"]}, "each is named once"),
+        ({"epoch": 3}, "unknown option epoch. Did you mean epochs"),
+        ({"data_dir": "photos"}, "takes no data_dir; pass data"),
+        ({"resume": "auto"}, "name it with out="),
+        ({"network": 3}, "it is a timm name or a torch.nn.Module"),
+        ({"network": "resnet_of_mine"}, "unknown to timm"),
+        ({"pretrained": True}, "--pretrained needs --model"),
+        ({"lr": -1.0}, "--lr is -1.0"),
+        ({"image_size": 4}, "--image-size is 4; it must be at least 8"),
+    ],
+)
+def test_bad_input_is_said_before_anything_is_done(options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=message.replace("(", r"\(")):
+        daas.screen(stripes(60, 1), **({} if "resume" in options else {"out": tmp_path / "out"}), **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_that_cannot_be_screened_are_refused() -> None:
+    with pytest.raises(BadInput, match="images to train on; a screen needs at least 10"):
+        daas.screen(stripes(12, 1))
+    other = stripes(40, 2)
+    from dataclasses import replace
+
+    with pytest.raises(BadInput, match="different classes: left, right and up, down"):
+        daas.screen(stripes(40, 1), val=replace(other, class_names=("up", "down")))
+
+
+def test_images_are_chosen_evenly_over_the_classes() -> None:
+    images = stripes(100, 1)
+    from dataclasses import replace
+
+    lopsided = replace(images, labels=(torch.arange(100) >= 90).long())
+    chosen = evenly(lopsided, 30, 0)
+    assert torch.bincount(chosen.labels).tolist() == [20, 10]
+    assert evenly(images, 0, 0) is images
+    assert not torch.equal(evenly(images, 20, 0).images, evenly(images, 20, 1).images)
+
+
+def test_everything_that_is_known_is_tried_base_transforms_first() -> None:
+    from daas.augment.space import BASE, known
+    from daas.screen.setting import _operations
+
+    tried = _operations(())
+    assert tried[: len(BASE)] == BASE
+    assert set(tried) == set(known())
+    assert len(tried) == len(known())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The planted images as a folder of class folders."""
+    from PIL import Image
+
+    images = stripes(60, 1)
+    for index, (image, label) in enumerate(zip(images.images, images.labels.tolist(), strict=True)):
+        place = tmp_path / "photos" / images.class_names[label]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(place / f"{index}.png")
+    return tmp_path / "photos"
+
+
+def test_the_command_prints_the_answer_and_what_to_type(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    words = ["--data-dir", str(folder), "--out", str(out), "--epochs", "1", "--image-size", "12"]
+    words += ["--operations", "HFlip", "Posterize"]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "30 images trained on, 30 asked about, 2 classes, 12 px; WRN-10-1" in said
+    assert f"python -m daas.train --data-dir {folder} --val-dir YOUR_TEST_PHOTOS --model wide_resnet40_2_cifar" in said
+    assert "--hflip 0" in said
+    assert f"look at {out / 'screen.html'}" in said
+    assert json.loads((out / "screen.json").read_text())["about"]["options"]["epochs"] == 1
+    assert main([*words, "--resume", "auto"]) == 0
+    assert main(words) == 2
+    assert "already holds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "No images: name a folder"),
+        (["--data-dir", "nowhere"], "nowhere: there is no such folder"),
+        (["--dataset", "digits", "--epoch", "3"], "Did you mean --epochs"),
+        (["--dataset", "digits", "--epochs", "many"], "--epochs"),
+        (["--dataset", "digits", "--device", "abacus"], "--device abacus cannot be used"),
+    ],
+)
+def test_the_command_says_what_is_wrong(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert not (tmp_path / "runs").exists()
+
+
+def test_stopping_and_diverging_have_their_codes(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["--data-dir", str(folder), "--out", str(tmp_path / "out"), "--epochs", "1"]
+    for error, code, text in (
+        (KeyboardInterrupt(), 130, "--resume auto"),
+        (FloatingPointError("no number."), 1, "--lr"),
+    ):
+
+        def fails(*_: Any, error: BaseException = error, **__: Any) -> None:
+            raise error
+
+        monkeypatch.setattr("daas.screen.api.fit", fails)
+        assert main(words) == code
+        assert text in capsys.readouterr().err
