@@ -12,7 +12,8 @@ import numpy as np
 from benchmarks.timing import table, write
 from daas.search.options import parse
 from daas.search.runs import one as module
-from daas.search.runs.one import Run, search
+from daas.search.runs.one import search
+from daas.search.runs.run import Run
 
 SETTLED = 200  # iterations after which caches and allocators have what they need
 SEARCH = [

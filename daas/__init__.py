@@ -1,39 +1,68 @@
 """Networks and the augmentation they should be trained with, searched together: timm models and batched transforms.
 
-``import daas`` registers every model of the package with timm.
+``import daas`` registers every model of the package with timm; everything else is imported when it is first asked for.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from daas.augment import Operation, Policy, list_policies, register_operation
-from daas.errors import BadInput
-from daas.models import Genotype, register_genotype
+from daas import models
+
+if TYPE_CHECKING:
+    from daas import screen, search, train
+    from daas.augment import DAASPolicy, Operation, Policy, list_policies, register_operation
+    from daas.errors import BadInput
+    from daas.models import Genotype, register_genotype
+    from daas.search.found import Found
+    from daas.search.spaces.cell_space import CellSpace
+    from daas.search.spaces.policy_space import PolicySpace
 
 __all__ = [
     "BadInput",
+    "CellSpace",
     "DAASPolicy",
+    "Found",
     "Genotype",
     "Operation",
     "Policy",
+    "PolicySpace",
     "list_policies",
+    "models",
     "register_genotype",
     "register_operation",
+    "screen",
+    "search",
+    "train",
 ]
 __version__ = "0.1.0"
 
-if TYPE_CHECKING:
-    from daas.augment import DAASPolicy
+_WHERE = {
+    "BadInput": "daas.errors",
+    "CellSpace": "daas.search.spaces.cell_space",
+    "DAASPolicy": "daas.augment",
+    "Found": "daas.search.found",
+    "Genotype": "daas.models",
+    "Operation": "daas.augment",
+    "Policy": "daas.augment",
+    "PolicySpace": "daas.search.spaces.policy_space",
+    "list_policies": "daas.augment",
+    "register_genotype": "daas.models",
+    "register_operation": "daas.augment",
+}
+"""Where each name is, for names that are not rooms of their own."""
 
 
 def __getattr__(name: str) -> Any:
-    if name == "screen":
-        from importlib import import_module
+    if name in _WHERE:
+        found = getattr(import_module(_WHERE[name]), name)
+        globals()[name] = found
+        return found
+    if name in __all__:
+        return import_module(f"daas.{name}")
+    raise AttributeError(f"module 'daas' has no attribute {name!r}; it has {', '.join(__all__)}")
 
-        return import_module("daas.screen")
-    if name == "DAASPolicy":  # at need: it imports Kornia
-        from daas.augment import DAASPolicy
 
-        return DAASPolicy
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,3 +1,7 @@
-"""The joint search: images in, a genotype and an augmentation policy out."""
+"""The joint search: images in, a genotype and an augmentation policy out; ``daas.search(data)`` calls it."""
 
 from __future__ import annotations
+
+from daas.rooms import open_room
+
+open_room("daas.search", "daas.search.api", "search")

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from daas.errors import BadInput
 from daas.processes import RankLost, RanksDiffer
 from daas.search.options import parse
-from daas.search.runs.one import Diverged, Interrupted, search
+from daas.search.runs.one import search
 from daas.search.runs.seeds import repeat
+from daas.search.runs.stop import Diverged, Interrupted
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     error_word = f"error in process {number}" if number else "error"
     try:
         config = parse(sys.argv[1:] if argv is None else argv)
-        result = repeat(config) if config.seeds else search(config)
+        result = repeat(config) if config.seeds else search(config).page
     except BadInput as error:
         print(f"{error_word}: {error}", file=sys.stderr)
         return 2

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from daas.errors import BadInput
-from daas.options import Parser, add_options, o
+from daas.options import Parser, add_options, o, typed
 from daas.search.algorithm.method import SINGLE_SAMPLE, check_method
 from daas.search.algorithm.state import AugEstimator, RewardRule
 from daas.search.report import board
@@ -27,9 +27,15 @@ _WEIGHTS = "Weights"
 _RUN = "Run"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class SearchConfig:
-    """Options of ``python -m daas.search``; the presets set what differs between scales."""
+    """Options of ``python -m daas.search``; the presets set what differs between scales.
+
+    What is given wins, the preset fills in, and the defaults of the fields do the rest.
+
+    >>> SearchConfig(preset="demo", epochs=3).batch_size
+    32
+    """
 
     dataset: str = o(
         "",
@@ -47,7 +53,7 @@ class SearchConfig:
         "class folders; otherwise half of the training images",
         group=_IMAGES,
     )
-    out: Path = o(
+    out: Path | None = o(
         Path("runs/search"),
         "output folder: genotype.json, policy.json, summary.json, metrics.jsonl, report.html, checkpoints",
         group=_RUN,
@@ -200,6 +206,17 @@ class SearchConfig:
     arch_weight_decay: float = o(0.001, "Adam's weight decay for alpha and beta", group=_CELLS)
     aug_lr: float = o(0.01, "Adam's learning rate for gamma", group=_POLICY)
 
+    def __init__(self, **given: Any) -> None:
+        """Takes the fields by name.
+
+        Raises:
+            BadInput: An unknown name, or a value of another type.
+        """
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        given = typed(type(self), given, "options")
+        for name, value in {**defaults, **preset_values(given), **given}.items():
+            object.__setattr__(self, name, value)
+
     @property
     def budget_seconds(self) -> float | None:
         """Seconds of --time-budget, None for no limit."""
@@ -210,8 +227,12 @@ class SearchConfig:
         """The seeds of --seeds; empty without."""
         return seed_list(self.seeds) if self.seeds else ()
 
-    def check(self) -> None:
-        """Raises BadInput for options that are out of range or contradict each other."""
+    def check(self, images_given: bool = False) -> None:
+        """Raises BadInput for options that are out of range or contradict each other.
+
+        Args:
+            images_given: A program passes its images itself.
+        """
         for name in _POSITIVE:
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):
@@ -235,6 +256,8 @@ class SearchConfig:
         self.seed_numbers, self.budget_seconds  # noqa: B018  # both are checked when they are read
         if self.tensorboard:
             board.check()
+        if images_given:
+            return
         if not self.dataset and self.data_dir is None:
             raise BadInput(
                 "No images: name a data set with --dataset (digits is embedded, torch/cifar10 downloads) or a folder "
@@ -278,6 +301,19 @@ NOT_PART_OF_THE_METHOD = frozenset(
 """Options that a resumed run may change."""
 
 
+def preset_values(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a preset fills in beside the options that are given.
+
+    A data set that the preset names gives way to a folder; estimators of one sample take one.
+    """
+    values = dict(PRESETS.get(given.get("preset", SearchConfig.preset), {}))
+    if given.get("data_dir"):
+        values.pop("dataset", None)
+    if given.get("arch_estimator") in SINGLE_SAMPLE:
+        values["architectures"] = 1
+    return values
+
+
 def options(config: SearchConfig) -> dict[str, Any]:
     """The options as JSON values."""
     return {key: _json_value(value) for key, value in dataclasses.asdict(config).items()}
@@ -302,12 +338,8 @@ def parse(argv: Sequence[str]) -> SearchConfig:
     first = Parser(add_help=False)
     for flag in ("--preset", "--dataset", "--data-dir", "--data_dir", "--arch-estimator", "--arch_estimator"):
         first.add_argument(flag)
-    given, _ = first.parse_known_args(argv)
-    values = dict(PRESETS.get(given.preset or SearchConfig.preset, {}))
-    if given.data_dir and not given.dataset:
-        values.pop("dataset", None)  # images of one's own at the scale of the preset
-    if given.arch_estimator in SINGLE_SAMPLE:
-        values["architectures"] = 1
+    given = {name: value for name, value in vars(first.parse_known_args(argv)[0]).items() if value is not None}
+    values = preset_values(given)
     parser = Parser(
         prog="python -m daas.search",
         usage="python -m daas.search [--preset NAME] [--data-dir FOLDER] [--out FOLDER] [options]",

@@ -109,9 +109,7 @@ def policy_gain(
         standard error ``se``, and ``n``.
     """
     assert search.augmentation is not None
-    uniform = AugmentationDistribution(slots=search.augmentation.slots, generator=generator(0))
-    with torch.no_grad():
-        uniform.delta.zero_()
+    uniform = search.augmentation.uniform()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):  # the search's own draws stay what they are
         differences = [
             _loss_after(search, data, device, uniform, (step, k), eta)

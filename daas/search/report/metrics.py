@@ -12,7 +12,6 @@ from typing import Any
 from torch import Tensor
 
 from daas import files
-from daas.augment.space import OPERATION_NAMES
 from daas.search.algorithm.state import Search
 from daas.search.report.warnings import skip_share
 from daas.search.spaces.cells import CELL_TYPES
@@ -34,7 +33,7 @@ def distributions(search: Search) -> dict[str, Any]:
     if search.augmentation is not None:
         values["pi"] = _rounded(search.augmentation.pi.detach().softmax(-1))
         share = search.augmentation.operation_share().tolist()
-        values["operation_share"] = dict(zip(OPERATION_NAMES, share, strict=True))
+        values["operation_share"] = dict(zip(search.augmentation.names, share, strict=True))
         values["entropy"].update(search.augmentation.entropy())
     return values
 
@@ -95,11 +94,26 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def keep_lines(path: Path, last_step: int) -> None:
-    """Drops the lines after a checkpoint, partial epochs and lines that were cut off; a resumed run continues them."""
+def keep_lines(path: Path, last_step: int) -> list[dict[str, Any]]:
+    """Drops the lines after a checkpoint, partial epochs and lines that were cut off; a resumed run continues them.
+
+    Returns:
+        The lines that are kept.
+    """
     lines = read_lines(path) if path.exists() else []
     kept = [line for line in lines if line["step"] <= last_step and not line.get("partial")]
-    files.write_text(path, "".join(json.dumps(line, allow_nan=False) + "\n" for line in kept), GO_ON)
+    write_lines(path, kept)
+    return kept
+
+
+def write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
+    """Writes a whole metrics file in one piece."""
+    files.write_text(path, "".join(files.json_text(line, str(path)) + "\n" for line in lines), GO_ON)
+
+
+def write_summary(path: Path, summary: dict[str, Any]) -> None:
+    """Writes summary.json."""
+    files.write_json(path, summary, GO_ON, indent=2)
 
 
 def _rounded(values: Tensor) -> Any:

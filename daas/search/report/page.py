@@ -16,11 +16,11 @@ from torch import Tensor
 from daas.augment import DAASPolicy, Policy
 from daas.augment.space import named
 from daas.errors import BadInput
-from daas.files import write_text
 from daas.models.drawing import cell_svg
 from daas.models.genotype import Genotype
 from daas.reading import read_json
 from daas.search.algorithm.method import model_arguments
+from daas.search.found import Found
 from daas.search.report import metrics, plots
 from daas.search.runs.folder import METRICS
 from daas.search.spaces.cells import cell_edges
@@ -33,13 +33,11 @@ HELD_OUT_PHOTOS = "YOUR_TEST_PHOTOS"
 _ROWS = 5  # draws of the policy in the grid of images
 
 
-def write_report(out: Path, images: Tensor | None = None, classes: Mapping[str, Tensor] | None = None) -> Path:
-    """Writes report.html from genotype.json, policy.json, summary.json and metrics.jsonl.
+def write_report(out: Path) -> Path:
+    """Writes report.html again from genotype.json, policy.json, summary.json and metrics.jsonl, without pictures.
 
     Args:
         out: The run folder; genotype or policy may be missing, when only the other was searched.
-        images: [B, 3, S, S] uint8, a few of the user's own images, shown with and without the policy.
-        classes: One image of each class, [3, S, S] uint8 by class name.
 
     Returns:
         The path of the page.
@@ -51,25 +49,38 @@ def write_report(out: Path, images: Tensor | None = None, classes: Mapping[str, 
         raise BadInput(f"{out} holds no finished search: summary.json or metrics.jsonl is missing.")
     summary = read_json(out / "summary.json", "summary")
     lines = metrics.read_lines(out / METRICS)
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     genotype = Genotype.load(out / "genotype.json") if (out / "genotype.json").exists() else None
     policy = Policy.load(out / "policy.json") if (out / "policy.json").exists() else None
+    return Found(genotype, policy, metrics.read_lines(out / METRICS), summary).report(out / "report.html")
+
+
+def render(found: Found, out: Path) -> str:
+    """The page of a search.
+
+    Args:
+        found: What was found, measured and seen.
+        out: The folder in which genotype.json and policy.json lie, for the commands on the page.
+
+    Returns:
+        HTML that needs nothing else.
+    """
+    summary, lines = found.summary, found.metrics
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     template = environment.from_string(
         files("daas.search.report").joinpath("templates").joinpath("report.html").read_text(encoding="utf-8")
     )
-    page = template.render(
+    return template.render(
         summary=summary,
         figures=_figures(summary),
-        curves=[Markup(curve) for curve in _curves(lines) if curve],
-        classes=_classes(summary, classes or {}),
+        curves=[Markup(curve) for curve in _curves(_last_stage(lines)) if curve],
+        classes=_classes(summary, found.pictures.classes),
         originals=_originals(summary["data"]),
-        architecture=None if genotype is None else _architecture(genotype, lines, summary),
-        policy=None if policy is None else _policy(policy, lines, images),
-        commands=_commands(out, summary, genotype is not None, policy is not None),
+        architecture=None if found.genotype is None else _architecture(found.genotype, lines, summary),
+        policy=None if found.policy is None else _policy(found.policy, lines, found.pictures.examples),
+        commands=_commands(out, summary, found.genotype is not None, found.policy is not None),
     )
-    path = out / "report.html"
-    write_text(path, page, metrics.GO_ON)
-    return path
+    summary = read_json(out / "summary.json", "summary")
 
 
 def _curves(lines: list[dict[str, Any]]) -> list[str]:
@@ -138,6 +149,7 @@ def _figures(summary: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _architecture(genotype: Genotype, lines: list[dict[str, Any]], summary: dict[str, Any]) -> dict[str, Any]:
     """Drawings of both cells, and how sure the search was of each edge and operation."""
+    lines = [line for line in lines if "alpha" in line]
     edges = [f"{source} to {node}" for source, node in cell_edges(len(genotype.normal))]
     maps = {}
     for cell in ("normal", "reduce"):
@@ -175,7 +187,7 @@ def _policy(policy: Policy, lines: list[dict[str, Any]], images: Tensor | None) 
         if len(sub.ops) == 2:
             weights[names.index(sub.ops[0].op), names.index(sub.ops[1].op)] += sub.weight / total
     best = sorted(policy.sub_policies, key=lambda sub: -sub.weight)[:10]
-    start = 2 * 0.5 / len(names)
+    start = policy.slots * 0.5 / len(lines[-1].get("operation_share", names))  # of each operation, when uniform
     return {
         "map": Markup(plots.heat_map(weights, names, names, "weight of (first, second)", (5.6, 4.6))),
         "shares": Markup(plots.shares(lines)) if "operation_share" in lines[-1] else "",
@@ -216,6 +228,7 @@ def _grid(policy: Policy, images: Tensor) -> list[list[tuple[str, str]]]:
 def _commands(out: Path, summary: dict[str, Any], genotype: bool, policy: bool) -> dict[str, str]:
     """What to type to train the result, and what to write to use it."""
     options, data = summary["options"], summary["data"]
+    objects = summary.get("given", {})
     words = ["python", "-m", "daas.train"]
     for option in ("dataset", "data_dir", "val_dir"):
         if options[option]:
@@ -225,6 +238,8 @@ def _commands(out: Path, summary: dict[str, Any], genotype: bool, policy: bool) 
     model, arguments = str(options["model"]), list(options["model_kwargs"])
     if genotype:
         model, arguments = "daas_cell_cifar", [f"genotype={out / 'genotype.json'}"]
+    elif "network" in objects:
+        model = ""
     if model:
         words += ["--model", model, *(["--model-kwargs", *arguments] if arguments else [])]
     if policy:
@@ -247,8 +262,9 @@ def _commands(out: Path, summary: dict[str, Any], genotype: bool, policy: bool) 
         python.append(f"policy = daas.DAASPolicy.load({str(out / 'policy.json')!r})")
         python.append("images = policy(images)  # [B, 3, H, W], uint8 or float in [0, 1]")
     note = f"{HELD_OUT_PHOTOS}: a folder of class folders with images that the search has not seen."
+    runs = not {"data", "val", "network"} & objects.keys()  # what a program holds has no name on the command line
     return {
-        "train": shlex.join(words),
-        "note": note if HELD_OUT_PHOTOS in words else "",
+        "train": shlex.join(words) if runs else "",
+        "note": note if runs and HELD_OUT_PHOTOS in words else "",
         "python": "\n".join(python),
     }

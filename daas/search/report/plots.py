@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-mpl.use("Agg")
 _STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "none"}
 _Curves = dict[str, Sequence[float | None]]
 _SIZE = (4.9, 2.7)  # inches of a plot over the epochs: two beside each other on a desk, one on a phone

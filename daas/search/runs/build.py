@@ -11,16 +11,17 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from daas.augment import DAASPolicy, Policy
-from daas.data import BatchStream, ImageData, channel_stats, load_images, stratified_halves
+from daas.augment import DAASPolicy, Policy, find_policy
+from daas.data import BatchStream, ImageData, channel_stats, images_from, load_images, stratified_halves
 from daas.data.files import HELD_OUT
 from daas.errors import BadInput
 from daas.models import CellNet, Genotype
 from daas.search.algorithm.method import augmentation_method, candidates, model_arguments
 from daas.search.algorithm.state import Preparation, Search
+from daas.search.given import Given
 from daas.search.options import SearchConfig
 from daas.search.spaces.cells import ArchitectureDistribution
-from daas.search.spaces.policies import AugmentationDistribution
+from daas.search.spaces.policy_space import PolicySpace
 from daas.search.spaces.supernet import FixedNetwork, SuperNet
 from daas.seeds import generator, seed_of
 
@@ -60,45 +61,28 @@ class SearchData:
         return images.to(device), self.val_labels[labels].to(device)
 
 
-def build_data(config: SearchConfig) -> SearchData:
-    """Loads the images, chooses classes and images, splits them in two halves (or reads --val-dir)."""
-    images = load_images(
-        config.dataset,
-        config.data_dir,
-        image_size=config.image_size,
-        skip_bad_images=config.skip_bad_images,
-        workers=config.workers,
-    )
+def build_data(config: SearchConfig, given: Given | None = None) -> SearchData:
+    """Reads the images, chooses classes and images, splits them in two halves (or reads the validation images)."""
+    given = Given() if given is None else given
+    read: dict[str, Any] = {"skip_bad_images": config.skip_bad_images, "workers": config.workers}
+    if given.data is None:
+        images = load_images(config.dataset, config.data_dir, image_size=config.image_size, **read)
+    else:
+        images = images_from(given.data, image_size=config.image_size, **read)
     images, classes = _choose(images, config)
+    own_val = config.val_dir if given.val is None else given.val
     if config.mode == "one-level":
         train = val = images
-        val_classes = {name: index for index, name in enumerate(images.class_names)}
-    elif config.val_dir is None:
+    elif own_val is None:
         first, second = stratified_halves(images.labels, config.seed)
         train, val = images.subset(first), images.subset(second)
-        val_classes = {name: index for index, name in enumerate(images.class_names)}
     else:
         train = images
-        val = load_images(
-            data_dir=config.val_dir,
-            split=HELD_OUT,
-            image_size=images.image_size,
-            skip_bad_images=config.skip_bad_images,
-            workers=config.workers,
+        val = _own_validation(
+            images_from(own_val, split=HELD_OUT, image_size=images.image_size, **read), train, classes
         )
-        val_classes = {name: index for index, name in enumerate(val.class_names)}
-        unknown = sorted(set(val.class_names) - set(images.class_names))
-        if unknown:
-            raise BadInput(
-                f"--val-dir {config.val_dir} has class folders that the training images do not have: "
-                f"{', '.join(unknown[:5])}. Known: {', '.join(images.class_names[:10])}. Rename or remove them."
-            )
-        keep = torch.isin(val.labels, torch.tensor([val_classes[name] for name in classes if name in val_classes]))
-        val = val.subset(keep.nonzero().flatten())
-    train_classes = {name: index for index, name in enumerate(images.class_names)}
     mean, std = channel_stats(train)
-    train_labels = _relabel(train_classes, classes)
-    val_labels = _relabel(val_classes, classes)
+    train_labels, val_labels = (_relabel(_numbers(half), classes) for half in (train, val))
     return SearchData(
         train=BatchStream(train, config.batch_size, seed_of(config.seed, 1)),
         val=BatchStream(val, config.batch_size, seed_of(config.seed, 1 if config.mode == "one-level" else 2)),
@@ -117,11 +101,33 @@ def build_data(config: SearchConfig) -> SearchData:
             "image_size": images.image_size,
             "mean": list(mean),
             "std": list(std),
-            "skipped": images.skipped + (0 if config.val_dir is None else val.skipped),
+            "skipped": images.skipped + (0 if own_val is None else val.skipped),
             "originals": images.originals,
             "held_out": images.held_out,
         },
     )
+
+
+def _own_validation(val: ImageData, train: ImageData, classes: tuple[str, ...]) -> ImageData:
+    """Validation images that were named or given by themselves, of the chosen classes."""
+    unknown = sorted(set(val.class_names) - set(train.class_names))
+    if unknown:
+        raise BadInput(
+            f"The validation images {val.name} have class folders that the training images do not have: "
+            f"{', '.join(unknown[:5])}. Known: {', '.join(train.class_names[:10])}. Rename or remove them."
+        )
+    if val.image_size != train.image_size:
+        raise BadInput(
+            f"The validation images are {val.image_size} pixels wide and the training images {train.image_size}; "
+            "bring them to one size."
+        )
+    number = _numbers(val)
+    keep = torch.isin(val.labels, torch.tensor([number[name] for name in classes if name in number]))
+    return val.subset(keep.nonzero().flatten())
+
+
+def _numbers(images: ImageData) -> dict[str, int]:
+    return {name: index for index, name in enumerate(images.class_names)}
 
 
 def _choose(images: ImageData, config: SearchConfig) -> tuple[ImageData, tuple[str, ...]]:
@@ -153,13 +159,15 @@ def _relabel(index_of: dict[str, int], classes: tuple[str, ...]) -> Tensor:
     return table
 
 
-def build_search(config: SearchConfig, data: SearchData, device: torch.device) -> Search:
+def build_search(config: SearchConfig, data: SearchData, device: torch.device, given: Given | None = None) -> Search:
     """Networks, distributions and optimisers at their start; everything random comes from the seed."""
+    given = Given() if given is None else given
     size, classes = int(data.facts["image_size"]), len(data.class_names)
-    network = _network(config, classes).to(device).to(memory_format=torch.channels_last)
+    network = _network(config, classes, given).to(device).to(memory_format=torch.channels_last)
     network.train()
     if isinstance(network, FixedNetwork):
-        _try(network, config.model, (2, 3, size, size), classes, device)
+        name = f"--model {config.model}" if given.network is None else f"The network {type(given.network).__name__}"
+        _try(network, name, (2, 3, size, size), classes, device)
     architecture = augmentation = None
     architecture_optimizer = augmentation_optimizer = None
     if config.mode != "aug":
@@ -170,10 +178,11 @@ def build_search(config: SearchConfig, data: SearchData, device: torch.device) -
             architecture.parameters(), config.arch_lr, betas=(0.5, 0.999), weight_decay=config.arch_weight_decay
         )
     if config.mode != "arch":
-        augmentation = AugmentationDistribution(
-            generator=generator(config.seed, _GAMMA), shared=config.policy_parameters == "shared"
+        augmentation = given.space.distribution(
+            generator(config.seed, _GAMMA), shared=config.policy_parameters == "shared"
         )
         augmentation_optimizer = torch.optim.Adam(augmentation.parameters(), config.aug_lr, betas=(0.5, 0.999))
+    fixed = given.policy or (find_policy(config.policy) if config.policy else None)
     padding = size // 8 if config.crop_padding is None else config.crop_padding
     flip = (0.0 if config.dataset == "digits" else 0.5) if config.hflip is None else config.hflip
     return Search(
@@ -191,7 +200,7 @@ def build_search(config: SearchConfig, data: SearchData, device: torch.device) -
         method=augmentation_method(config),
         clip_grad=config.clip_grad,
         seed=config.seed,
-        given_policy=DAASPolicy.load(config.policy) if config.policy else None,
+        given_policy=None if fixed is None else DAASPolicy(fixed),
         amp=config.amp,
     )
 
@@ -204,13 +213,19 @@ def inputs(data: SearchData, search: Search) -> dict[str, str]:
         files["policy"] = search.given_policy.policy
     if isinstance(search.network, FixedNetwork) and isinstance(search.network.model, CellNet):
         files["genotype"] = search.network.model.genotype
-    for name, content in files.items():
-        text = json.dumps(content.to_dict(), sort_keys=True)
+    contents = {name: content.to_dict() for name, content in files.items()}
+    space = search.augmentation
+    if space is not None and (space.slots, space.names) != (PolicySpace().slots, PolicySpace().operations):
+        contents["policy space"] = {"slots": space.slots, "operations": space.names}
+    for name, content in contents.items():
+        text = json.dumps(content, sort_keys=True)
         found[name] = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
     return found
 
 
-def _network(config: SearchConfig, num_classes: int) -> SuperNet | FixedNetwork:
+def _network(config: SearchConfig, num_classes: int, given: Given) -> SuperNet | FixedNetwork:
+    if given.network is not None:
+        return FixedNetwork(given.network)
     with torch.random.fork_rng():
         torch.manual_seed(seed_of(config.seed, _INITIAL))
         if config.mode != "aug":
@@ -237,7 +252,7 @@ def _try(network: FixedNetwork, name: str, shape: tuple[int, ...], classes: int,
     Raises:
         BadInput: The network cannot do it, or does not answer with one row of logits per image.
     """
-    wanted = f"--model {name} on images of {shape[-1]} x {shape[-1]} pixels"
+    wanted = f"{name} on images of {shape[-1]} x {shape[-1]} pixels"
     with torch.random.fork_rng():
         try:
             found = network(torch.zeros(shape, device=device).contiguous(memory_format=torch.channels_last))

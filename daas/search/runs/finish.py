@@ -1,82 +1,65 @@
-"""The end of a search: the pair is derived and measured, the summary and the report are written."""
+"""The end of a search: the pair is derived and measured, and written where the search has a folder."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from daas.files import write_json
+from daas import processes
 from daas.search.algorithm.state import Search
-from daas.search.options import SearchConfig, options
+from daas.search.found import Found, Pictures
+from daas.search.options import options
 from daas.search.report import measures, metrics, warnings
-from daas.search.report.page import write_report
 from daas.search.runs.build import SearchData
-from daas.search.runs.folder import METRICS
-from daas.search.runs.plan import Plan
+from daas.search.runs.run import Run
 
 _PAIRS = 16  # comparisons of the found policy with a uniform one
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """Where a search has arrived.
-
-    Attributes:
-        steps: Iterations done.
-        seconds: Wall-clock seconds, over all resumptions.
-        stopped: Why it ended before its plan, or empty.
-        processes: That shared it.
-    """
-
-    steps: int
-    seconds: float
-    stopped: str
-    processes: int
-
-
-def finish(
-    config: SearchConfig, data: SearchData, search: Search, plan: Plan, device: torch.device, outcome: Outcome
-) -> Path:
-    """Writes genotype.json, policy.json, summary.json and report.html.
+def finish(run: Run) -> Found:
+    """What the search has found, written to its folder if it has one.
 
     Returns:
-        The path of the report.
+        The pair with metrics and summary; in a process that does not write, the pair alone.
     """
-    out = config.out
+    config, search, data = run.config, run.search, run.data
     source = f"daas search, mode {config.mode}, {data.facts['name']}, preset {config.preset}, seed {config.seed}"
-    if search.architecture is not None:
-        search.architecture.derive("searched", source).save(out / "genotype.json")
-    if search.augmentation is not None:
-        search.augmentation.derive("searched", source).save(out / "policy.json")
-    lines = metrics.read_lines(out / METRICS)
-    last = outcome.steps - 1
+    genotype = None if search.architecture is None else search.architecture.derive("searched", source)
+    policy = None if search.augmentation is None else search.augmentation.derive("searched", source)
+    if not run.writes:
+        return Found(genotype, policy, [], {})
+    found = Found(genotype, policy, list(run.lines), _summary(run), Pictures(_examples(data), one_of_each_class(data)))
+    return found if config.out is None else found.write(config.out)
+
+
+def _summary(run: Run) -> dict[str, Any]:
+    config, data, search, last = run.config, run.data, run.search, run.step - 1
     gain = None
-    if plan.joint(last) and search.augmentation is not None and search.method.learns:
-        gain = measures.policy_gain(search, data, device, outcome.steps, plan.eta(last), _PAIRS)
-    measured = evaluate(search, data, device)
+    if run.plan.joint(last) and search.augmentation is not None and search.method.learns:
+        gain = measures.policy_gain(search, data, run.device, run.step, run.plan.eta(last), _PAIRS)
+    measured = evaluate(search, data, run.device)
     where = metrics.distributions(search)
     summary: dict[str, Any] = {
         "format": metrics.SUMMARY_FORMAT,
         "seed": config.seed,
         "versions": metrics.versions(),
-        "device": str(device),
-        "processes": outcome.processes,
+        "device": str(run.device),
+        "processes": processes.world_size(),
         "options": options(config),
+        **({"given": run.given.names} if run.given.names else {}),
         "data": data.facts,
-        "steps": outcome.steps,
-        "planned_steps": plan.planned_steps,
-        "stopped": outcome.stopped,
-        "seconds": round(outcome.seconds, 2),
-        "train_loss": lines[-1]["train_loss"],
-        "train_accuracy": lines[-1]["train_accuracy"],
+        "steps": run.step,
+        "planned_steps": run.plan.planned_steps,
+        "stopped": run.stopped,
+        "seconds": round(run.seconds, 2),
+        "train_loss": run.lines[-1]["train_loss"],
+        "train_accuracy": run.lines[-1]["train_accuracy"],
         **measured,
         "entropy": where["entropy"],
-        "warnings": _warnings(config, data, search, plan, outcome, lines, gain),
+        "warnings": _warnings(run, gain),
     }
     if search.architecture is not None:
         summary |= {"primitives": list(search.architecture.primitives), "skip_share": where["skip_share"]}
@@ -84,28 +67,21 @@ def finish(
         summary["operation_share"] = where["operation_share"]
     if gain is not None:
         summary["policy_gain"] = gain
-    write_json(out / "summary.json", summary, metrics.GO_ON, indent=2)
-    return write_report(out, _examples(data), one_of_each_class(data))
+    return summary
 
 
-def _warnings(
-    config: SearchConfig,
-    data: SearchData,
-    search: Search,
-    plan: Plan,
-    outcome: Outcome,
-    lines: list[dict[str, Any]],
-    gain: dict[str, float] | None,
-) -> list[str]:
+def _warnings(run: Run, gain: dict[str, float] | None) -> list[str]:
     found = []
-    if outcome.steps < plan.planned_steps:
+    if run.step < run.plan.planned_steps:
+        go_on = "" if run.config.out is None else " The same command with --resume auto goes on."
         found.append(
-            f"The search stopped by its {outcome.stopped} after {outcome.steps} of {plan.planned_steps} planned "
-            "iterations; this is what it had found by then. The same command with --resume auto goes on."
+            f"The search stopped by its {run.stopped} after {run.step} of {run.plan.planned_steps} planned "
+            f"iterations; this is what it had found by then.{go_on}"
         )
-    if search.augmentation is not None and not plan.joint(outcome.steps - 1):
+    if run.search.augmentation is not None and not run.plan.joint(run.step - 1):
         found.append("The run ended in the warm-up: the policy has not learned anything yet and is uniform.")
-    return [*found, *warnings.about_search(search, lines, gain).values(), *warnings.about_images(data.facts).values()]
+    about_search = warnings.about_search(run.search, run.lines, gain)
+    return [*found, *about_search.values(), *warnings.about_images(run.data.facts).values()]
 
 
 def _examples(data: SearchData) -> Tensor:

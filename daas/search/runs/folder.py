@@ -22,6 +22,8 @@ def checkpoint_to_resume(config: SearchConfig) -> Path | None:
         BadInput: --out holds another run, or a --resume that is not there.
     """
     out = config.out
+    if out is None:
+        return None
     if out.exists() and not out.is_dir():
         raise BadInput(f"--out {out} is a file; name a folder.")
     named = Path(config.resume) if config.resume not in ("", "auto") else None
@@ -35,6 +37,17 @@ def checkpoint_to_resume(config: SearchConfig) -> Path | None:
     if present:
         raise occupied(out, present)
     return named
+
+
+def folder(config: SearchConfig) -> Path:
+    """The output folder of a search that must have one.
+
+    Raises:
+        BadInput: It has none.
+    """
+    if config.out is None:
+        raise BadInput("Several seeds are several folders below --out; name one.")
+    return config.out
 
 
 def present_in(out: Path) -> list[str]:

@@ -6,135 +6,89 @@ import math
 import sys
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from daas import processes
 from daas.errors import BadInput
 from daas.files import copy, make_folder
 from daas.locks import locked
-from daas.search.algorithm.state import Search
 from daas.search.algorithm.step import iteration
+from daas.search.found import Found
+from daas.search.given import Given
 from daas.search.options import SearchConfig, options
 from daas.search.report import board, measures, metrics, warnings
 from daas.search.runs import checkpoint, independent
-from daas.search.runs.build import SearchData, build_data, build_search, inputs
-from daas.search.runs.finish import Outcome, finish
+from daas.search.runs.build import build_data, build_search, inputs
+from daas.search.runs.finish import finish
 from daas.search.runs.folder import CHECKPOINT, METRICS, checkpoint_to_resume
 from daas.search.runs.plan import Plan
-from daas.search.runs.stop import StopRequest, TimeBudget
+from daas.search.runs.run import Run
+from daas.search.runs.stop import Diverged, Interrupted, StopRequest, TimeBudget
 from daas.seeds import seed_of
 
 _GLOBAL = 105  # what a random stream is for
 _PAIRS = 4  # comparisons of the policy with a uniform one per epoch
 
 
-class Interrupted(Exception):
-    """The user stopped the run; its state is saved, and the message says how to go on."""
+def search(config: SearchConfig, given: Given | None = None) -> Found:
+    """Runs a search; under ``torchrun`` together with the other processes.
 
-
-class Diverged(Exception):
-    """A loss was no longer a number; the message says where."""
-
-
-@dataclass
-class Run:
-    """A search in progress.
-
-    Attributes:
-        totals: [5] float64 on the device: sums of the epoch's train loss, train correct, validation loss, validation
-            correct, and their count.
-        signal: Of the epoch's policy gradients.
-        budget: Wall-clock limit of this process.
-        board: TensorBoard files, if they are wanted.
-        inputs: Hashes of images and files, for the checkpoints.
-        step: Iterations done.
-        before: Seconds spent before this process took over.
-        stopped: Why the run ends before its plan, or empty.
-        warned: Kinds of warnings that were printed.
-    """
-
-    config: SearchConfig
-    data: SearchData
-    search: Search
-    plan: Plan
-    device: torch.device
-    totals: Tensor
-    signal: measures.PolicySignal
-    budget: TimeBudget
-    board: board.Board | None = None
-    inputs: dict[str, str] = field(default_factory=dict)
-    step: int = 0
-    before: float = 0.0
-    started: float = field(default_factory=time.monotonic)
-    stopped: str = ""
-    warned: set[str] = field(default_factory=set)
-
-    @property
-    def seconds(self) -> float:
-        """Wall-clock seconds of search, over all resumptions."""
-        return self.before + time.monotonic() - self.started
-
-    @property
-    def writes(self) -> bool:
-        """Whether this process is the one that writes files and prints."""
-        return processes.rank() == 0
-
-    def save(self) -> None:
-        """Writes the checkpoint."""
-        if self.writes:
-            progress = {"step": self.step, "seconds": self.seconds}
-            epoch = {"totals": self.totals, **self.signal.tensors()}
-            checkpoint.save(
-                self.config.out / CHECKPOINT, self.search, epoch, progress, options(self.config), self.inputs
-            )
-
-
-def search(config: SearchConfig) -> Path:
-    """Runs a search and writes its results; under ``torchrun`` together with the other processes.
+    Torch's global random streams are afterwards as they were before.
 
     Args:
-        config: The options; ``config.out`` receives genotype.json, policy.json, summary.json, metrics.jsonl,
-            report.html and the checkpoints.
+        config: The options; ``config.out``, unless None, receives genotype.json, policy.json, summary.json,
+            metrics.jsonl, report.html and the checkpoints.
+        given: What a program gives as objects.
 
     Returns:
-        The path of the report.
+        What was found; in processes other than the first without metrics and summary.
 
     Raises:
         BadInput: Options, images or an output folder that cannot be used; nothing is written over.
         Interrupted: The user stopped the run; the checkpoint is saved.
         Diverged: A loss became infinite or not a number.
     """
-    config.check()
+    given = Given() if given is None else given
+    check(config, given)
     with processes.processes():
         if config.mode == "independent":
-            return independent.search(config, search)
-        with locked(config.out) if processes.rank() == 0 else nullcontext():
-            run = _start(config)
+            return independent.search(config, given, search)
+        device = processes.local_device(config.device)
+        alone = locked(config.out) if processes.rank() == 0 and config.out is not None else nullcontext()
+        with alone, torch.random.fork_rng([device] if device.type == "cuda" else []):
+            run = _start(config, given, device)
             _loop(run)
-            if run.writes:
-                outcome = Outcome(run.step, run.seconds, run.stopped, processes.world_size())
-                finish(config, run.data, run.search, run.plan, run.device, outcome)
+            found = finish(run)
             processes.wait()
-    return config.out / "report.html"
+    return found
 
 
-def _start(config: SearchConfig) -> Run:
+def check(config: SearchConfig, given: Given) -> None:
+    """Raises BadInput for options and objects that are out of range or contradict each other."""
+    config.check(images_given=given.data is not None)
+    if config.out is None and (config.resume or config.tensorboard):
+        raise BadInput(f"{'resume' if config.resume else 'tensorboard'} needs a folder; name one with out=.")
+    if given.val is not None and config.mode == "one-level":
+        raise BadInput("mode one-level learns everything on the training images; leave out val.")
+    if given.callbacks and not all(callable(callback) for callback in given.callbacks):
+        raise BadInput("A callback is a function that takes the epoch's line (a dict).")
+
+
+def _start(config: SearchConfig, given: Given, device: torch.device) -> Run:
     """Reads images and, to go on with a run, its checkpoint; nothing is written before all of it fits."""
     budget = TimeBudget(config.budget_seconds)
     source = checkpoint_to_resume(config)
-    device = processes.local_device(config.device)
     with processes.in_turn():  # the first process downloads
-        data = build_data(config)
-    state = build_search(config, data, device)
+        data = build_data(config, given)
+    state = build_search(config, data, device, given)
     plan = Plan(config, data.train.steps_per_epoch)
     totals = torch.zeros(5, dtype=torch.float64, device=device)
-    run = Run(config, data, state, plan, device, totals, measures.PolicySignal(), budget, inputs=inputs(data, state))
+    run = Run(config, given, data, state, plan, device, totals, measures.PolicySignal(), budget)
+    run.inputs = inputs(data, state)
     damage = ""
     if source is not None:
         epoch, progress, damage = checkpoint.restore(source, state, options(config), run.inputs)
@@ -152,6 +106,11 @@ def _start(config: SearchConfig) -> Run:
 
 def _open_output(run: Run, source: Path | None, damage: str) -> None:
     out = run.config.out
+    if run.step < run.plan.last_step:
+        for text in warnings.about_images(run.data.facts).values():
+            print(f"Warning: {text}", file=sys.stderr)
+    if out is None:
+        return
     make_folder(out, "--out")
     if damage:
         print(f"{damage}\nGoing on from the checkpoint before it, iteration {run.step}.", file=sys.stderr)
@@ -161,13 +120,9 @@ def _open_output(run: Run, source: Path | None, damage: str) -> None:
         copy(source.parent / METRICS, out / METRICS, metrics.GO_ON)
     if not (out / CHECKPOINT).exists():
         run.save()  # from here on there is always something to go on from
-    metrics.keep_lines(out / METRICS, run.step)
+    run.lines = metrics.keep_lines(out / METRICS, run.step)
     if run.config.tensorboard:
         run.board = board.Board(out, run.step)
-    if run.step >= run.plan.last_step:
-        return
-    for text in warnings.about_images(run.data.facts).values():
-        print(f"Warning: {text}", file=sys.stderr)
 
 
 def _loop(run: Run) -> None:
@@ -188,21 +143,29 @@ def _loop(run: Run) -> None:
             if run.step % 10 == 0 or epoch_ends:
                 _show(run, bar)
             if epoch_ends:
-                _end_epoch(run)
+                wanted = _end_epoch(run)
+                if processes.any_of(wanted)[0] and run.step < run.plan.last_step:
+                    run.stopped = "callback"
             if epoch_ends or due or interrupt or run.stopped or run.step == run.plan.last_step:
                 run.save()
                 saved = time.monotonic()
             if interrupt and run.step < run.plan.last_step and not run.stopped:
-                raise Interrupted(
-                    f"Stopped after {run.step} of {run.plan.last_step} iterations; the state is saved in "
-                    f"{run.config.out / CHECKPOINT}. Go on with the same command and --resume auto."
-                )
+                raise _interrupted(run)
     if not run.stopped and run.step < run.plan.planned_steps:
         run.stopped = "limit of iterations"
     if not run.plan.epoch_ends(run.step):
         _end_epoch(run, partial=True)
     if run.board is not None:
         run.board.close()
+
+
+def _interrupted(run: Run) -> Interrupted:
+    done = f"Stopped after {run.step} of {run.plan.last_step} iterations"
+    if run.config.out is None:
+        return Interrupted(f"{done}; nothing is saved without a folder (out).")
+    return Interrupted(
+        f"{done}; the state is saved in {run.config.out / CHECKPOINT}. Go on with the same command and --resume auto."
+    )
 
 
 def _advance(run: Run) -> None:
@@ -230,9 +193,10 @@ def _advance(run: Run) -> None:
 
 
 def _diverged(run: Run, what: str) -> Diverged:
+    before = "" if run.config.out is None else f" The last checkpoint in {run.config.out} is from before;"
     return Diverged(
-        f"Stopped at iteration {run.step + 1} of {run.plan.last_step}: {what}. The last checkpoint in {run.config.out} "
-        f"is from before; try a smaller --lr (it is {run.config.lr}) in a new --out."
+        f"Stopped at iteration {run.step + 1} of {run.plan.last_step}: {what}.{before} try a smaller --lr (it is "
+        f"{run.config.lr}) in a new --out."
     )
 
 
@@ -244,13 +208,17 @@ def _show(run: Run, bar: tqdm[Any]) -> None:
     )
 
 
-def _end_epoch(run: Run, partial: bool = False) -> None:
-    """Writes the epoch's line of metrics and starts the sums anew.
+def _end_epoch(run: Run, partial: bool = False) -> bool:
+    """Notes the epoch's line of metrics and starts the sums anew.
 
     Args:
         run: The run.
         partial: The run ends within the epoch; if it is resumed later, the line of the whole epoch takes its place.
+
+    Returns:
+        Whether a callback wants the run to stop.
     """
+    wanted = False
     train_loss, train_correct, val_loss, val_correct = (run.totals[:4] / run.totals[4]).tolist()
     last = run.step - 1
     if not all(math.isfinite(value) for value in (train_loss, val_loss)):
@@ -275,21 +243,24 @@ def _end_epoch(run: Run, partial: bool = False) -> None:
             line["policy_gain"] = measures.policy_gain(
                 run.search, run.data, run.device, run.step, run.plan.eta(last), _PAIRS
             )
-        _write_epoch(run, line, partial)
+        _note_epoch(run, line | ({"partial": True} if partial else {}))
+        answers = [callback(dict(line)) for callback in run.given.callbacks]
+        wanted = any(answer is True for answer in answers)
     run.totals.zero_()
     run.signal = measures.PolicySignal()
+    return wanted
 
 
-def _write_epoch(run: Run, line: dict[str, Any], partial: bool) -> None:
-    path = run.config.out / METRICS
-    metrics.append_line(path, line | ({"partial": True} if partial else {}))
+def _note_epoch(run: Run, line: dict[str, Any]) -> None:
+    run.lines.append(line)
+    if run.config.out is not None:
+        metrics.append_line(run.config.out / METRICS, line)
     if run.board is not None:
         run.board.line(line)
     tqdm.write(metrics.in_words(line))
-    lines = metrics.read_lines(path)
     if 2 * line["epoch"] > run.plan.epochs:  # before, cells and policies are hardly more than their random start
-        gain = metrics.pooled([earlier["policy_gain"] for earlier in lines[-5:] if "policy_gain" in earlier])
-        for kind, text in warnings.about_search(run.search, lines, gain).items():
+        gain = metrics.pooled([earlier["policy_gain"] for earlier in run.lines[-5:] if "policy_gain" in earlier])
+        for kind, text in warnings.about_search(run.search, run.lines, gain).items():
             if kind not in run.warned:
                 run.warned.add(kind)
                 tqdm.write(f"Warning: {text}")

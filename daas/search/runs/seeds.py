@@ -15,8 +15,9 @@ from daas.reading import read_json
 from daas.search.options import SearchConfig, options
 from daas.search.report import metrics
 from daas.search.runs import independent
-from daas.search.runs.folder import SEEDS, checkpoint_to_resume
-from daas.search.runs.one import Diverged, search
+from daas.search.runs.folder import SEEDS, checkpoint_to_resume, folder
+from daas.search.runs.one import search
+from daas.search.runs.stop import Diverged
 
 FORMAT = "daas-search-seeds/1"
 _COLUMNS = {
@@ -42,8 +43,9 @@ def repeat(config: SearchConfig) -> Path:
         Diverged: All searches are done, and in some a loss became infinite or not a number.
     """
     config.check()
-    runs = {seed: replace(config, seed=seed, seeds="", out=config.out / f"seed-{seed}") for seed in config.seed_numbers}
-    if not (config.resume and (config.out / SEEDS).exists()):
+    out = folder(config)
+    runs = {seed: replace(config, seed=seed, seeds="", out=out / f"seed-{seed}") for seed in config.seed_numbers}
+    if not (config.resume and (out / SEEDS).exists()):
         checkpoint_to_resume(replace(config, resume=""))
     for one in runs.values():
         (independent.check_output if one.mode == "independent" else checkpoint_to_resume)(one)
@@ -57,10 +59,10 @@ def repeat(config: SearchConfig) -> Path:
         if first:
             _write(config, runs)
         processes.wait()
-    diverged = [str(seed) for seed, one in runs.items() if not (one.out / "summary.json").exists()]
+    diverged = [str(seed) for seed, one in runs.items() if not (folder(one) / "summary.json").exists()]
     if diverged:
         raise Diverged(f"The searches with seed {', '.join(diverged)} diverged; the table has the others.")
-    return config.out / SEEDS
+    return out / SEEDS
 
 
 def _one(config: SearchConfig) -> None:
@@ -72,7 +74,11 @@ def _one(config: SearchConfig) -> None:
 
 
 def _write(config: SearchConfig, runs: dict[int, SearchConfig]) -> None:
-    rows = [_row(seed, one.out / "summary.json") for seed, one in runs.items() if (one.out / "summary.json").exists()]
+    rows = [
+        _row(seed, folder(one) / "summary.json")
+        for seed, one in runs.items()
+        if (folder(one) / "summary.json").exists()
+    ]
     if not rows:
         return
     columns = [name for name in _COLUMNS if name in rows[0]]
@@ -87,11 +93,11 @@ def _write(config: SearchConfig, runs: dict[int, SearchConfig]) -> None:
         },
         "best_by_validation_accuracy": {"seed": best["seed"], "folder": f"seed-{best['seed']}"},
     }
-    write_json(config.out / SEEDS, found, metrics.GO_ON, indent=2)
+    write_json(folder(config) / SEEDS, found, metrics.GO_ON, indent=2)
     tqdm.write(table(found))
     tqdm.write(
-        f"Best by validation accuracy: seed {best['seed']}, in {config.out / ('seed-' + str(best['seed']))}. It was "
-        "chosen by this figure, so the figure flatters it; the mean and standard deviation are those of the method."
+        f"Best by validation accuracy: seed {best['seed']}, in {folder(config) / ('seed-' + str(best['seed']))}. It "
+        "was chosen by this figure, so the figure flatters it; the mean and standard deviation are those of the method."
     )
 
 

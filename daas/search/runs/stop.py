@@ -8,6 +8,15 @@ import time
 from types import FrameType
 from typing import Any
 
+
+class Interrupted(KeyboardInterrupt):
+    """The user stopped the run; its state is saved where it has a folder, and the message says how to go on."""
+
+
+class Diverged(Exception):
+    """A loss was no longer a number; the message says where."""
+
+
 _SAME_SIGNAL = 2.0  # seconds within which a launcher passes on the signal that the terminal already sent
 
 

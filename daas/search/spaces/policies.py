@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,7 @@ from torch.nn.functional import logsigmoid
 
 from daas.augment.draw import Draw
 from daas.augment.policy import Policy, PolicyOp, SubPolicy
-from daas.augment.space import OPERATION_NAMES, has_magnitude, magnitude_table
+from daas.augment.space import INDEX, OPERATION_NAMES, has_magnitude, magnitude_table
 from daas.search.spaces.gumbel import gumbel
 
 
@@ -48,6 +49,7 @@ class AugmentationDistribution(nn.Module):
         generator: Draws the start of delta, normal noise of 1e-3, so that the arg-max of a policy that was never
             sampled is one of its magnitudes at random and not the first. pi and p start exactly uniform and at 0.5.
         shared: Whether policies with the same operation in a slot share its p and delta.
+        names: Of the operations; by default the first O of all.
     """
 
     def __init__(
@@ -57,12 +59,14 @@ class AugmentationDistribution(nn.Module):
         with_magnitude: Tensor | None = None,
         generator: torch.Generator | None = None,
         shared: bool = False,
+        names: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
         table = magnitude_table() if table is None else table
         with_magnitude = has_magnitude() if with_magnitude is None else with_magnitude
         self.slots = slots
         self.shared = shared
+        self.names = OPERATION_NAMES[: len(table)] if names is None else tuple(names)
         self.operations, self.levels = table.shape
         rows = self.operations if shared else self.operations**slots
         self.pi = nn.Parameter(torch.zeros(slots, self.operations))
@@ -72,9 +76,11 @@ class AugmentationDistribution(nn.Module):
         self.register_buffer("with_magnitude", with_magnitude, persistent=False)
         radix = torch.tensor([self.operations ** (slots - 1 - k) for k in range(slots)])
         self.register_buffer("radix", radix, persistent=False)
+        self.register_buffer("index", torch.tensor([INDEX[name] for name in self.names]), persistent=False)
         self.table: Tensor
         self.with_magnitude: Tensor
         self.radix: Tensor
+        self.index: Tensor
 
     @torch.no_grad()
     def sample(self, count: int, generator: torch.Generator) -> PolicySample:
@@ -124,6 +130,13 @@ class AugmentationDistribution(nn.Module):
         sample = PolicySample(op.unsqueeze(0), applied.unsqueeze(0), level.unsqueeze(0))
         return sample, hard.detach() + (relaxed - relaxed.detach())
 
+    def uniform(self) -> AugmentationDistribution:
+        """The same space with every operation, application and magnitude as likely as any other."""
+        found = AugmentationDistribution(self.slots, self.table, self.with_magnitude, shared=True, names=self.names)
+        with torch.no_grad():
+            found.delta.zero_()
+        return found
+
     def policy_index(self, op: Tensor) -> Tensor:
         """[n, K] operations -> [n] index of the policy among the O^K."""
         return (op * self.radix).sum(-1)
@@ -162,7 +175,8 @@ class AugmentationDistribution(nn.Module):
         """
         shape = (count, self.slots)
         value = self.table[sample.op, sample.magnitude]
-        return Draw.from_choices(sample.op.expand(shape), value.expand(shape), sample.applied.expand(shape), generator)
+        op = self.index[sample.op]  # as the operations are numbered where they are applied
+        return Draw.from_choices(op.expand(shape), value.expand(shape), sample.applied.expand(shape), generator)
 
     @torch.no_grad()
     def policy_weights(self) -> Tensor:
@@ -193,7 +207,7 @@ class AugmentationDistribution(nn.Module):
         for index, ops in enumerate(itertools.product(range(self.operations), repeat=self.slots)):
             chosen = tuple(
                 PolicyOp(
-                    op=OPERATION_NAMES[op],
+                    op=self.names[op],
                     prob=probabilities[index][slot],
                     value=float(self.table[op, levels[index][slot]]) if bool(self.with_magnitude[op]) else None,
                 )

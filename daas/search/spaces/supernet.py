@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from daas.errors import BadInput
 from daas.models.depthwise import channels_last, dense_gradient
 from daas.models.primitives import DARTS_PRIMITIVES, build_primitive, factorized_reduce, relu_conv_bn
 from daas.search.spaces.cells import NONE, Mixture, Path, cell_edges
@@ -228,19 +230,31 @@ class SuperNet(nn.Module):
 
 
 class FixedNetwork(nn.Module):
-    """Any network with the interface of the supernet, for searching a policy alone.
+    """A copy of any network with the interface of the supernet, for searching a policy alone.
 
-    Batch norm uses the statistics of the batch, as in the supernet, so that no pass of a search step leaves a trace.
+    The network itself is left as it is: weights, running statistics, mode. Batch norm of the copy uses
+    the statistics of the batch, as in the supernet, so that no pass of a search step leaves a trace.
     Dropout, drop-path and the like are active in training passes alone.
 
     Args:
-        model: Maps [B, 3, H, W] to [B, num_classes].
+        model: Maps [B, 3, H, W] to [B, num_classes]; parameters without ``requires_grad`` stay as they are.
+
+    Raises:
+        BadInput: The network cannot be copied, or no parameter of it learns.
     """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = model
-        for module in model.modules():
+        name = type(model).__name__
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            raise BadInput(
+                f"No parameter of the network {name} has requires_grad; a policy is learned while it trains."
+            )
+        try:
+            self.model = copy.deepcopy(model)
+        except Exception as error:  # whatever the parts of a network raise that cannot be copied
+            raise BadInput(f"The network {name} cannot be copied by copy.deepcopy ({error}).") from error
+        for module in self.model.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.track_running_stats = False
                 module.running_mean = module.running_var = module.num_batches_tracked = None

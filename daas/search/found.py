@@ -1,0 +1,151 @@
+"""What a search gives back: the pair, what was measured, and ways to use, show and keep it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from daas.augment import DAASPolicy, Policy
+from daas.errors import BadInput
+from daas.files import make_folder, write_text
+from daas.models import Genotype
+from daas.search.algorithm.method import model_arguments
+from daas.search.report import metrics
+from daas.search.runs.folder import METRICS, occupied, present_in
+
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Images of the user's own for the report.
+
+    Attributes:
+        examples: [B, 3, S, S] uint8, training images that are shown with and without the policy.
+        classes: One image of each class, [3, S, S] uint8 by class name.
+    """
+
+    examples: Tensor | None = None
+    classes: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Found:
+    """The result of a search.
+
+    Attributes:
+        genotype: The cells; None where the network was fixed.
+        policy: The augmentation; None where only an architecture was searched.
+        metrics: The epochs' lines, as metrics.jsonl has them.
+        summary: As summary.json has it.
+        pictures: For the report.
+        page: The report, where the search wrote one.
+    """
+
+    genotype: Genotype | None
+    policy: Policy | None
+    metrics: list[dict[str, Any]]
+    summary: dict[str, Any]
+    pictures: Pictures = field(default_factory=Pictures, repr=False)
+    page: Path | None = None
+
+    def create_model(self, num_classes: int | None = None, **arguments: Any) -> nn.Module:
+        """The timm model of the found cells, or the fixed network anew, with fresh weights.
+
+        Args:
+            num_classes: By default that of the images that were searched on.
+            **arguments: Of the model: of a cell network ``channels`` and ``layers``, which by default are those of the
+                search (the paper's trainings use 36 and 20), ``drop_path_rate``, ``aux_head``, ...
+
+        Raises:
+            BadInput: The fixed network was given as a module, which only its owner can build again.
+        """
+        import timm
+
+        options = self.summary["options"]
+        if num_classes is None:
+            num_classes = len(self.summary["data"]["class_names"])
+        if self.genotype is not None:
+            size = {"channels": options["channels"], "layers": options["layers"]}
+            name, known = "daas_cell_cifar", {"genotype": self.genotype, **size}
+        elif "network" in self.summary.get("given", {}):
+            raise BadInput(
+                f"The network of this search was given as a module ({self.summary['given']['network']}): build another "
+                "one of it, and train that under found.transform()."
+            )
+        else:
+            name, known = options["model"], model_arguments(tuple(options["model_kwargs"]))
+        model: nn.Module = timm.create_model(name, num_classes=num_classes, **{**known, **arguments})
+        return model
+
+    def transform(self, normalize: Statistics | None = None, **options: Any) -> DAASPolicy:
+        """The policy as a transform of batches.
+
+        Args:
+            normalize: (mean, std) per channel, as shares of the full range: the transform then gives normalised floats.
+                ``found.summary["data"]`` has those of the images.
+            **options: Of ``daas.DAASPolicy``.
+
+        Raises:
+            BadInput: No policy was searched.
+        """
+        if self.policy is None:
+            raise BadInput("This search looked for an architecture alone (mode arch): there is no policy.")
+        return DAASPolicy(self.policy, normalize=normalize, **options)
+
+    def report(self, path: str | Path) -> Path:
+        """Writes the report, one page that needs nothing else.
+
+        Args:
+            path: Of the page, for example ``report.html``.
+
+        Returns:
+            The path.
+        """
+        from daas.search.report.page import render
+
+        path = Path(path)
+        make_folder(path.parent)
+        write_text(path, render(self, path.parent), metrics.GO_ON)
+        return path
+
+    def save(self, folder: str | Path) -> Path:
+        """Writes what the command leaves in its folder, but for the checkpoints.
+
+        That is genotype.json, policy.json, summary.json, metrics.jsonl and report.html.
+
+        Args:
+            folder: Made if it is not there.
+
+        Returns:
+            The folder.
+
+        Raises:
+            BadInput: The folder holds a search already, or cannot be written to.
+        """
+        out = Path(folder)
+        if out.exists() and not out.is_dir():
+            raise BadInput(f"{out} is a file; name a folder.")
+        if present := present_in(out):
+            raise occupied(out, present)
+        make_folder(out)
+        metrics.write_lines(out / METRICS, self.metrics)
+        self.write(out)
+        return out
+
+    def write(self, out: Path) -> Found:
+        """Writes genotype.json, policy.json, summary.json and report.html over those of the same run.
+
+        Returns:
+            The same, with ``page``.
+        """
+        if self.genotype is not None:
+            self.genotype.save(out / "genotype.json")
+        if self.policy is not None:
+            self.policy.save(out / "policy.json")
+        metrics.write_summary(out / "summary.json", self.summary)
+        return replace(self, page=self.report(out / "report.html"))

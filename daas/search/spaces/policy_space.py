@@ -1,0 +1,64 @@
+"""The policies that are searched, as an object: how many operations in a row, and which."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from daas.augment.space import INDEX, OPERATION_NAMES, has_magnitude, magnitude_table
+from daas.errors import BadInput
+from daas.search.spaces.policies import AugmentationDistribution
+
+_MOST = 20_000  # policies, each with probabilities and magnitudes of its own
+PAPER_OPERATIONS = OPERATION_NAMES[:15]
+"""The paper's fifteen."""
+
+
+@dataclass(frozen=True)
+class PolicySpace:
+    """Policies of a number of slots, each with one of some operations.
+
+    Attributes:
+        slots: K, operations that are applied one after the other.
+        operations: Their names; the paper's fifteen by default.
+
+    Raises:
+        BadInput: An unknown operation, one named twice, fewer than two, or more than 20,000 policies.
+
+    >>> len(PolicySpace(slots=1, operations=["Rotate", "Color", "Cutout"]).distribution().derive().sub_policies)
+    3
+    """
+
+    slots: int = 2
+    operations: Sequence[str] = PAPER_OPERATIONS
+
+    def __post_init__(self) -> None:
+        names = (self.operations,) if isinstance(self.operations, str) else tuple(self.operations)
+        object.__setattr__(self, "operations", names)
+        for name in names:
+            if name not in INDEX:
+                near = difflib.get_close_matches(str(name), INDEX, 1)
+                meant = f" Did you mean {near[0]}?" if near else ""
+                raise BadInput(f"There is no operation {name!r}.{meant} Known are {', '.join(INDEX)}.")
+        if len(set(names)) < len(names) or len(names) < 2:
+            raise BadInput(f"operations is {', '.join(names)}; name at least two operations, each once.")
+        if not isinstance(self.slots, int) or self.slots < 1 or len(names) ** self.slots > _MOST:
+            raise BadInput(
+                f"slots is {self.slots}: {len(names)} operations make {len(names)} to that power policies; there can "
+                f"be 1 to {_MOST:,}. Take fewer slots or operations."
+            )
+
+    def distribution(self, generator: torch.Generator | None = None, shared: bool = False) -> AugmentationDistribution:
+        """Gamma at its start.
+
+        Args:
+            generator: Draws the start of the magnitudes.
+            shared: Whether policies with the same operation in a slot share its probability and magnitudes.
+        """
+        rows = torch.tensor([INDEX[name] for name in self.operations])
+        return AugmentationDistribution(
+            self.slots, magnitude_table()[rows], has_magnitude()[rows], generator, shared, self.operations
+        )

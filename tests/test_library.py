@@ -1,0 +1,208 @@
+"""What a program does with the library, as a user writes it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+import daas
+from tests.conftest import write_folder
+
+SMALL: dict[str, Any] = {"batch_size": 16, "warmup_epochs": 1, "epochs": 1}
+CELLS = daas.CellSpace(channels=2, layers=3, nodes=2)
+
+
+def tensors() -> tuple[Tensor, Tensor]:
+    random = torch.Generator().manual_seed(0)
+    return torch.randint(256, (64, 3, 8, 8), generator=random, dtype=torch.uint8), torch.arange(64) % 2
+
+
+class Photos(Dataset[tuple[Tensor, int]]):
+    classes = ("cat", "dog")
+
+    def __len__(self) -> int:
+        return 64
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return tensors()[0][index], index % 2
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.5))
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x).mean((2, 3)))
+
+
+def test_tensors_in_a_model_and_a_transform_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    stream = torch.get_rng_state()
+    found = daas.search(tensors(), network=CELLS, **SMALL)
+    assert torch.equal(torch.get_rng_state(), stream)
+    assert list(tmp_path.iterdir()) == []  # out=None writes nothing
+    model, policy = found.create_model(), found.transform(normalize=((0.5,) * 3, (0.25,) * 3))
+    assert model(policy(tensors()[0])).shape == (64, 2)
+    assert [line["epoch"] for line in found.metrics] == [1, 2]
+    assert found.summary["data"]["train_images"] == 32
+    assert "Normal cell" in found.report("page.html").read_text()
+    folder = found.save("mine")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "genotype.json", "metrics.jsonl", "policy.json", "report.html", "summary.json",
+    ]  # fmt: skip
+    assert daas.Genotype.load(folder / "genotype.json") == found.genotype
+    assert daas.Policy.load(folder / "policy.json") == found.policy
+    assert json.loads((folder / "summary.json").read_text()) == found.summary
+    with pytest.raises(daas.BadInput, match="holds another run"):
+        found.save(folder)
+
+
+def test_a_network_of_ones_own_comes_out_as_it_went_in() -> None:
+    net = Net().eval()
+    net.head.bias.requires_grad_(False)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    found = daas.search(tensors(), network=net, val=tensors(), **SMALL)
+    assert not net.training
+    assert [p.requires_grad for p in net.parameters()] == [True] * 5 + [False]
+    after = net.state_dict()
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert all(p.grad is None for p in net.parameters())
+    assert found.genotype is None
+    assert found.summary["given"]["network"] == "Net"
+    with pytest.raises(daas.BadInput, match="given as a module"):
+        found.create_model()
+
+
+def test_a_data_set_and_a_policy_space() -> None:
+    space = daas.PolicySpace(slots=1, operations=["Rotate", "Cutout", "Color"])
+    found = daas.search(Photos(), image_size=8, network=CELLS, policy=space, **SMALL)
+    assert found.summary["data"]["class_names"] == ["cat", "dog"]
+    assert list(found.summary["operation_share"]) == ["Rotate", "Cutout", "Color"]
+    assert found.policy is not None
+    assert [sub.ops[0].op for sub in found.policy.sub_policies] == ["Rotate", "Cutout", "Color"]
+
+
+@pytest.mark.parametrize("network", ["name", "genotype"])
+def test_a_fixed_network_by_name_and_by_genotype(network: str, small_convnet: str) -> None:
+    genotype = daas.models.find_genotype("darts_v2")
+    given = small_convnet if network == "name" else genotype
+    size = {"model_kwargs": {"width": 2}} if network == "name" else {"channels": 2, "layers": 3}
+    found = daas.search(tensors(), network=given, max_steps=1, **SMALL, **size)
+    model = found.create_model(num_classes=2)
+    assert found.genotype is None
+    assert model(torch.zeros(2, 3, 8, 8)).shape == (2, 2)
+    if network == "genotype":
+        assert model.genotype == genotype
+    else:
+        assert next(model.parameters()).shape[0] == 2
+
+
+def test_a_fixed_policy_and_a_search_of_cells() -> None:
+    found = daas.search(tensors(), network=CELLS, policy=daas.DAASPolicy.load("randaugment"), max_steps=1, **SMALL)
+    assert found.summary["options"]["mode"] == "arch"
+    with pytest.raises(daas.BadInput, match="no policy"):
+        found.transform()
+
+
+def test_a_callback_sees_every_epoch_and_stops_the_search() -> None:
+    seen = []
+
+    def stop(line: dict[str, Any]) -> bool:
+        seen.append(line["epoch"])
+        return line["epoch"] == 2
+
+    found = daas.search(tensors(), network=CELLS, mode="arch", callbacks=[stop], **{**SMALL, "epochs": 5})
+    assert seen == [1, 2]
+    assert found.summary["stopped"] == "callback"
+    assert found.summary["steps"] == 4
+
+
+def test_both_halves_one_after_the_other_in_memory(tmp_path: Path) -> None:
+    found = daas.search(tensors(), network=CELLS, mode="independent", max_steps=1, **SMALL)
+    assert (found.genotype is None, found.policy is None) == (False, False)
+    assert len(found.metrics) == 2
+    assert found.summary["steps"] == 2
+    assert "Normal cell" in found.report(tmp_path / "page.html").read_text()
+
+
+def test_python_and_the_command_line_find_the_same_byte_for_byte(tmp_path: Path) -> None:
+    images = write_folder(tmp_path / "images", *tensors(), ("dark", "bright"))
+    options = {"max_steps": 3, "image_size": 8, "channels": 2, "layers": 3, "nodes": 2, "workers": 1, **SMALL}
+    found = daas.search(images, preset="demo", seed=3, out=tmp_path / "python", **options)
+    words = [word for name, value in options.items() for word in ("--" + name.replace("_", "-"), str(value))]
+    command = ["--preset", "demo", "--data-dir", str(images), "--seed", "3", "--out", str(tmp_path / "command"), *words]
+    assert daas.search.__main__.main(command) == 0
+    for name in ("genotype.json", "policy.json"):
+        assert (tmp_path / "python" / name).read_bytes() == (tmp_path / "command" / name).read_bytes()
+    summaries = [json.loads((tmp_path / who / "summary.json").read_text()) for who in ("python", "command")]
+    for summary in summaries:
+        del summary["seconds"], summary["options"]["out"]
+    assert summaries[0] == summaries[1]
+    assert found.page == tmp_path / "python" / "report.html"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"epoch": 3}, "There is no option epoch"),
+        ({"preset": "tiny"}, "demo, cpu"),
+        ({"model": "resnet18"}, "pass network"),
+        ({"seeds": "0,1"}, "One call is one search"),
+        ({"resume": "auto"}, "needs a folder"),
+        ({"network": 3}, "of type int"),
+        ({"network": CELLS, "layers": 3}, "give it once"),
+        ({"network": nn.ReLU()}, "requires_grad"),
+        ({"network": nn.Sequential(nn.Flatten(), nn.Linear(192, 7))}, "answers with [2, 7]"),
+        ({"policy": 3}, "of type int"),
+        ({"policy": "randaugment", "mode": "joint"}, "goes with mode arch"),
+        ({"val": (torch.zeros(4, 3, 9, 9, dtype=torch.uint8), torch.arange(4) % 2)}, "9 pixels wide"),
+        ({"callbacks": ["print"]}, "A callback is a function"),
+    ],
+)
+def test_what_cannot_be_used_is_named(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(daas.BadInput) as error:
+        daas.search(tensors(), **{"batch_size": 16, **options})
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"operations": ["Rotate", "Rotat"]}, "Did you mean Rotate?"),
+        ({"operations": ["Rotate"]}, "at least two"),
+        ({"slots": 9}, "Take fewer slots"),
+    ],
+)
+def test_a_policy_space_that_cannot_be(arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(daas.BadInput) as error:
+        daas.PolicySpace(**arguments)
+    assert said in str(error.value)
+
+
+def test_importing_changes_nothing_around_it() -> None:
+    code = """
+import os, random, sys
+import matplotlib, numpy, timm, torch
+def state():
+    return (matplotlib.get_backend(), torch.get_rng_state().tolist(), torch.get_num_threads(), dict(os.environ),
+            random.getstate(), str(numpy.random.get_state()))
+before = state()
+import daas
+heavy = [name for name in ("daas.search", "daas.train", "kornia") if name in sys.modules]
+daas.search, daas.DAASPolicy, daas.Found, daas.PolicySpace
+import daas.search.api, daas.search.report.page
+assert state() == before
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
