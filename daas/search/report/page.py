@@ -77,7 +77,7 @@ def render(found: Found, out: Path) -> str:
         classes=_classes(summary, found.pictures.classes),
         originals=_originals(summary["data"]),
         architecture=None if found.genotype is None else _architecture(found.genotype, lines, summary),
-        policy=None if found.policy is None else _policy(found.policy, lines, found.pictures.examples),
+        policy=None if found.policy is None else _policy(found.policy, _last_stage(lines), found.pictures.examples),
         commands=_commands(out, summary, found.genotype is not None, found.policy is not None),
     )
     summary = read_json(out / "summary.json", "summary")

@@ -132,7 +132,9 @@ class AugmentationDistribution(nn.Module):
 
     def uniform(self) -> AugmentationDistribution:
         """The same space with every operation, application and magnitude as likely as any other."""
-        found = AugmentationDistribution(self.slots, self.table, self.with_magnitude, shared=True, names=self.names)
+        found = AugmentationDistribution(
+            self.slots, self.table, self.with_magnitude, torch.Generator().manual_seed(0), True, self.names
+        )
         with torch.no_grad():
             found.delta.zero_()
         return found
