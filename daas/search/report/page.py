@@ -48,8 +48,6 @@ def write_report(out: Path) -> Path:
     if not (out / "summary.json").is_file() or not (out / METRICS).is_file():
         raise BadInput(f"{out} holds no finished search: summary.json or metrics.jsonl is missing.")
     summary = read_json(out / "summary.json", "summary")
-    lines = metrics.read_lines(out / METRICS)
-    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     genotype = Genotype.load(out / "genotype.json") if (out / "genotype.json").exists() else None
     policy = Policy.load(out / "policy.json") if (out / "policy.json").exists() else None
     return Found(genotype, policy, metrics.read_lines(out / METRICS), summary).report(out / "report.html")
@@ -80,7 +78,12 @@ def render(found: Found, out: Path) -> str:
         policy=None if found.policy is None else _policy(found.policy, _last_stage(lines), found.pictures.examples),
         commands=_commands(out, summary, found.genotype is not None, found.policy is not None),
     )
-    summary = read_json(out / "summary.json", "summary")
+
+
+def _last_stage(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The lines of the policy's stage, where an architecture was searched before it; otherwise all."""
+    starts = [index for index, line in enumerate(lines) if index and line["step"] <= lines[index - 1]["step"]]
+    return lines[starts[-1] :] if starts else lines
 
 
 def _curves(lines: list[dict[str, Any]]) -> list[str]:

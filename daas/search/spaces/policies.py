@@ -13,7 +13,7 @@ from torch.nn.functional import logsigmoid
 
 from daas.augment.draw import Draw
 from daas.augment.policy import Policy, PolicyOp, SubPolicy
-from daas.augment.space import INDEX, OPERATION_NAMES, has_magnitude, magnitude_table
+from daas.augment.space import OPERATION_NAMES, has_magnitude, indices, magnitude_table
 from daas.search.spaces.gumbel import gumbel
 
 
@@ -76,7 +76,7 @@ class AugmentationDistribution(nn.Module):
         self.register_buffer("with_magnitude", with_magnitude, persistent=False)
         radix = torch.tensor([self.operations ** (slots - 1 - k) for k in range(slots)])
         self.register_buffer("radix", radix, persistent=False)
-        self.register_buffer("index", torch.tensor([INDEX[name] for name in self.names]), persistent=False)
+        self.register_buffer("index", indices(self.names), persistent=False)
         self.table: Tensor
         self.with_magnitude: Tensor
         self.radix: Tensor

@@ -13,8 +13,6 @@ from daas.errors import BadInput
 from daas.search.spaces.policies import AugmentationDistribution
 
 _MOST = 20_000  # policies, each with probabilities and magnitudes of its own
-PAPER_OPERATIONS = OPERATION_NAMES[:15]
-"""The paper's fifteen."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +21,8 @@ class PolicySpace:
 
     Attributes:
         slots: K, operations that are applied one after the other.
-        operations: Their names; the paper's fifteen by default.
+        operations: Their names; the paper's fifteen by default. Base transforms (``HFlip``, ...) and operations that
+            ``daas.register_operation`` made are as good.
 
     Raises:
         BadInput: An unknown operation, one named twice, fewer than two, or more than 20,000 policies.
@@ -33,7 +32,7 @@ class PolicySpace:
     """
 
     slots: int = 2
-    operations: Sequence[str] = PAPER_OPERATIONS
+    operations: Sequence[str] = OPERATION_NAMES
 
     def __post_init__(self) -> None:
         names = (self.operations,) if isinstance(self.operations, str) else tuple(self.operations)
@@ -58,7 +57,7 @@ class PolicySpace:
             generator: Draws the start of the magnitudes.
             shared: Whether policies with the same operation in a slot share its probability and magnitudes.
         """
-        rows = torch.tensor([INDEX[name] for name in self.operations])
+        names = self.operations
         return AugmentationDistribution(
-            self.slots, magnitude_table()[rows], has_magnitude()[rows], generator, shared, self.operations
+            self.slots, magnitude_table(names), has_magnitude(names), generator, shared, names
         )
