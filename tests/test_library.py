@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 import daas
+from daas.search.__main__ import main
 from tests.conftest import write_folder
 
 SMALL: dict[str, Any] = {"batch_size": 16, "warmup_epochs": 1, "epochs": 1}
@@ -142,7 +143,7 @@ def test_python_and_the_command_line_find_the_same_byte_for_byte(tmp_path: Path)
     found = daas.search(images, preset="demo", seed=3, out=tmp_path / "python", **options)
     words = [word for name, value in options.items() for word in ("--" + name.replace("_", "-"), str(value))]
     command = ["--preset", "demo", "--data-dir", str(images), "--seed", "3", "--out", str(tmp_path / "command"), *words]
-    assert daas.search.__main__.main(command) == 0
+    assert main(command) == 0
     for name in ("genotype.json", "policy.json"):
         assert (tmp_path / "python" / name).read_bytes() == (tmp_path / "command" / name).read_bytes()
     summaries = [json.loads((tmp_path / who / "summary.json").read_text()) for who in ("python", "command")]
@@ -166,7 +167,7 @@ def test_python_and_the_command_line_find_the_same_byte_for_byte(tmp_path: Path)
         ({"network": nn.Sequential(nn.Flatten(), nn.Linear(192, 7))}, "answers with [2, 7]"),
         ({"policy": 3}, "of type int"),
         ({"policy": "randaugment", "mode": "joint"}, "goes with mode arch"),
-        ({"val": (torch.zeros(4, 3, 9, 9, dtype=torch.uint8), torch.arange(4) % 2)}, "9 pixels wide"),
+        ({"val": (tensors()[0], torch.arange(64) % 3)}, "the training images do not have: 2"),
         ({"callbacks": ["print"]}, "A callback is a function"),
     ],
 )

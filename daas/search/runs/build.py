@@ -113,7 +113,7 @@ def _own_validation(val: ImageData, train: ImageData, classes: tuple[str, ...]) 
     unknown = sorted(set(val.class_names) - set(train.class_names))
     if unknown:
         raise BadInput(
-            f"The validation images {val.name} have class folders that the training images do not have: "
+            f"The validation images {val.name} have classes that the training images do not have: "
             f"{', '.join(unknown[:5])}. Known: {', '.join(train.class_names[:10])}. Rename or remove them."
         )
     if val.image_size != train.image_size:
