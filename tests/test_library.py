@@ -156,8 +156,8 @@ def test_python_and_the_command_line_find_the_same_byte_for_byte(tmp_path: Path)
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"epoch": 3}, "There is no option epoch"),
-        ({"preset": "tiny"}, "demo, cpu"),
+        ({"epoch": 3}, "unknown option epoch"),
+        ({"preset": "tiny"}, "one of demo, cpu"),
         ({"model": "resnet18"}, "pass network"),
         ({"seeds": "0,1"}, "One call is one search"),
         ({"resume": "auto"}, "needs a folder"),
