@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from daas import models
 
 if TYPE_CHECKING:
-    from daas import screen, search, train
+    from daas import race, screen, search, train
     from daas.augment import DAASPolicy, Operation, Policy, list_policies, register_operation
     from daas.errors import BadInput
     from daas.models import Genotype, register_genotype
@@ -30,6 +30,7 @@ __all__ = [
     "PolicySpace",
     "list_policies",
     "models",
+    "race",
     "register_genotype",
     "register_operation",
     "screen",
