@@ -1,0 +1,221 @@
+"""``python -m benchmarks.regret --data-dir ARCHIVE --task NAME --seed S``: how much is lost by each way of choosing?
+
+A task is made from photographs (``benchmarks.tasks``); somebody has its images and chooses a policy and base
+transforms for them in several ways; each choice is trained on all of these images and judged on thousands of others.
+The plan, with what counts as success, is ``benchmarks/results/regret-plan.md``. Every finished training is a line of
+``benchmarks/results/regret.jsonl``; a later call does what is missing. ``--table`` makes ``regret.md`` of the lines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.regret_lines import Lines
+from benchmarks.tables.records import revision
+from benchmarks.tasks import task
+from daas.augment import Policy
+from daas.data import MemoryImages, load_images
+from daas.race.candidates import Candidate, network
+from daas.race.engine import Budget, work
+from daas.race.journal import Journal
+from daas.race.rules import Rules, final
+from daas.race.sets import Screen, Setting, candidates, default
+from daas.race.statistics import Score, score
+from daas.race.training import Trainer
+from daas.seeds import generator, seed_of
+from daas.train.fit import Recipe, fit
+
+RESULTS = Path(__file__).parent / "results" / "regret.jsonl"
+NETWORK = network("wide_resnet40_2_cifar", {"depth": 10, "widen": 1})
+SIDE, TRAININGS, FOLDS, TEST = 16, 48, 4, 3000
+_WHOLE, _RANDOM_SEARCH, _RANDOM_POLICY = range(501, 504)  # what a random stream is for
+
+
+@dataclass(frozen=True)
+class Regime:
+    """What somebody has, and how long they train.
+
+    Attributes:
+        task: Of ``benchmarks.tasks``.
+        images: To choose and to train on.
+        test: To judge on.
+        epochs: Of every training.
+    """
+
+    task: str
+    images: int = 500
+    test: int = TEST
+    epochs: int = 60
+
+
+REGIMES = {
+    "natural": Regime("natural", 1000),
+    "natural, underfitting": Regime("natural", 4000, epochs=12),
+    "digits": Regime("digits", 300, 1400),
+    **{name: Regime(name) for name in (
+        "filter", "brightness", "colour", "way up", "tilted", "quarter", "mirrored", "blurred",
+    )},
+}  # fmt: skip
+
+
+class Bench:
+    """One task with one seed: trainings that are done once and kept as lines."""
+
+    def __init__(self, name: str, seed: int, photographs: MemoryImages, lines: Lines) -> None:
+        regime = REGIMES[name]
+        made = task(regime.task, photographs, regime.images // 2, regime.images - regime.images // 2, regime.test, seed)
+        images = torch.cat([made.train.images, made.val.images])
+        labels = torch.cat([made.train.labels, made.val.labels])
+        self.name, self.seed, self.lines, self.regime = name, seed, lines, regime
+        self.images = MemoryImages(name, images, labels, made.train.class_names)
+        self.test = made.test
+        self.recipe = Recipe(epochs=regime.epochs)
+
+    def whole(self, candidate: Candidate) -> None:
+        """Trains a candidate on all images and judges it on the others."""
+
+        def train() -> Score:
+            trainer = Trainer([candidate], self.images, self.recipe, FOLDS, self.seed, "cpu")
+            fitted = fit(
+                candidate.network.maker(len(self.images.class_names)), self.images, self.test,
+                trainer.recipe_of(candidate), augment=candidate.policy, seed=seed_of(self.seed, _WHOLE) % 2**31,
+            )  # fmt: skip
+            return score(fitted.logits, fitted.labels)
+
+        self._line("whole", candidate, 0, train)
+
+    def run(self, candidate: Candidate, run: int) -> Score:
+        """One training of a race on these images."""
+        trainer = Trainer([candidate], self.images, self.recipe, FOLDS, self.seed, "cpu")
+
+        def train() -> Score:
+            found = trainer(0, run)
+            assert found is not None, f"{candidate.name} diverged"
+            return found
+
+        return self._line("run", candidate, run, train)
+
+    def _line(self, kind: str, candidate: Candidate, run: int, train: Callable[[], Score]) -> Score:
+        key = {"task": self.name, "seed": self.seed, "kind": kind, "candidate": candidate.policy_words, "run": run}
+        known = self.lines.find(key)
+        if known is None:
+            start = time.monotonic()
+            found = train()
+            known = {**key, **asdict(found), "seconds": round(time.monotonic() - start, 2), **_origin()}
+            self.lines.append(known)
+        return Score(known["accuracy"], known["score"], known["temperature"])
+
+    def choice(self, way: str, candidate: Candidate, trainings: int) -> None:
+        """Writes what a way of choosing took, and trains that."""
+        key = {"task": self.name, "seed": self.seed, "kind": "choice", "way": way}
+        if self.lines.find(key) is None:
+            chosen = {"candidate": candidate.policy_words, "trainings": trainings}
+            self.lines.append({**key, **chosen, **_origin()})
+        self.whole(candidate)
+
+    def chosen(self, way: str) -> bool:
+        """Whether this way has been gone."""
+        return self.lines.find({"task": self.name, "seed": self.seed, "kind": "choice", "way": way}) is not None
+
+    def setting(self, screen: Screen | None, most: int) -> Setting:
+        """Of the candidates."""
+        return Setting(NETWORK, SIDE, most, screen)
+
+
+@cache
+def _origin() -> dict[str, str]:
+    """What every line of this process says of itself."""
+    command = shlex.join(["python", "-m", "benchmarks.regret", *sys.argv[1:]])
+    return {"command": command, "revision": revision(Path(__file__).parents[1])}
+
+
+def pool(bench: Bench) -> list[Candidate]:
+    """All that could be chosen without a screen: the default set with both flips."""
+    return default(bench.setting(None, 100))
+
+
+def race(bench: Bench, screen: Screen | None, trainings: int) -> tuple[Candidate, int]:
+    """What the race chooses; its trainings are those of the lines."""
+    entered = candidates(None, bench.setting(screen, trainings // 2))
+    rules = Rules(FOLDS, frozenset(number for number, candidate in enumerate(entered) if candidate.shelf))
+    with tempfile.TemporaryDirectory() as folder:
+        journal = Journal(Path(folder), [candidate.name for candidate in entered])
+        budget = Budget(trainings, None)
+        work(journal, len(entered), rules, budget, lambda c, run: bench.run(entered[c], run), lambda: False)
+        breadth = [candidate.breadth(0) for candidate in entered]  # one network
+        seen = final(journal.results(), journal.rounds(), breadth, rules)
+        return entered[seen.chosen], len(journal.results())
+
+
+def random_search(bench: Bench, trainings: int) -> Candidate:
+    """Trains candidates that are drawn at random, and takes the best mean score."""
+    entered = pool(bench)
+    drawn = torch.randint(len(entered), (trainings,), generator=generator(bench.seed, _RANDOM_SEARCH)).tolist()
+    means = {}
+    for number in sorted(set(drawn)):
+        runs = drawn.count(number)
+        means[number] = sum(bench.run(entered[number], run).score for run in range(runs)) / runs
+    return entered[min(means, key=lambda number: means[number])]
+
+
+def go(bench: Bench) -> None:
+    """Everything of one task and seed, the answer first: choices, then what there was to choose from."""
+    if not bench.chosen("race"):
+        bench.choice("race", *race(bench, None, TRAININGS))
+    policy = Policy.random(generator(bench.seed, _RANDOM_POLICY))
+    bench.choice("random policy", Candidate(NETWORK, policy, "random", (("hflip", 0.5),)), 0)
+    for candidate in pool(bench):
+        bench.whole(candidate)
+    if not bench.chosen("random search"):
+        bench.choice("random search", random_search(bench, TRAININGS), TRAININGS)
+
+
+def main() -> None:
+    options = _options()
+    lines = Lines(options.lines)
+    if options.table:
+        from benchmarks.regret_table import write_table
+
+        write_table(lines)
+        return
+    torch.set_num_threads(1)
+    photographs = _photographs(options)
+    for seed in options.seed:
+        for name in options.task:
+            go(Bench(name, seed, photographs[REGIMES[name].task == "digits"], lines))
+
+
+def _photographs(options: argparse.Namespace) -> dict[bool, Any]:
+    """Digits by True, photographs by False; each only where a task wants it."""
+    digits = [REGIMES[name].task == "digits" for name in options.task]
+    found: dict[bool, Any] = {}
+    if any(digits):
+        found[True] = load_images("digits", image_size=SIDE)
+    if not all(digits):
+        found[False] = load_images("", options.data_dir, image_size=SIDE)
+    return found
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", type=Path, help="photographs: an archive or a folder of class folders")
+    parser.add_argument("--task", nargs="+", choices=list(REGIMES), default=list(REGIMES))
+    parser.add_argument("--seed", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--lines", type=Path, default=RESULTS)
+    parser.add_argument("--table", action="store_true", help="make the table of the lines that there are")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
