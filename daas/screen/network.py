@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -30,6 +30,7 @@ class Network:
         lr: Largest learning rate where none is given.
         size: Side in pixels where none is given; None for the images' own.
         statistics: Mean and standard deviation that its weights are used to; None for those of the images.
+        default: Whether nobody named it.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Network:
     lr: float
     size: int | None
     statistics: tuple[tuple[float, ...], tuple[float, ...]] | None
+    default: bool = False
 
 
 def network_of(given: nn.Module | str | None, options: ScreenOptions) -> Network:
@@ -61,7 +63,7 @@ def network_of(given: nn.Module | str | None, options: ScreenOptions) -> Network
         raise BadInput("network= and model= are the same; give one of them.")
     name = given or options.model
     if not name:
-        return _named("WRN-10-1", *DEFAULT, pretrained=False, size=DEFAULT_SIZE)
+        return replace(_named("WRN-10-1", *DEFAULT, pretrained=False, size=DEFAULT_SIZE), default=True)
     config = build.pretrained_cfg(name)
     size = int(config["input_size"][-1]) if config.get("fixed_input_size") or options.pretrained else None
     return _named(name, name, dict(options.model_kwargs), options.pretrained, size)

@@ -29,7 +29,7 @@ def png(screen: Screen) -> bytes:
         axis.plot((row.expected, row.expected), (place - 0.36, place + 0.36), color="#333", linewidth=1.6)
     axis.set_yticks(range(len(rows)), [row.op for row in rows])
     axis.axvline(0.0, color="#888", linewidth=0.8)
-    axis.set_xlabel("excess confidence (points), with 95% interval; upright mark: what is merely hard would have")
+    axis.set_xlabel("excess confidence in points, 95% interval; upright mark: of a merely hard operation")
     axis.set_title(f"{screen.about['data']['name']}: which operations change the label", loc="left")
     for name, color in COLORS.items():
         axis.barh(0, 0, color=color, label=name)

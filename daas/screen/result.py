@@ -133,9 +133,7 @@ class Screen:
         warnings: What to keep in mind.
         pictures: Images that were sure and wrong; not in the file.
 
-    Example:
-        >>> seen = daas.screen((images, labels), seed=0)        # doctest: +SKIP
-        >>> seen["HFlip"].verdict, seen.flip, seen.policy()     # doctest: +SKIP
+    ``daas.screen`` makes one, ``print`` shows it, ``seen["HFlip"]`` is what was seen of an operation.
     """
 
     clean: Mapping[str, float]

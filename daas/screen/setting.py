@@ -78,7 +78,7 @@ class Setting:
             "network": {
                 "name": network.name, "model": network.model,
                 "model_kwargs": {name: str(value) for name, value in network.model_kwargs.items()},
-                "pretrained": options.pretrained,
+                "pretrained": options.pretrained, "default": network.default,
             },
             "options": {
                 "epochs": options.epochs, "batch_size": options.batch_size, "lr": self.lr,

@@ -63,16 +63,18 @@ def train_words(screen: Screen, policy: str | None) -> str:
         screen: What was found.
         policy: Where policy.json is; None where there is none.
     """
-    about = screen.about
+    about, network = screen.about, screen.about["network"]
     words = ["python", "-m", "daas.train", *_data_words(about["source"])]
-    if about["network"]["model"]:
-        words += ["--model", about["network"]["model"]]
-        arguments = [f"{name}={value}" for name, value in about["network"]["model_kwargs"].items()]
+    if network["model"] and not network["default"]:
+        words += ["--model", network["model"]]
+        arguments = [f"{name}={value}" for name, value in network["model_kwargs"].items()]
         words += ["--model-kwargs", *arguments] if arguments else []
-    words += ["--train-crop-mode", "pad", "--img-size", str(about["data"]["image_size"])]
+        words += ["--pretrained"] if network["pretrained"] else []
+        words += ["--train-crop-mode", "pad", "--img-size", str(about["data"]["image_size"])]
+    else:
+        words += ["--model", "YOUR_NETWORK"]
     words += ["--aa", f"daas:{policy}"] if policy else []
-    words += ["--hflip", f"{screen.flip:g}"]
-    return shlex.join(words)
+    return shlex.join([*words, "--hflip", f"{screen.flip:g}"])
 
 
 def swap_words(screen: Screen) -> str:

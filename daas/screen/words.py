@@ -38,8 +38,9 @@ def _with_move(seen: Seen) -> str:
     if not seen.moves:
         return seen.op
     first = seen.moves[0]
-    back = any(m.source == first.target and m.target == first.source for m in seen.moves)
-    return f"{seen.op} ({first.source} {'<->' if back else '->'} {first.target})"
+    if any(m.source == first.target and m.target == first.source for m in seen.moves):
+        return f"{seen.op} ({' <-> '.join(sorted((first.source, first.target)))})"
+    return f"{seen.op} ({first.source} -> {first.target})"
 
 
 def _flip(screen: Screen) -> str:

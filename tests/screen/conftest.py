@@ -28,6 +28,7 @@ def about(**changes: Any) -> dict[str, Any]:
         "source": {"dataset": "", "data_dir": "photos", "val_dir": ""},
         "network": {
             "name": "WRN-10-1", "model": "wide_resnet40_2_cifar", "model_kwargs": {"depth": 10}, "pretrained": False,
+            "default": True,
         },
         "options": {"epochs": 60, "batch_size": 50, "lr": 0.1, "weight_decay": 5e-4, "seed": 0},
         "seconds": 12.5,

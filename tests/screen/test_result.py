@@ -111,7 +111,11 @@ def test_the_words_say_what_to_do(planted: Screen) -> None:
     assert str(planted) == repr(planted) == text
     words = train_words(planted, "screen/policy.json")
     assert words.startswith("python -m daas.train --data-dir photos --val-dir YOUR_TEST_PHOTOS")
-    assert words.endswith("--aa daas:screen/policy.json --hflip 0")
+    assert words.endswith("--model YOUR_NETWORK --aa daas:screen/policy.json --hflip 0")
+    network = {**planted.about["network"], "default": False, "pretrained": True}
+    words = train_words(replace(planted, about={**planted.about, "network": network}), None)
+    assert "--model wide_resnet40_2_cifar --model-kwargs depth=10 --pretrained" in words
+    assert words.endswith("--train-crop-mode pad --img-size 16 --hflip 0")
     assert swap_words(planted) == "--hflip 0.5 --hflip-swap left:right"
 
 
