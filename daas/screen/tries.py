@@ -15,6 +15,7 @@ from daas.seeds import generator
 STRATA = 4
 """Of each side of an operation's range."""
 _LEVELS = 25  # magnitudes of an operation in the policy of the one training
+_MOST = 0.1  # share of the images that an operation may have
 _VALUES = 401  # what a random stream is for
 
 
@@ -81,6 +82,8 @@ def draw(index: int, edges: tuple[float, float], count: int, key: Iterable[int])
 def everything(operations: Sequence[Operation]) -> Policy:
     """The policy of the one training: nothing, or one of the operations, all with the same probability.
 
+    Where operations are few, each has a tenth and nothing the rest: what changes labels must stay rare.
+
     Args:
         operations: All that are tried; magnitudes are uniform up to full strength, at 25 levels.
 
@@ -91,5 +94,5 @@ def everything(operations: Sequence[Operation]) -> Policy:
         raise BadInput("There is no operation to screen; name at least one.")
     each = Policy.of_operations([operation.name for operation in operations], levels=_LEVELS).sub_policies
     share = sum(sub.weight for sub in each) / len(operations)
-    nothing = SubPolicy(share, (replace(each[0].ops[0], prob=0.0),))
+    nothing = SubPolicy(share * max(1.0, 1.0 / _MOST - len(operations)), (replace(each[0].ops[0], prob=0.0),))
     return Policy("everything", "the one training of a screen", (nothing, *each))

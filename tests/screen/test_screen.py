@@ -14,6 +14,7 @@ from daas.errors import BadInput
 from daas.screen import Screen
 from daas.screen.__main__ import main
 from daas.screen.images import evenly
+from tests.augment.conftest import own_operations  # noqa: F401  # a fixture
 from tests.screen.conftest import stripes
 
 TRIED = ["HFlip", "VFlip", "Brightness", "Posterize"]
@@ -176,6 +177,19 @@ def test_everything_that_is_known_is_tried_base_transforms_first() -> None:
     assert tried[: len(BASE)] == BASE
     assert set(tried) == set(known())
     assert len(tried) == len(known())
+
+
+@pytest.mark.usefixtures("own_operations")
+def test_an_operation_of_ones_own_is_screened() -> None:
+    """It is tried like all others, found to exchange the classes, and left out of the policy."""
+    daas.register_operation(daas.Operation("Mirror", byte_form=lambda images, value: images.flip(3)))
+    torch.manual_seed(0)
+    options = {**QUICK, "operations": ["Mirror", "Posterize"]}
+    found = daas.screen(stripes(300, 1), val=stripes(150, 2), network=tiny(), **options)
+    assert found["Mirror"].verdict == "changes the label"
+    assert found["Mirror"].exchanges == (("left", "right"),)
+    assert {op.op for sub in found.policy().sub_policies for op in sub.ops} == {"Posterize"}
+    assert found.flip == 0.0  # it was not tried
 
 
 @pytest.fixture

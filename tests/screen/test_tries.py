@@ -43,13 +43,17 @@ def test_draws_lie_in_their_stratum_and_repeat() -> None:
 
 
 def test_everything_is_tried_as_often_as_nothing() -> None:
-    policy = everything([named(name) for name in ("HFlip", "Rotate", "Brightness")])
+    policy = everything(known())
     share = policy.operation_share()
-    assert [share[name] for name in ("HFlip", "Rotate", "Brightness")] == pytest.approx([0.25] * 3)
-    assert sum(share.values()) == pytest.approx(0.75)
+    assert [share[operation.name] for operation in known()] == pytest.approx([1 / (len(known()) + 1)] * len(known()))
     values = [op.value for sub in policy.sub_policies for op in sub.ops if op.op == "Rotate"]
-    assert min(values) < 1.5
-    assert max(values) > 28.5
+    assert (min(values), max(values)) == (0.0, 30.0)
+
+
+def test_few_operations_stay_rare() -> None:
+    share = everything([named(name) for name in ("HFlip", "Rotate", "Brightness")]).operation_share()
+    assert [share[name] for name in ("HFlip", "Rotate", "Brightness")] == pytest.approx([0.1] * 3)
+    assert sum(share.values()) == pytest.approx(0.3)
 
 
 def test_nothing_to_try_is_refused() -> None:
