@@ -68,7 +68,8 @@ def read_text(path: str | Path, kind: str, limit: int = LIMIT) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadInput(
-            f"{path}: the {kind} file is no UTF-8 text ({error.reason} at byte {error.start}). Save it as UTF-8."
+            f"{path}: the {kind} file is no UTF-8 text ({error.reason} at byte {error.start}), so no JSON or YAML "
+            "either. Save it as UTF-8."
         ) from error
 
 

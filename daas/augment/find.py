@@ -37,9 +37,12 @@ def find_policy(name: str | Path) -> Policy:
     """
     text = str(name)
     if text.startswith("hf-hub:"):
-        from daas.hub.remote import fetch_policy  # at need: the Hub's client is no part of augmenting
+        from daas.huggingface import fetch_policy_file  # at need: the Hub's client is no part of augmenting
 
-        return fetch_policy(text)
+        try:
+            return Policy.load(fetch_policy_file(text))
+        except BadInput as error:
+            raise BadInput(f"policy {text}: {error}") from error
     if text.startswith("local-dir:"):
         return _in_folder(Path(text.removeprefix("local-dir:")))
     if text in list_policies():

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from daas.answers import HubFailure
 from daas.hub.exporting import export
 from daas.hub.pulling import pull
 from daas.hub.pushing import push
-from daas.hub.remote import HubFailure
 from daas.hub.verifying import verify
 
 __all__ = ["HubFailure", "export", "pull", "push", "verify"]

@@ -7,11 +7,11 @@ import logging
 import sys
 from collections.abc import Sequence
 
+from daas.answers import HubFailure, scrub
 from daas.errors import BadInput
 from daas.hub.exporting import APACHE, export
 from daas.hub.pulling import pull
 from daas.hub.pushing import push
-from daas.hub.remote import HubFailure, scrub
 from daas.hub.verifying import verify
 
 _REPOSITORY = "user/name, or user/name@revision (a branch, tag or commit)"

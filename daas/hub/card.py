@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from daas.hub import contents
+from daas import repository as contents
 from daas.hub.run_folder import Run
 from daas.models import Genotype
 

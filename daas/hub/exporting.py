@@ -13,7 +13,16 @@ from timm.models import save_for_hf
 
 from daas.errors import BadInput
 from daas.hub.card import Network, card
-from daas.hub.contents import (
+from daas.hub.contents import new_folder, sha256
+from daas.hub.pictures import policy_picture
+from daas.hub.run_folder import Run, Which
+from daas.hub.verification import Verification, checksums, reference_input, reference_logits
+from daas.hub.verifying import verify_folder
+from daas.models import CellNet
+from daas.models.config import build
+from daas.models.drawing import genotype_svg
+from daas.models.table import multiply_adds
+from daas.repository import (
     CARD,
     CELLS_PICTURE,
     CONFIG,
@@ -25,16 +34,7 @@ from daas.hub.contents import (
     RECIPE,
     SCHEDULE,
     WEIGHTS,
-    new_folder,
-    sha256,
 )
-from daas.hub.pictures import policy_picture
-from daas.hub.run_folder import Run, Which
-from daas.hub.verification import Verification, checksums, reference_input, reference_logits
-from daas.hub.verifying import build, verify_folder
-from daas.models import CellNet
-from daas.models.drawing import genotype_svg
-from daas.models.table import multiply_adds
 
 APACHE = "apache-2.0"
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from daas.hub.contents import check_new, files_of, new_folder
-from daas.hub.remote import Repository, fetch
+from daas.hub.contents import check_new, new_folder
 from daas.hub.verifying import Report, verify_folder
+from daas.huggingface import Repository, fetch
+from daas.repository import files_of
 
 
 def pull(repository: str, folder: str | Path) -> Report:
@@ -26,8 +27,11 @@ def pull(repository: str, folder: str | Path) -> Report:
     """
     target, folder = Repository.parse(repository), Path(folder)
     check_new(folder)
-    snapshot, commit = fetch(target)
+    found = fetch(target)
+    snapshot, commit = found.folder, found.commit
     report = verify_folder(snapshot, f"{target.id}@{commit}")
+    if found.note:
+        report.notes.append(found.note)
     if report.faults:
         return report
     with new_folder(folder) as inside:

@@ -12,24 +12,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
-from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.hf_api import RepoSibling
 
+from daas.answers import HubFailure, connection_failed, told_plainly
 from daas.errors import BadInput
 from daas.hub.card import complete, for_repository
-from daas.hub.contents import CARD, CONFIG, HUBS_OWN, VERIFICATION, files_of, sha256
+from daas.hub.contents import sha256
 from daas.hub.exporting import export
-from daas.hub.remote import (
-    HubFailure,
-    Listing,
-    Repository,
-    connection_failed,
-    fetch,
-    listing,
-    same_content,
-    told_plainly,
-)
+from daas.hub.listing import Listing, listing, same_content
 from daas.hub.verification import Verification, checksums
 from daas.hub.verifying import verify_folder
+from daas.huggingface import Repository, fetch
+from daas.repository import CARD, CONFIG, HUBS_OWN, VERIFICATION, files_of
 from daas.train.output import RESULT
 
 WAITS = (1.0, 4.0, 10.0)
@@ -165,7 +159,7 @@ def _overwritten(target: Repository, there: Listing, ours: str) -> list[str]:
     at = Repository(target.id, there.commit)
     large = [name for name, file in there.files.items() if file.lfs is not None]
     try:
-        folder, _ = fetch(at, skip=large)
+        folder = fetch(at, skip=large).folder
         theirs = Verification.load(folder)
     except BadInput as error:
         return [f"it is faulty: {error}"]
@@ -180,11 +174,11 @@ def _overwritten(target: Repository, there: Listing, ours: str) -> list[str]:
     return found
 
 
-def _large_hash(file: RepoFile) -> str:
+def _large_hash(file: RepoSibling) -> str:
     return "" if file.lfs is None else str(file.lfs.sha256)
 
 
-def _plan(done: Pushed, folder: Path, there: dict[str, RepoFile]) -> None:
+def _plan(done: Pushed, folder: Path, there: dict[str, RepoSibling]) -> None:
     names = files_of(folder)
     for name in names:
         if name in there and same_content(there[name], folder / name):

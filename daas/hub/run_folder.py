@@ -13,9 +13,9 @@ from torch import nn
 
 from daas.augment import Policy, PolicySchedule
 from daas.errors import BadInput
-from daas.hub.contents import CURVES, GENOTYPE, POLICY, SCHEDULE
 from daas.models import CellNet
 from daas.models.stems import CifarStem
+from daas.repository import CURVES, GENOTYPE, POLICY, SCHEDULE
 from daas.train.output import RESULT, RESULT_FORMAT, load_weights
 
 Which = Literal["best", "last"]

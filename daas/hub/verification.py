@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from daas.errors import BadInput
-from daas.hub.contents import HUBS_OWN, VERIFICATION, files_of, sha256
+from daas.hub.contents import sha256
+from daas.repository import HUBS_OWN, VERIFICATION, files_of
 
 FORMAT = "daas-hub/1"
 _SEED = "daas-hub/1 reference input"

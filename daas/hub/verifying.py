@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
-from safetensors import SafetensorError, safe_open
-from torch import nn
 
 from daas.augment import Policy, PolicySchedule
 from daas.errors import BadInput
-from daas.hub.contents import CARD, CONFIG, GENOTYPE, NEEDED, POLICY, SCHEDULE, VERIFICATION, WEIGHTS, files_of
-from daas.hub.remote import Repository, fetch
 from daas.hub.verification import TOLERANCE, Verification, checksums, reference_input, reference_logits
+from daas.huggingface import Repository, fetch
 from daas.models import CellNet, Genotype
-
-_LARGEST = 4096  # pixels or channels of an input that is checked
+from daas.models.config import build, outline, read_config, shapes
+from daas.repository import CARD, CONFIG, GENOTYPE, NEEDED, POLICY, SCHEDULE, VERIFICATION, WEIGHTS, files_of
 
 
 @dataclass
@@ -59,8 +54,11 @@ def verify(source: str | Path) -> Report:
     if Path(source).is_dir():
         return verify_folder(Path(source))
     repository = Repository.parse(str(source))
-    folder, commit = fetch(repository)
-    return verify_folder(folder, f"{repository.id}@{commit}")
+    found = fetch(repository)
+    report = verify_folder(found.folder, f"{repository.id}@{found.commit}")
+    if found.note:
+        report.notes.append(found.note)
+    return report
 
 
 def verify_folder(folder: Path, where: str | None = None) -> Report:
@@ -84,7 +82,7 @@ def verify_folder(folder: Path, where: str | None = None) -> Report:
     _check_policy(report, folder, names)
     if CONFIG in missing or WEIGHTS in missing:
         return report
-    config = _run(report, lambda: _config(folder))
+    config = _run(report, lambda: read_config(folder))
     if config is None or not _check_genotype(report, folder, names, config) or not _check_shapes(report, folder):
         return report
     if written is not None:
@@ -135,31 +133,6 @@ def _check_policy(report: Report, folder: Path, names: list[str]) -> None:
         report.notes.append("no policy: the model was trained without one of this package")
 
 
-def _config(folder: Path) -> dict[str, Any]:
-    """config.json, after a look at what would lead timm elsewhere."""
-    try:
-        config: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{CONFIG} is no JSON ({error}).") from error
-    cfg = config.get("pretrained_cfg") if isinstance(config, dict) else None
-    if not isinstance(cfg, dict) or not isinstance(config.get("model_args", {}), dict):
-        raise BadInput(f"{CONFIG} is no model configuration of timm: it has no 'pretrained_cfg'.")
-    if not timm.is_model(str(config.get("architecture"))):
-        raise BadInput(f"{CONFIG}: architecture {config.get('architecture')!r} is known neither to timm nor to daas.")
-    astray = [key for key in ("url", "file", "state_dict", "hf_hub_filename", "custom_load") if cfg.get(key)]
-    if astray:
-        raise BadInput(f"{CONFIG}: pretrained_cfg.{astray[0]} leads to other weights than {WEIGHTS}; remove it.")
-    sizes = [cfg.get(key) for key in ("input_size", "mean", "std")]
-    if not all(isinstance(size, list) and all(isinstance(v, (int, float)) for v in size) for size in sizes):
-        raise BadInput(f"{CONFIG}: pretrained_cfg needs input_size, mean and std as lists of numbers; found {sizes}.")
-    size = cfg["input_size"]
-    if len(size) != 3 or not all(isinstance(v, int) and 1 <= v <= _LARGEST for v in size):
-        raise BadInput(f"{CONFIG}: input_size is {size}; it is [channels, height, width], each from 1 to {_LARGEST}.")
-    if any(len(cfg[key]) != size[0] for key in ("mean", "std")) or 0 in cfg["std"]:
-        raise BadInput(f"{CONFIG}: mean and std need one number per channel, std none that is 0; found {sizes[1:]}.")
-    return config
-
-
 def _check_genotype(report: Report, folder: Path, names: list[str], config: dict[str, Any]) -> bool:
     """Whether genotype.json and the one in the configuration are sound and the same."""
     given = config.get("model_args", {}).get("genotype")
@@ -192,39 +165,20 @@ def _inline_genotype(given: dict[str, Any]) -> Genotype:
         raise BadInput(f"{CONFIG}: {error}") from error
 
 
-def build(folder: Path, pretrained: bool) -> nn.Module:
-    """The model of a repository folder, as ``timm.create_model("local-dir:...")`` builds it.
-
-    Raises:
-        BadInput: timm cannot.
-    """
-    try:
-        model: nn.Module = timm.create_model(f"local-dir:{folder}", pretrained=pretrained)
-    except Exception as error:  # a configuration from elsewhere can make a constructor raise anything
-        raise BadInput(f"{CONFIG} describes no model that timm can build: {str(error)[:400]}") from error
-    return model
-
-
 def _check_shapes(report: Report, folder: Path) -> bool:
     """Whether the weights are those of the network that the configuration describes, by name and shape."""
-    try:
-        with safe_open(folder / WEIGHTS, framework="pt") as file:
-            found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118  # no mapping
-    except (SafetensorError, OSError) as error:
-        report.faults.append(f"{WEIGHTS} is no safetensors file ({error})")
-        return False
-    with torch.device("meta"):  # shapes without the memory that a false configuration could ask for
-        model = _run(report, lambda: build(folder, pretrained=False))
-    if model is None:
+    found = _run(report, lambda: shapes(folder))
+    model = None if found is None else _run(report, lambda: outline(folder))
+    if model is None or found is None:
         return False
     wanted = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
     missing, unknown = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
-    shapes = [key for key in wanted.keys() & found.keys() if wanted[key] != found[key]]
+    other = [key for key in wanted.keys() & found.keys() if wanted[key] != found[key]]
     lines = [f"{WEIGHTS} lacks {len(missing)} tensor(s) of the network, first {missing[0]}"] if missing else []
     lines += (
         [f"{WEIGHTS} has {len(unknown)} tensor(s) that the network does not, first {unknown[0]}"] if unknown else []
     )
-    lines += [f"{WEIGHTS}: {key} has shape {found[key]}; the network's is {wanted[key]}" for key in sorted(shapes)[:3]]
+    lines += [f"{WEIGHTS}: {key} has shape {found[key]}; the network's is {wanted[key]}" for key in sorted(other)[:3]]
     if lines:
         hint = " (does the genotype belong to these weights?)" if isinstance(model, CellNet) else ""
         report.faults += [line + hint for line in lines]

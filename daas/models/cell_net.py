@@ -21,6 +21,7 @@ from daas.models.genotype import Genotype
 from daas.models.interface import TimmNetwork, placement
 from daas.models.stems import CifarStem, ImageNetStem
 
+_CHANNELS, _EDGES = 4096, 20_000  # the papers' networks have 48 and some 200
 Stem = Literal["cifar", "imagenet"]
 
 
@@ -43,7 +44,7 @@ class CellNet(TimmNetwork):
         dtype: Of the parameters.
 
     Raises:
-        BadInput: Too few channels or layers.
+        BadInput: Too few channels or layers, or far too many.
     """
 
     def __init__(
@@ -65,6 +66,12 @@ class CellNet(TimmNetwork):
             raise BadInput(
                 f"channels={channels}, layers={layers}: a cell network has at least 2 channels and 3 cells, two of "
                 "which halve the resolution. Choose larger numbers."
+            )
+        edges = layers * max(sum(len(node) for node in nodes) for nodes in (genotype.normal, genotype.reduce))
+        if channels > _CHANNELS or edges > _EDGES:
+            raise BadInput(
+                f"channels={channels}, layers={layers}: at most {_CHANNELS} channels and {_EDGES:,} edges in all cells "
+                f"are built; these have {edges:,}. Choose smaller numbers."
             )
         self.genotype = genotype
         self.channels = channels

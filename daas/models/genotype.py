@@ -19,6 +19,8 @@ from daas.reading import read_json
 FORMAT = "daas-genotype/1"
 Edge = tuple[str, int]
 Node = tuple[Edge, ...]
+_TEXT = 2000  # characters of name and source
+_MOST = 64  # nodes of a cell, and edges of a node; the papers' cells have up to 7 and 2
 _KEYS = ("format", "name", "source", "normal", "normal_concat", "reduce", "reduce_concat")
 
 
@@ -47,8 +49,10 @@ class Genotype:
 
     def __post_init__(self) -> None:
         for key in ("name", "source"):
-            if not isinstance(getattr(self, key), str):
-                raise BadInput(f"genotype: {key} is {getattr(self, key)!r}; it must be a text.")
+            if not isinstance(getattr(self, key), str) or len(getattr(self, key)) > _TEXT:
+                raise BadInput(
+                    f"genotype: {key} is {_short(getattr(self, key))}; it must be a text of at most {_TEXT} characters."
+                )
         for cell in ("normal", "reduce"):
             nodes = _checked_nodes(cell, getattr(self, cell))
             object.__setattr__(self, cell, nodes)
@@ -78,14 +82,15 @@ class Genotype:
             raise BadInput(f"a genotype is a JSON object with the keys {', '.join(_KEYS)}; found {_short(values)}.")
         if values.get("format") != FORMAT:
             raise BadInput(
-                f"genotype: format is {values.get('format')!r}; this version reads {FORMAT!r}. Write the file with "
-                "Genotype.save, or add the format if you wrote it by hand."
+                f"genotype: format is {_short(values.get('format'))}; this version reads {FORMAT!r}. Write the file "
+                "with Genotype.save, or add the format if you wrote it by hand."
             )
         missing = [key for key in _KEYS if key not in values]
         unknown = [key for key in values if key not in _KEYS]
         if missing or unknown:
             raise BadInput(
-                f"genotype: missing keys {missing}, unknown keys {unknown}; it has exactly the keys {', '.join(_KEYS)}."
+                f"genotype: missing keys {missing}, unknown keys {_short(unknown)}; it has exactly the keys "
+                f"{', '.join(_KEYS)}."
             )
         return cls(**{key: values[key] for key in _KEYS if key != "format"})
 
@@ -151,11 +156,15 @@ class Genotype:
 
 
 def _checked_nodes(cell: str, nodes: Any) -> tuple[Node, ...]:
+    if isinstance(nodes, (list, tuple)) and len(nodes) > _MOST:
+        raise BadInput(f"genotype, {cell} cell: {len(nodes)} nodes; at most {_MOST} are read.")
     if not isinstance(nodes, (list, tuple)) or not nodes:
         raise BadInput(f"genotype, {cell} cell: expected a list of nodes with at least one; found {_short(nodes)}.")
     checked = []
     for index, node in enumerate(nodes):
         where = f"genotype, {cell} cell, node {index + 2}"
+        if isinstance(node, (list, tuple)) and len(node) > _MOST:
+            raise BadInput(f"{where}: {len(node)} edges; at most {_MOST} are read.")
         if not isinstance(node, (list, tuple)) or not node:
             raise BadInput(
                 f"{where}: expected a list of [primitive, input] edges with at least one; found {_short(node)}."
@@ -168,10 +177,10 @@ def _checked_edge(where: str, edge: Any, state: int) -> Edge:
     if not isinstance(edge, (list, tuple)) or len(edge) != 2:
         raise BadInput(f"{where}: expected [primitive, input]; found {_short(edge)}.")
     primitive, source = edge
-    if primitive not in PRIMITIVE_NAMES:
-        raise BadInput(f"{where}: unknown primitive {primitive!r}; known are {', '.join(PRIMITIVE_NAMES)}.")
+    if not isinstance(primitive, str) or primitive not in PRIMITIVE_NAMES:
+        raise BadInput(f"{where}: unknown primitive {_short(primitive)}; known are {', '.join(PRIMITIVE_NAMES)}.")
     if not isinstance(source, int) or isinstance(source, bool) or not source >= 0:
-        raise BadInput(f"{where}: input {source!r}; an input is a whole number from 0 to {state - 1}.")
+        raise BadInput(f"{where}: input {_short(source)}; an input is a whole number from 0 to {state - 1}.")
     if source >= state:
         raise BadInput(
             f"{where}: input {source} is the node itself or a later one, which would close a loop; allowed are 0 to "

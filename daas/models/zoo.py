@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
@@ -74,10 +75,10 @@ def find_genotype(genotype: GenotypeLike) -> Genotype:
         return Genotype.from_dict(genotype)
     if str(genotype) in _genotypes:
         return _genotypes[str(genotype)]
-    if Path(genotype).is_file():
+    if os.path.isfile(genotype):  # os.path: false, not an error, for what can be no file's name
         return Genotype.load(genotype)
     raise BadInput(
-        f"genotype {str(genotype)!r} is neither a file nor registered. Registered are {', '.join(sorted(_genotypes))}; "
+        f"genotype {str(genotype)[:200]!r} is neither a file nor registered. Registered are {', '.join(sorted(_genotypes))}; "
         "a search writes its own to genotype.json in its output folder."
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,7 @@ import timm
 import torch
 from timm.data import resolve_data_config
 from timm.loss import BinaryCrossEntropy, LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
-from timm.models._hub import load_model_config_from_hf, load_model_config_from_path
+from timm.models._hub import load_model_config_from_path
 from timm.optim import create_optimizer_v2, list_optimizers
 from timm.optim import optimizer_kwargs as timm_optimizer_kwargs
 from timm.scheduler import create_scheduler_v2
@@ -19,7 +20,9 @@ from timm.utils import ModelEmaV3, init_distributed_device
 from torch import nn
 
 from daas.errors import BadInput
+from daas.huggingface import local_name
 from daas.models.auxiliary import CellNetWithAux
+from daas.models.config import outline
 from daas.models.interface import TimmNetwork
 from daas.train.augmentation import mixes
 from daas.train.batches import Place
@@ -79,11 +82,10 @@ def pretrained_cfg(model: str) -> dict[str, Any]:
     Raises:
         BadInput: timm does not know it.
     """
-    source, _, name = model.partition(":")
+    source, _, name = local_name(model).partition(":")
     try:
-        if name and source in ("hf-hub", "hf_hub"):
-            return dict(load_model_config_from_hf(name)[0])
         if name and source == "local-dir":
+            outline(Path(name))
             return dict(load_model_config_from_path(name)[0])
         known = timm.is_model(model)
     except (OSError, ValueError, KeyError) as error:
@@ -113,7 +115,7 @@ def network(options: TrainOptions, classes: int) -> nn.Module:
     overlay = {"file": options.pretrained_path, "num_classes": -1} if options.pretrained_path else None
     try:
         model: nn.Module = timm.create_model(
-            options.model, pretrained=options.pretrained or bool(overlay), pretrained_cfg_overlay=overlay,
+            local_name(options.model), pretrained=options.pretrained or bool(overlay), pretrained_cfg_overlay=overlay,
             num_classes=classes, drop_rate=options.drop, drop_path_rate=options.drop_path,
             drop_block_rate=options.drop_block, global_pool=options.gp, bn_momentum=options.bn_momentum,
             bn_eps=options.bn_eps, **model_kwargs(options),

@@ -45,7 +45,7 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
         own = model.state_dict()
         state = {name: tensor for name, tensor in state.items() if name in own or not name.startswith("aux_head.")}
         model.load_state_dict(state)
-    except RuntimeError as error:
+    except (BadInput, RuntimeError) as error:
         raise BadInput(f"{path} holds no weights of this model ({str(error)[:400]}).") from error
 
 

@@ -315,7 +315,7 @@ class Handler(BaseHTTPRequestHandler):
     def info(self, repo: str, revision: str = "main") -> None:
         found = self._repository(repo)
         sha = self._commit_of(found, revision)
-        siblings = [{"rfilename": path} for path in sorted(found.commits[sha])]
+        siblings = [_sibling(path, content) for path, content in sorted(found.commits[sha].items())]
         self._send(200, {"id": repo, "sha": sha, "private": found.private, "tags": [], "siblings": siblings})
 
     def tree(self, repo: str, revision: str) -> None:
@@ -348,6 +348,11 @@ class Handler(BaseHTTPRequestHandler):
             self._send(200, content[: len(content) // 2], headers)
             raise ConnectionError
         self._send(206 if begin else 200, content, headers)
+
+
+def _sibling(path: str, content: bytes) -> dict[str, Any]:
+    lfs = {"sha256": sha256(content), "size": len(content), "pointerSize": 134} if path.endswith(LARGE) else None
+    return {"rfilename": path, "size": len(content), "blobId": blob_id(content)} | ({"lfs": lfs} if lfs else {})
 
 
 _REPO = r"(?P<repo>[\w.-]+/[\w.-]+)"

@@ -14,7 +14,7 @@ import daas
 from daas.data import load_images
 from daas.hub import verify
 from daas.hub.card import PLACEHOLDER, complete
-from daas.hub.contents import files_of
+from daas.repository import files_of
 from daas.train.command_line import parse
 
 HUB = Path(__file__).parents[2] / "hub"

@@ -20,8 +20,8 @@ from daas.augment import PolicySchedule
 from daas.augment.schedule import Segment
 from daas.errors import BadInput
 from daas.hub import export, verify
-from daas.hub.contents import files_of
 from daas.hub.verification import reference_input
+from daas.repository import files_of
 from daas.train.__main__ import main as train
 
 

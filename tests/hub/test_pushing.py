@@ -11,7 +11,7 @@ import pytest
 
 from daas.errors import BadInput
 from daas.hub import HubFailure, push, verify
-from daas.hub.contents import files_of
+from daas.repository import files_of
 from tests.hub.server import TOKEN, Hub, sha256
 
 REPO = "ada/small"

@@ -11,11 +11,12 @@ import torch
 from PIL import Image
 
 import daas
+from daas.answers import scrub
 from daas.errors import BadInput
 from daas.hub import HubFailure, pull, push, verify
-from daas.hub.contents import files_of
-from daas.hub.remote import Repository, scrub
 from daas.hub.verification import reference_input
+from daas.huggingface import Repository
+from daas.repository import files_of
 from tests.hub.server import LIMIT, TOKEN, Hub, serve
 
 REPO = "ada/small"
@@ -100,10 +101,8 @@ def test_a_policy_that_is_not_there(hub: Hub, exported: Path, monkeypatch: pytes
     with pytest.raises(BadInput, match="refuses the token") as caught:
         daas.DAASPolicy.load(f"hf-hub:{REPO}")
     assert "WWW" not in str(caught.value)
-    monkeypatch.setattr(
-        "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9/{repo_id}/{filename}"
-    )
-    with pytest.raises(BadInput, match="the Hub cannot be reached"):
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(BadInput, match="connection to the Hub failed"):
         daas.DAASPolicy.load(f"hf-hub:{REPO}")
 
 
