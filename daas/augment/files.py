@@ -38,10 +38,30 @@ def load(path: str | Path, from_dict: Callable[[Any], _Read]) -> _Read:
         BadInput: Of ``read_json`` or ``from_dict``; the message names the file.
     """
     values = read_json(path)
+    other = _of_others(values)
+    if other:
+        raise BadInput(f"{path}: {other}")
     try:
         return from_dict(values)
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error
+
+
+def _of_others(values: Any) -> str:
+    """What a file is that another library or another part of this one has written; empty for anything else."""
+    keys = values.keys() if isinstance(values, Mapping) else set()
+    if {"transform", "__version__"} <= keys or "__class_fullname__" in keys:
+        return "this is a pipeline of Albumentations; write the operations down as a policy (docs/policies.md)."
+    if {"normal", "reduce"} <= keys:
+        return "this is a genotype and no policy; give it as the network's genotype."
+    if "config" in keys and "sub_policies" not in keys:
+        return "this is a model's or a search's configuration; the policy lies beside it, in policy.json."
+    if isinstance(values, list) and values and isinstance(values[0], list):
+        return (
+            "this is a list of [operation, probability, level], as Fast AutoAugment, DADA and others write it: python "
+            "-m daas.augment convert fast-autoaugment:FILE makes a policy of it."
+        )
+    return ""
 
 
 def write_json(path: str | Path, values: Mapping[str, Any]) -> None:

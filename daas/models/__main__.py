@@ -12,7 +12,7 @@ from pathlib import Path
 import timm
 import torch
 
-from daas.errors import BadInput
+from daas.errors import BadInput, plain
 from daas.files import write_text
 from daas.models.cell_net import CellNet
 from daas.models.drawing import genotype_svg
@@ -30,31 +30,61 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 when done, 2 for bad input.
     """
-    parser = _parser()
-    options = parser.parse_args(argv)
-    if options.draw and options.json:
-        parser.error("--json prints the table or, with --diff, differences; a drawing is an .svg file.")
+    words = list(sys.argv[1:] if argv is None else argv)
     try:
-        if options.draw:
-            _draw(options.draw[0], Path(options.draw[1]))
-        elif options.diff:
-            first, second = map(_genotype_of, options.diff)
-            differences = first.diff(second)
-            print(json.dumps(differences) if options.json else "\n".join(differences) or "the same cells")
+        if words[:1] == ["convert"]:
+            _convert(words[1:])
         else:
-            found = rows()
-            print(json.dumps([asdict(row) for row in found], indent=2) if options.json else markdown(found))
+            _show(words)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 
 
+def _show(words: list[str]) -> None:
+    parser = _parser()
+    options = parser.parse_args(words)
+    if options.draw and options.json:
+        parser.error("--json prints the table or, with --diff, differences; a drawing is an .svg file.")
+    if options.draw:
+        _draw(options.draw[0], Path(options.draw[1]))
+    elif options.diff:
+        first, second = map(_genotype_of, options.diff)
+        differences = first.diff(second)
+        print(json.dumps(differences) if options.json else "\n".join(differences) or "the same cells")
+    else:
+        found = rows()
+        print(json.dumps([asdict(row) for row in found], indent=2) if options.json else markdown(found))
+
+
+def _convert(words: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m daas.models convert",
+        description="Makes a genotype file of a genotype as DARTS and its successors print it, Genotype(normal=[...], "
+        "normal_concat=range(2, 6), reduce=[...], ...), in a log, a Python file or any other text.",
+    )
+    parser.add_argument("log", metavar="LOG", help="the text; of several genotypes the last one is taken")
+    parser.add_argument("out", metavar="OUT.json", help="genotype file to write")
+    parser.add_argument("--name", default="", help="the genotype that is assigned to this name")
+    options = parser.parse_args(words)
+    out = Path(options.out)
+    if out.suffix != ".json":
+        raise BadInput(f"{out}: genotype files end with .json; give the file that ending.")
+    if out.exists():
+        raise BadInput(f"{out} exists already, and nothing is written over. Name another file, or remove it.")
+    genotype = Genotype.load(options.log, options.name)
+    genotype.save(out)
+    print(f"{out}: genotype {plain(genotype.name)}. --model daas_cell_cifar --model-kwargs genotype={plain(str(out))}")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m daas.models",
         description="Without options: a table of all models, counted (C: channels of the first cells; MACs: "
-        "multiply-adds of convolutions and linear layers), beside what the papers print (≠ where the network differs).",
+        "multiply-adds of convolutions and linear layers), beside what the papers print (≠ where the network differs). "
+        "The verb convert LOG OUT.json makes a "
+        "genotype file of a genotype that stands in a log (convert --help).",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
@@ -83,7 +113,7 @@ def _draw(name: str, out: Path) -> None:
     if out.suffix != ".svg":
         raise BadInput(f"{out}: cells are drawn as .svg; give the file that ending.")
     write_text(out, drawing)
-    print(out)
+    print(plain(str(out)))
 
 
 if __name__ == "__main__":

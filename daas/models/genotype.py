@@ -13,8 +13,9 @@ import torch
 
 from daas.errors import BadInput
 from daas.files import write_text
+from daas.models.darts import is_darts, named_after, read_darts
 from daas.models.primitives import DARTS_PRIMITIVES, PRIMITIVE_NAMES
-from daas.reading import read_json
+from daas.reading import parse_json, read_text
 
 FORMAT = "daas-genotype/1"
 Edge = tuple[str, int]
@@ -95,17 +96,26 @@ class Genotype:
         return cls(**{key: values[key] for key in _KEYS if key != "format"})
 
     @classmethod
-    def load(cls, path: str | Path) -> Genotype:
-        """Reads a genotype file.
+    def load(cls, path: str | Path, name: str = "") -> Genotype:
+        """Reads a genotype file, or a genotype as DARTS prints it (``Genotype(normal=[...], ...)``) out of a log.
+
+        Args:
+            path: The file.
+            name: Which, where a log or Python file has several that are assigned to names; by default the last one.
 
         Raises:
             BadInput: No such file, no JSON, or no genotype; the message names the file.
         """
-        values = read_json(path, "genotype", "A genotype file is written by Genotype.save.")
+        text = read_text(path, "genotype")
         try:
-            return cls.from_dict(values)
+            if is_darts(text):
+                return cls(
+                    named_after(path, name), f"imported from {Path(path).name}"[:_TEXT], **read_darts(text, name)
+                )
+            return cls.from_dict(parse_json(text))
         except BadInput as error:
-            raise BadInput(f"{path}: {error}") from error
+            hint = " A genotype file is written by Genotype.save." if "no JSON" in str(error) else ""
+            raise BadInput(f"{path}: {error}{hint}") from error
 
     def save(self, path: str | Path) -> None:
         """Writes the genotype file, one edge list per node and line.

@@ -78,8 +78,8 @@ def find_genotype(genotype: GenotypeLike) -> Genotype:
     if os.path.isfile(genotype):  # os.path: false, not an error, for what can be no file's name
         return Genotype.load(genotype)
     raise BadInput(
-        f"genotype {str(genotype)[:200]!r} is neither a file nor registered. Registered are {', '.join(sorted(_genotypes))}; "
-        "a search writes its own to genotype.json in its output folder."
+        f"genotype {str(genotype)[:200]!r} is neither a file nor registered. Registered are "
+        f"{', '.join(sorted(_genotypes))}; a search writes its own to genotype.json in its output folder."
     )
 
 

@@ -1,0 +1,89 @@
+"""Genotypes in logs: read without running anything, or refused in a line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from daas.errors import BadInput
+from daas.models import Genotype
+from daas.models.__main__ import main
+from daas.models.zoo import find_genotype
+
+# DARTS (Liu et al., ICLR 2019), second order, as its repository prints it
+DARTS_V2 = (
+    "Genotype(normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), ('sep_conv_3x3', 1), "
+    "('sep_conv_3x3', 1), ('skip_connect', 0), ('skip_connect', 0), ('dil_conv_3x3', 2)], normal_concat=[2, 3, 4, 5], "
+    "reduce=[('max_pool_3x3', 0), ('max_pool_3x3', 1), ('skip_connect', 2), ('max_pool_3x3', 1), ('max_pool_3x3', 0), "
+    "('skip_connect', 2), ('skip_connect', 2), ('max_pool_3x3', 1)], reduce_concat=[2, 3, 4, 5])"
+)
+OTHER = DARTS_V2.replace("dil_conv_3x3", "dil_conv_5x5").replace("[2, 3, 4, 5]", "range(2, 6)")
+
+
+def load(folder: Path, text: str, name: str = "") -> Genotype:
+    (folder / "log.txt").write_text(text)
+    return Genotype.load(folder / "log.txt", name)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        DARTS_V2,
+        f"2019-01-01 12:00 INFO genotype = {DARTS_V2}\n2019-01-01 12:01 valid_acc 97.1\n",
+        f"from collections import namedtuple\nGenotype = namedtuple('Genotype', 'a b')\nMINE = {DARTS_V2}\n",
+        f"{OTHER}\nepoch 2\n{DARTS_V2}\n",
+        DARTS_V2.replace("[2, 3, 4, 5]", "range(2, 6)"),
+        DARTS_V2.replace("[2, 3, 4, 5]", "list(range(2, 6))").replace(", ", ",\n    "),
+        DARTS_V2.replace("normal=", "")
+        .replace("normal_concat=", "")
+        .replace("reduce=", "")
+        .replace("reduce_concat=", ""),
+    ],
+)
+def test_the_cells_of_darts_come_out_of_any_text(tmp_path: Path, text: str) -> None:
+    assert load(tmp_path, text).diff(find_genotype("darts_v2")) == []
+
+
+def test_one_of_several_by_its_name(tmp_path: Path) -> None:
+    text = f"FIRST = {OTHER}\nSECOND = {DARTS_V2}\n"
+    assert load(tmp_path, text, "FIRST").diff(load(tmp_path, text)) != []
+    assert load(tmp_path, text, "SECOND").name == "SECOND"
+    with pytest.raises(BadInput, match="named 'THIRD' is in there; it has FIRST, SECOND"):
+        load(tmp_path, text, "THIRD")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (DARTS_V2[:-40], "cut off"),
+        ("Genotype(normal=[('skip_connect', 0)])", "it needs normal, normal_concat, reduce, reduce_concat"),
+        (DARTS_V2.replace("[2, 3, 4, 5]", "__import__('os').system('true')"), "no list of literals"),
+        (DARTS_V2.replace("[2, 3, 4, 5]", "range(2, 10**9)"), "no list of literals"),
+        (DARTS_V2.replace("[2, 3, 4, 5]", "range(0, 99)"), "different states"),
+        (DARTS_V2.replace("('skip_connect', 0), ('dil", "('dil"), "7 edges"),
+        (DARTS_V2.replace("skip_connect", "identity"), "unknown primitive 'identity'"),
+        ("Genotype(" + "[" * 100_000, "cut off"),
+        ("Genotype(normal=[[[[[[[[[1]]]]]]]]], reduce=1)", "cut off"),
+        ("Genotype(1 +)", "no Python"),
+        ("nothing at all", "no JSON"),
+    ],
+)
+def test_what_is_no_genotype_is_refused_in_a_line(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(BadInput, match=said) as caught:
+        load(tmp_path, text)
+    assert "log.txt: " in str(caught.value)
+
+
+def test_the_command_converts_draws_and_writes_over_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log, out = tmp_path / "search.log", tmp_path / "mine.json"
+    log.write_text(f"A = {OTHER}\nB = {DARTS_V2}\n")
+    assert main(["convert", str(log), str(out), "--name", "A"]) == 0
+    assert Genotype.load(out).name == "A"
+    assert f"genotype={out}" in capsys.readouterr().out
+    assert main(["--diff", str(out), str(log)]) == 0
+    assert "dil_conv_5x5" in capsys.readouterr().out
+    assert main(["--draw", str(log), str(tmp_path / "cell.svg")]) == 0
+    assert main(["convert", str(log), str(out)]) == 2
+    assert "nothing is written over" in capsys.readouterr().err
+    assert main(["convert", str(log), str(tmp_path / "x.txt")]) == 2
