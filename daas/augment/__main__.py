@@ -19,6 +19,7 @@ from daas.augment.schedule import PolicySchedule
 from daas.augment.space import OPERATIONS, known
 from daas.errors import BadInput
 from daas.files import write_text, written
+from daas.options import leave
 
 _ENDINGS = {"daas": ".json", "torchvision": ".py"}
 
@@ -206,4 +207,4 @@ def _check_free(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main)

@@ -13,6 +13,7 @@ from daas.hub.exporting import APACHE, export
 from daas.hub.pulling import pull
 from daas.hub.pushing import push
 from daas.hub.verifying import verify
+from daas.options import leave
 
 _REPOSITORY = "user/name, or user/name@revision (a branch, tag or commit)"
 
@@ -91,4 +92,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main)

@@ -19,6 +19,7 @@ from daas.models.drawing import genotype_svg
 from daas.models.genotype import Genotype
 from daas.models.table import markdown, rows
 from daas.models.zoo import find_genotype
+from daas.options import leave
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -117,4 +118,4 @@ def _draw(name: str, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main)

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 
 from daas.errors import BadInput
+from daas.options import leave
 from daas.processes import RankLost, RanksDiffer
 from daas.search.options import parse
 from daas.search.runs.one import search
@@ -52,4 +53,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from daas.errors import BadInput
+from daas.options import leave
 from daas.train.command_line import parse
 from daas.train.run import train
 
@@ -21,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    joined = _joined()
     try:
         options = parse(sys.argv[1:] if argv is None else argv)
         result = train(options)
@@ -33,18 +35,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nStopped. Go on from the last checkpoint with the same command and --resume auto.", file=sys.stderr)
         return 130
-    if not options.validate and _first():
+    finally:
+        first = not _joined() or torch.distributed.get_rank() == 0
+        if _joined() and not joined:
+            torch.distributed.destroy_process_group()
+    if not options.validate and first:
         print(f"Done: top-1 {result['top1']:.2f}% (best {result['best_top1']:.2f}%). Results in {result['output']}")
     return 0
 
 
-def _first() -> bool:
-    several = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return not several or torch.distributed.get_rank() == 0
+def _joined() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 if __name__ == "__main__":
-    code = main()
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-    sys.exit(code)
+    leave(main)
