@@ -1,16 +1,19 @@
-# make demo | make test: each sets everything up from nothing in .venv; a second call installs nothing.
+# make demo | make test | make docs: each sets everything up from nothing in .venv; a second call installs nothing.
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test timm-tests lint tables clean
+.PHONY: demo test docs timm-tests lint tables clean
 
 demo: $(STAMP)
 	$(PY) examples/demo.py
 
-test: lint
+test: lint docs
 	$(PY) -m pytest -n 2
+
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict --site-dir build/site
 
 timm-tests: $(STAMP)
 	$(PY) tests/contracts/timm_suite.py $(ARGS)
@@ -24,11 +27,11 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 10) else "daas needs Python 3.10 or newer; found " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --upgrade pip
-	$(PY) -m pip install --constraint constraints.txt --editable '.[cpu,demo,race,dev]'
+	$(PY) -m pip install --constraint constraints.txt --editable '.[dev]'
 	touch $(STAMP)
 
 tables: $(STAMP)
-	$(PY) -m benchmarks.tables.make --readme README.md
+	$(PY) -m benchmarks.tables.make --page docs/results.md
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

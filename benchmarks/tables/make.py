@@ -35,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lines", type=Path, default=FOLDER, help="folder of the JSON-lines files")
     parser.add_argument("--out", type=Path, default=FOLDER, help="where tables.md and the plots go")
-    parser.add_argument("--readme", type=Path, help="page into which the short tables go, between its marks")
+    parser.add_argument("--page", type=Path, help="page into which the short tables go, between its marks")
     options = parser.parse_args()
     records = read(sorted(options.lines.glob("*.jsonl")))
     if not records:
@@ -43,9 +43,9 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "tables.md").write_text(page(records, options.out), encoding="utf-8")
     print(options.out / "tables.md")
-    if options.readme:
-        insert(options.readme, summary(records, paper_tables()))
-        print(options.readme)
+    if options.page:
+        insert(options.page, summary(records, paper_tables()))
+        print(options.page)
 
 
 def page(records: Sequence[Record], out: Path) -> str:
