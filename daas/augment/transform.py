@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from kornia.augmentation import GeometricAugmentationBase2D
-from kornia.augmentation._2d.base import _input_metadata_only  # a matrix asked for later keeps shapes, not pixels
+from kornia.augmentation._2d.base import _input_metadata_only, _InputMetadata
 from kornia.augmentation.utils import _transform_input, _transform_input_by_shape
 from kornia.constants import Resample
 from torch import Tensor, nn
@@ -144,10 +144,13 @@ class DAASPolicy(GeometricAugmentationBase2D):
         draws = rows if self.granularity == "image" else 1
         uniform = torch.rand(draws, 1 + op.shape[1], generator=generator, dtype=torch.float64).numpy()
         row = np.searchsorted(cumulative, uniform[:, 0], side="right")
-        sub, magnitude, applied = (
-            torch.from_numpy(each).expand(rows, -1) for each in (op[row], value[row], uniform[:, 1:] < prob[row])
+        shape = (rows, op.shape[1])
+        draw = Draw.from_arrays(
+            np.broadcast_to(op[row], shape),
+            np.broadcast_to(value[row], shape),
+            np.broadcast_to(uniform[:, 1:] < prob[row], shape),
+            generator,
         )
-        draw = Draw.from_choices(sub, magnitude, applied, generator)
         chosen = torch.rand(rows, generator=generator) < self.p if self.p < 1.0 else None
         if rows < batch_size:
             draw = draw[torch.zeros(batch_size, dtype=torch.int64)]
@@ -205,9 +208,17 @@ class DAASPolicy(GeometricAugmentationBase2D):
         """
         if isinstance(params, torch.Generator):
             params, generator = None, params
+        images = self.transform_tensor(input)
         if params is None:
-            params = self.forward_parameters(self.transform_tensor(input).shape, generator)
-        return super().forward(input, params, **kwargs)
+            params = self.forward_parameters(images.shape, generator)
+        if kwargs:
+            return super().forward(input, params, **kwargs)
+        # As there, without the copies that guard parameters against changes: they cost as much as the draw.
+        seen = _InputMetadata(tuple(images.shape), images.dtype, images.device)
+        self._commit_state(params=params, transform_matrix=None, lazy_matrix_args=(seen, params, self.flags))
+        self._transform_matrix_params = None
+        result = self.transform_inputs(images, params, self.flags)
+        return self.transform_output_tensor(result, input.shape)
 
     def forward_parameters(self, batch_shape: tuple[int, ...], generator: torch.Generator | None = None) -> Parameters:
         """A draw as Kornia keeps it: ``op``, ``value`` and ``center`` of ``Draw``, and which images it is for."""
