@@ -20,7 +20,7 @@ def run(images: Tensor, draw: Draw, colors: Tensor, bilinear: bool, kind: Kind) 
     """Applies a draw.
 
     Args:
-        images: [B, C, H, W] uint8, or float on the scale 0 to 255.
+        images: [B, C, H, W] uint8, or float in [0, 1].
         draw: One row per image, on the CPU.
         colors: [2, C] uint8, what geometric operations and Cutout fill with.
         bilinear: Interpolation of geometric operations, instead of the nearest neighbour.
@@ -32,8 +32,9 @@ def run(images: Tensor, draw: Draw, colors: Tensor, bilinear: bool, kind: Kind) 
     Raises:
         BadInput: An operation has no such form.
     """
-    fill, grey = colors.to(images.device, images.dtype).unbind(0)
-    setting = Setting(images.shape[2], images.shape[3], fill, grey, bilinear, kind != "floats")
+    colors = colors.to(images.device, images.dtype)
+    fill, grey = (colors / 255.0 if kind == "floats" else colors).unbind(0)
+    setting = Setting(images.shape[2], images.shape[3], fill, grey, bilinear)
     result = images.clone(memory_format=torch.contiguous_format)
     for form, chosen, parameters in _plan(draw, setting, images.device, kind):
         part = form.run(result.index_select(0, chosen), parameters, setting)

@@ -51,8 +51,7 @@ class Draw:
             applied: [B, K] bool.
             generator: Source of randomness, on the CPU.
         """
-        arrays = (each.cpu().numpy() for each in (op, value, applied))
-        return cls.from_arrays(*arrays, generator)
+        return cls.from_arrays(op.cpu().numpy(), value.cpu().numpy(), applied.cpu().numpy(), generator)
 
     @classmethod
     def from_arrays(

@@ -1,8 +1,7 @@
-"""The forms of the package's own operations on a batch, in plain torch, one value per image: any device.
+"""The forms of the package's own operations on bytes, in plain torch, one value per image: any device.
 
-Kornia's functional operations are not used: its equalize and posterize gather in int64, its sharpness is a grouped
-convolution, its warp rounds differently, its normalize_min_max turns constant images black, its contrast, brightness
-and saturation are other operations or do not truncate where Pillow does.
+Kornia's functional operations carry the floats (``differentiable``) and not the bytes: they do not truncate where
+Pillow does, equalize and posterize gather in int64, sharpness is a grouped convolution, and the warp rounds otherwise.
 """
 
 from __future__ import annotations
@@ -23,14 +22,8 @@ def affine(matrix: Matrix) -> Form:
 
 
 def plain(function: BatchFunction) -> Form:
-    """The form of a function of (images, value); its floats are in [0, 1]."""
-
-    def run(images: Tensor, value: Tensor, setting: Setting) -> Tensor:
-        if setting.exact:
-            return function(images, value.squeeze(1))
-        return function(images / 255.0, value.squeeze(1)) * 255.0
-
-    return Form(run, _value)
+    """The form of a function of (images, value), for bytes or for floats in [0, 1]."""
+    return Form(lambda images, value, setting: function(images, value.squeeze(1)), _value)
 
 
 def each(function: ImageFunction) -> Form:
@@ -51,18 +44,14 @@ def _value(value: Doubles, center: Doubles, setting: Setting) -> Numbers:
 
 def _map(matrix: Matrix, value: Doubles, center: Doubles, setting: Setting) -> Numbers:
     maps = matrix(value, setting.height, setting.width)
-    if setting.bilinear:
-        return maps if setting.exact or setting.fill.dtype == torch.float64 else maps.astype(np.float32)
-    fixed = geometry.fixed_point(maps)
-    reach = np.abs(fixed) @ np.array([setting.width, setting.height, 1, setting.width, setting.height, 1])
-    return fixed if reach.max() >= 2**31 else fixed.astype(np.int32)
+    return maps if setting.bilinear else geometry.look_up(maps, setting.height, setting.width)
 
 
 def _warp(images: Tensor, matrix: Tensor, setting: Setting) -> Tensor:
     if not setting.bilinear:
         return geometry.warp(images, matrix, setting.fill)
-    warped = geometry.warp_bilinear(images.to(matrix.dtype), matrix, setting.fill.to(matrix.dtype))
-    return warped.to(images.dtype)  # uint8 truncates, as Pillow does
+    warped = geometry.warp_bilinear(images.double(), matrix, setting.fill.double())
+    return warped.to(torch.uint8)  # truncates, as Pillow does
 
 
 def _no_parameters(value: Doubles, center: Doubles, setting: Setting) -> Numbers:
@@ -78,34 +67,28 @@ def _no_factor(value: Doubles, center: Doubles, setting: Setting) -> Numbers:
 
 
 def _threshold(value: Doubles, center: Doubles, setting: Setting) -> Numbers:
-    return _levels(np.ceil(value).clip(0, 256), np.full(len(value), 8.0), setting)
+    return _levels(np.ceil(value).clip(0, 256), np.full(len(value), 8.0))
 
 
 def _always(value: Doubles, center: Doubles, setting: Setting) -> Numbers:
-    return _levels(np.zeros(len(value)), np.full(len(value), 8.0), setting)
+    return _levels(np.zeros(len(value)), np.full(len(value), 8.0))
 
 
 def _bits(value: Doubles, center: Doubles, setting: Setting) -> Numbers:
-    return _levels(np.full(len(value), 256.0), np.trunc(value).clip(0, 8), setting)
+    return _levels(np.full(len(value), 256.0), np.trunc(value).clip(0, 8))
 
 
-def _levels(threshold: Doubles, bits: Doubles, setting: Setting) -> Numbers:
+def _levels(threshold: Doubles, bits: Doubles) -> Numbers:
     """What ``_point`` needs: levels from the threshold on are inverted, then the highest bits are kept."""
-    step = np.exp2(8 - bits)
-    if not setting.exact:
-        return np.stack([threshold, step], 1).astype(np.float32)
-    return np.stack([np.maximum(threshold - 1, 0), 255.0 * (threshold == 0), 256.0 - step], 1).astype(np.uint8)
+    kept = 256.0 - np.exp2(8 - bits)
+    return np.stack([np.maximum(threshold - 1, 0), 255.0 * (threshold == 0), kept], 1).astype(np.uint8)
 
 
 def _point(images: Tensor, parameters: Tensor, setting: Setting) -> Tensor:
-    """Invert, Solarize and Posterize; on bytes without a comparison, which costs more than all the rest together."""
-    if setting.exact:
-        below, always, kept = parameters.view(-1, 3, 1, 1, 1).unbind(1)
-        flip = torch.maximum(images, below).sub_(below).clamp_max_(1).mul_(255) | always  # 255 from the threshold on
-        return images.bitwise_xor(flip).bitwise_and_(kept)
-    threshold, step = parameters.view(-1, 2, 1, 1, 1).unbind(1)
-    inverted = torch.where(images < threshold, images, 255 - images)
-    return torch.where(step > 1, torch.floor(inverted / step) * step, inverted)
+    """Invert, Solarize and Posterize, without a comparison, which costs more than all the rest together."""
+    below, always, kept = parameters.view(-1, 3, 1, 1, 1).unbind(1)
+    flip = torch.maximum(images, below).sub_(below).clamp_max_(1).mul_(255) | always  # 255 from the threshold on
+    return images.bitwise_xor(flip).bitwise_and_(kept)
 
 
 def _box(value: Doubles, center: Doubles, setting: Setting) -> Numbers:
@@ -127,7 +110,7 @@ def _cutout(images: Tensor, box: Tensor, setting: Setting) -> Tensor:
 
 
 def _autocontrast(images: Tensor, parameters: Tensor, setting: Setting) -> Tensor:
-    return enhance.autocontrast(images, setting.exact)
+    return enhance.autocontrast(images)
 
 
 def _equalize(images: Tensor, parameters: Tensor, setting: Setting) -> Tensor:
@@ -135,19 +118,19 @@ def _equalize(images: Tensor, parameters: Tensor, setting: Setting) -> Tensor:
 
 
 def _contrast(images: Tensor, factor: Tensor, setting: Setting) -> Tensor:
-    return enhance.contrast(images, factor, setting.exact)
+    return enhance.contrast(images, factor)
 
 
 def _color(images: Tensor, factor: Tensor, setting: Setting) -> Tensor:
-    return enhance.color(images, factor, setting.exact)
+    return enhance.color(images, factor)
 
 
 def _brightness(images: Tensor, factor: Tensor, setting: Setting) -> Tensor:
-    return enhance.brightness(images, factor, setting.exact)
+    return enhance.brightness(images, factor)
 
 
 def _sharpness(images: Tensor, factor: Tensor, setting: Setting) -> Tensor:
-    return enhance.sharpness(images, factor, setting.exact)
+    return enhance.sharpness(images, factor)
 
 
 AUTOCONTRAST, EQUALIZE = Form(_autocontrast, _no_parameters), Form(_equalize, _no_parameters)

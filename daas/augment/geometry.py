@@ -31,6 +31,31 @@ def fixed_point(matrix: _Doubles) -> npt.NDArray[np.int64]:
     return fixed
 
 
+def look_up(matrix: _Doubles, height: int, width: int) -> npt.NDArray[np.int32] | npt.NDArray[np.int64]:
+    """``fixed_point`` in the shorter type of whole numbers if that holds all coordinates of the image."""
+    fixed = fixed_point(matrix)
+    reach = np.abs(fixed) @ np.array([width, height, 1, width, height, 1])
+    return fixed if reach.max() >= 2**31 else fixed.astype(np.int32)
+
+
+def forward(sources: _Doubles) -> _Doubles:
+    """Where source pixels go, from where target pixels look.
+
+    Args:
+        sources: [b, 6]: target (x, y) shows source (a x + b y + c, d x + e y + f), in pixels from the images' corner.
+
+    Returns:
+        [b, 3, 3]: the source (x, y, 1) goes to its map, in pixels from the centre of the first one, as in Kornia.
+    """
+    looks = sources.reshape(-1, 2, 3)
+    back = np.linalg.inv(looks[:, :, :2])
+    offset = looks[:, :, 2] + looks[:, :, :2].sum(-1) / 2.0 - 0.5  # from corners to centres of pixels
+    result = np.tile(np.eye(3), (len(sources), 1, 1))
+    result[:, :2, :2] = back
+    result[:, :2, 2] = -(back @ offset[:, :, None])[:, :, 0]
+    return result
+
+
 def warp(images: Tensor, fixed: Tensor, fill: Tensor) -> Tensor:
     """Applies one affine map per image, nearest neighbour.
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from daas.augment.draw import Draw
-from daas.augment.geometry import fixed_point, warp, warp_bilinear
+from daas.augment.geometry import forward, look_up, warp, warp_bilinear
 from daas.augment.space import known, matrices
 
 _Doubles = npt.NDArray[np.float64]
@@ -36,7 +36,7 @@ def moves(draw: Draw, height: int, width: int, whole_pixels: bool) -> Tensor:
     for rows, sources in _slots(draw, height, width):
         if whole_pixels:
             sources = np.where(_translations(sources)[:, None], np.floor(sources + 0.5), sources)
-        result[rows] = _forward(sources) @ result[rows]
+        result[rows] = forward(sources) @ result[rows]
     return torch.from_numpy(result)
 
 
@@ -94,21 +94,10 @@ def _translations(sources: _Doubles) -> npt.NDArray[np.bool_]:
     return result
 
 
-def _forward(sources: _Doubles) -> _Doubles:
-    """From where a target pixel looks, [b, 6] in corner coordinates, to where a source pixel goes, [b, 3, 3]."""
-    looks = sources.reshape(-1, 2, 3)
-    back = np.linalg.inv(looks[:, :, :2])
-    offset = looks[:, :, 2] + looks[:, :, :2].sum(-1) / 2.0 - 0.5  # from corners to centres of pixels
-    result = np.tile(np.eye(3), (len(sources), 1, 1))
-    result[:, :2, :2] = back
-    result[:, :2, 2] = -(back @ offset[:, :, None])[:, :, 0]
-    return result
-
-
 def _warp(images: Tensor, sources: _Doubles, fill: Tensor, bilinear: bool) -> Tensor:
     """One map per image, [b, 6]."""
     if not bilinear:
-        return warp(images, torch.from_numpy(fixed_point(sources)).to(images.device), fill)
+        return warp(images, torch.from_numpy(look_up(sources, *images.shape[-2:])).to(images.device), fill)
     dtype = torch.float64 if images.dtype == torch.float64 else torch.float32
     wide = torch.from_numpy(sources).to(images.device, dtype)
     return warp_bilinear(images.to(dtype), wide, fill.to(dtype)).to(images.dtype)

@@ -24,10 +24,9 @@ class Setting:
     Attributes:
         height: Of the images.
         width: Of the images.
-        fill: [C], for geometric operations, of the images' dtype and device.
+        fill: [C], for geometric operations, of the images' dtype, range and device.
         grey: [C], for Cutout.
         bilinear: Interpolation of geometric operations, instead of the nearest neighbour.
-        exact: 256 levels, truncated where Pillow truncates; otherwise floats on the scale 0 to 255.
     """
 
     height: int
@@ -35,7 +34,6 @@ class Setting:
     fill: Tensor
     grey: Tensor
     bilinear: bool
-    exact: bool
 
 
 @dataclass(frozen=True)

@@ -81,8 +81,9 @@ def apply(
         result = batched.run(images, draw, colors, bilinear, "bytes")
         return result if normalize is None else normalized(result, normalize)
     wide = images if images.dtype == torch.float64 else images.float()
-    result = batched.run(wide * 255.0, draw, colors, bilinear, "floats")
-    return (result / 255.0 if normalize is None else normalized(result, normalize)).to(images.dtype)
+    with torch.autocast(images.device.type, enabled=False):  # a matrix in half precision misses by pixels
+        result = batched.run(wide, draw, colors, bilinear, "floats")
+    return (result if normalize is None else normalized(result * 255.0, normalize)).to(images.dtype)
 
 
 def _compiled(images: Tensor, draw: Draw, colors: Tensor, statistics: Statistics | None, bilinear: bool) -> Tensor:

@@ -45,7 +45,7 @@ def register_operation(operation: Operation) -> Operation:
     """
     _check_name(operation.name)
     _check_range(operation)
-    name, form = operation.name, as_form(operation, operation.byte_form)
+    name, form = operation.name, as_form(operation, "bytes")
     if form is None:
         raise BadInput(f"{name} has no byte_form, so nothing could run it: a function of (images uint8 [b, C, H, W], "
                        "value [b]) that gives images; a geometric operation may have a matrix instead.")  # fmt: skip
@@ -60,7 +60,7 @@ def register_operation(operation: Operation) -> Operation:
             changed = changed or not torch.equal(result, images)
             _same(f"{name}: the Pillow form", _by_pillow(operation), images, values, result)
             _same(f"{name}: the compiled form", _by_compiled(operation), images, values, result)
-            floats = as_form(operation, operation.float_form)
+            floats = as_form(operation, "floats")
             if floats is not None:
                 _tried(f"{name}: the float form", floats, images / 255.0, values, operation.identity)
     if not changed:
@@ -132,14 +132,11 @@ def _tried(what: str, form: Form, images: Tensor, values: list[float], identity:
 
 
 def _run(what: str, form: Form, images: Tensor, values: list[float]) -> Tensor:
-    exact = images.dtype == torch.uint8
     fill, grey = torch.zeros(2, images.shape[1], dtype=images.dtype).unbind(0)
-    setting = Setting(images.shape[2], images.shape[3], fill, grey, bilinear=False, exact=exact)
-    scale = 1.0 if exact else 255.0  # forms know floats on the scale 0 to 255
+    setting = Setting(images.shape[2], images.shape[3], fill, grey, bilinear=False)
     try:
         prepared = form.prepare(np.array(values), np.full((len(values), 2), 0.5), setting)
-        result = form.run(images if exact else images * scale, torch.from_numpy(prepared), setting)
-        return result if exact else result / scale
+        return form.run(images, torch.from_numpy(prepared), setting)
     except Exception as error:
         raise BadInput(
             f"{what} fails on {str(images.dtype).removeprefix('torch.')} {list(images.shape)} at {_list(values)}: "
@@ -190,7 +187,7 @@ def _by_compiled(row: Operation) -> _Images | None:
 
     def run(images: Tensor, values: list[float]) -> Tensor:
         fill = torch.zeros(images.shape[1], dtype=torch.uint8)
-        setting = Setting(images.shape[2], images.shape[3], fill, fill, bilinear=False, exact=True)
+        setting = Setting(images.shape[2], images.shape[3], fill, fill, bilinear=False)
         return each.run(images, torch.tensor(values, dtype=torch.float64)[:, None], setting)
 
     return run

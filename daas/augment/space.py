@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from daas.augment import affine
+from daas.augment import differentiable as soft
 from daas.augment import forms as own
 from daas.augment.files import shown
-from daas.augment.operation import BatchFunction, Doubles, Form, Kind, Matrix, Operation, PillowForm, Where
+from daas.augment.operation import Doubles, Form, Kind, Matrix, Operation, PillowForm, Where
 from daas.errors import BadInput
 
 if TYPE_CHECKING:
@@ -35,26 +36,29 @@ def _pillow(name: str) -> PillowForm:
     return PillowForm(run)
 
 
-def _own(row: Operation, form: Form) -> Operation:
-    """A row of the package's own: one form for bytes and floats, compiled together with the others."""
-    return replace(row, byte_form=form, float_form=form, pillow_form=_pillow(row.name), compiled_form="fused")
+def _own(row: Operation, byte: Form, floats: Form) -> Operation:
+    """A row of the package's own, compiled together with the others."""
+    return replace(row, byte_form=byte, float_form=floats, pillow_form=_pillow(row.name), compiled_form="fused")
+
+
+def _geometric(row: Operation, matrix: Matrix) -> Operation:
+    return replace(_own(row, own.affine(matrix), soft.affine(matrix)), matrix=matrix)
 
 
 def _moved(name: str, matrix: Matrix) -> Operation:
-    return _own(Operation(name, "geometric", matrix=matrix), own.affine(matrix))
+    return _geometric(Operation(name, "geometric"), matrix)
 
 
 def _signed(name: str, unit: str, high: float, largest: float, matrix: Matrix) -> Operation:
-    row = Operation(name, "geometric", unit, 0.0, high, signed=True, identity=0.0, largest=largest, matrix=matrix)
-    return _own(row, own.affine(matrix))
+    return _geometric(Operation(name, "geometric", unit, 0.0, high, signed=True, identity=0.0, largest=largest), matrix)
 
 
-def _factor(name: str, family: str, form: Form) -> Operation:
-    return _own(Operation(name, family, "factor", 0.1, 1.9, identity=1.0, largest=10.0), form)
+def _factor(name: str, family: str, byte: Form, floats: Form) -> Operation:
+    return _own(Operation(name, family, "factor", 0.1, 1.9, identity=1.0, largest=10.0), byte, floats)
 
 
-def _levels(name: str, unit: str, low: float, high: float, form: Form, whole: bool = False) -> Operation:
-    return _own(Operation(name, "point", unit, low, high, identity=high, largest=high, whole=whole), form)
+def _levels(name: str, unit: str, low: float, high: float, forms: tuple[Form, Form], whole: bool = False) -> Operation:
+    return _own(Operation(name, "point", unit, low, high, identity=high, largest=high, whole=whole), *forms)
 
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -63,16 +67,18 @@ OPERATIONS: tuple[Operation, ...] = (
     _signed("TranslateX", "share of the width", 0.45, 1.0, affine.translate_x),
     _signed("TranslateY", "share of the height", 0.45, 1.0, affine.translate_y),
     _signed("Rotate", "degrees", 30.0, 180.0, affine.rotate),
-    _own(Operation("AutoContrast", "histogram"), own.AUTOCONTRAST),
-    _own(Operation("Invert", "point"), own.INVERT),
-    _own(Operation("Equalize", "histogram"), own.EQUALIZE),
-    _levels("Solarize", "threshold", 0.0, 256.0, own.SOLARIZE),
-    _levels("Posterize", "bits", 4.0, 8.0, own.POSTERIZE, whole=True),
-    _factor("Contrast", "color", own.CONTRAST),
-    _factor("Color", "color", own.COLOR),
-    _factor("Brightness", "color", own.BRIGHTNESS),
-    _factor("Sharpness", "sharpness", own.SHARPNESS),
-    _own(Operation("Cutout", "cutout", "share of the size", 0.0, 0.2, identity=0.0, largest=1.0), own.CUTOUT),
+    _own(Operation("AutoContrast", "histogram"), own.AUTOCONTRAST, soft.AUTOCONTRAST),
+    _own(Operation("Invert", "point"), own.INVERT, soft.INVERT),
+    _own(Operation("Equalize", "histogram"), own.EQUALIZE, soft.EQUALIZE),
+    _levels("Solarize", "threshold", 0.0, 256.0, (own.SOLARIZE, soft.SOLARIZE)),
+    _levels("Posterize", "bits", 4.0, 8.0, (own.POSTERIZE, soft.POSTERIZE), whole=True),
+    _factor("Contrast", "color", own.CONTRAST, soft.CONTRAST),
+    _factor("Color", "color", own.COLOR, soft.COLOR),
+    _factor("Brightness", "color", own.BRIGHTNESS, soft.BRIGHTNESS),
+    _factor("Sharpness", "sharpness", own.SHARPNESS, soft.SHARPNESS),
+    _own(
+        Operation("Cutout", "cutout", "share of the size", 0.0, 0.2, identity=0.0, largest=1.0), own.CUTOUT, own.CUTOUT
+    ),
 )
 """The search space, in the order of the index."""
 
@@ -80,7 +86,7 @@ BASE: tuple[Operation, ...] = (
     _moved("HFlip", affine.flip_x),
     _moved("VFlip", affine.flip_y),
     _signed("Rot90", "quarter turns", 2.0, 2.0, affine.quarter_turns),
-    _own(Operation("Grayscale", "color"), own.GRAYSCALE),
+    _own(Operation("Grayscale", "color"), own.GRAYSCALE, soft.GRAYSCALE),
 )
 """Base transforms: usable in any policy, and not in the search space unless it names them."""
 
@@ -99,8 +105,8 @@ def add(operation: Operation) -> None:
     """Appends a row that is known to work; ``daas.register_operation`` tries one first."""
     INDEX[operation.name] = len(_all)
     _all.append(operation)
-    _forms["bytes"].append(as_form(operation, operation.byte_form))
-    _forms["floats"].append(as_form(operation, operation.float_form))
+    _forms["bytes"].append(as_form(operation, "bytes"))
+    _forms["floats"].append(as_form(operation, "floats"))
     compiled = operation.compiled_form
     _forms["compiled"].append(own.each(compiled) if callable(compiled) else _forms["bytes"][-1])
     _refresh()
@@ -112,10 +118,13 @@ def _refresh() -> None:
     _fused = torch.tensor([*(row.compiled_form == "fused" for row in _all), True])
 
 
-def as_form(operation: Operation, form: BatchFunction | Form | None) -> Form | None:
-    """A function as a form; where there is none, the affine map."""
+def as_form(operation: Operation, kind: Literal["bytes", "floats"]) -> Form | None:
+    """How an operation runs on bytes or floats, a function as a form; where there is none, the affine map."""
+    form = operation.byte_form if kind == "bytes" else operation.float_form
     if form is None:
-        return None if operation.matrix is None else own.affine(operation.matrix)
+        if operation.matrix is None:
+            return None
+        return own.affine(operation.matrix) if kind == "bytes" else soft.affine(operation.matrix)
     return form if isinstance(form, Form) else own.plain(form)
 
 
