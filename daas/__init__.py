@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from daas.augment import DAASPolicy, Operation, Policy, list_policies, register_operation
     from daas.errors import BadInput
     from daas.models import Genotype, register_genotype
+    from daas.screen.result import Screen
     from daas.search.found import Found
     from daas.search.spaces.cell_space import CellSpace
     from daas.search.spaces.policy_space import PolicySpace
@@ -28,6 +29,7 @@ __all__ = [
     "Operation",
     "Policy",
     "PolicySpace",
+    "Screen",
     "list_policies",
     "models",
     "race",
@@ -48,6 +50,7 @@ _WHERE = {
     "Operation": "daas.augment",
     "Policy": "daas.augment",
     "PolicySpace": "daas.search.spaces.policy_space",
+    "Screen": "daas.screen.result",
     "list_policies": "daas.augment",
     "register_genotype": "daas.models",
     "register_operation": "daas.augment",

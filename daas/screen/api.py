@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tqdm import tqdm
 
 from daas.data.given import Given, named_or_path
 from daas.errors import BadInput
+from daas.locks import locked
 from daas.options import typed
 from daas.screen import folder
 from daas.screen.judging import screened
@@ -90,8 +92,13 @@ def run(options: ScreenOptions, data: Any = None, val: Any = None, network: nn.M
         BadInput: As ``screen``.
         FloatingPointError: As ``screen``.
     """
-    started = time.monotonic()
     setting = gather(options, data, val, network)
+    with nullcontext() if options.out is None else locked(options.out):
+        return _run(setting)
+
+
+def _run(setting: Setting) -> Screen:
+    started, options = time.monotonic(), setting.options
     done = folder.resumed(options, setting.made_of())
     if isinstance(done, Screen):
         return done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ from torch import Tensor, nn
 
 from daas import checkpoint
 from daas.errors import BadInput
-from daas.files import make_folder
 from daas.screen.options import ScreenOptions
 from daas.screen.result import Screen
 from daas.screen.saving import JSON
@@ -33,7 +33,6 @@ def resumed(options: ScreenOptions, made_of: dict[str, Any]) -> Screen | dict[st
         if options.resume:
             raise BadInput("resume='auto' takes what is finished in a folder; name it with out=.")
         return None
-    make_folder(out, "--out")
     present = [name for name in (JSON, NETWORK) if (out / name).exists()]
     if not present:
         return None
@@ -71,8 +70,6 @@ def with_weights(made: nn.Module | Callable[[], nn.Module], weights: dict[str, T
     Raises:
         BadInput: They are another network's.
     """
-    import copy
-
     model = copy.deepcopy(made) if isinstance(made, nn.Module) else made()
     try:
         model.load_state_dict(weights)

@@ -15,11 +15,21 @@ from daas.screen.measure import Answers, Measurement, strata_of
 from daas.screen.result import Moved, Screen, Seen, Stratum
 from daas.screen.statistics import Figures, bootstrap_weights, figures
 from daas.screen.tries import Side, weights
-from daas.screen.verdicts import CHANGES, UNCLEAR, Null, Verdict, images_needed, judge, null_of, safe_strata
+from daas.screen.verdicts import (
+    CHANGES,
+    HARDER,
+    HARMLESS,
+    READABLE,
+    UNCLEAR,
+    images_needed,
+    judge,
+    null_of,
+    safe_strata,
+)  # fmt: skip
 
 BOOTSTRAPS = 1000
-_ORDER: tuple[Verdict, ...] = (CHANGES, UNCLEAR, "harder", "harmless")
-_FEW_LEFT = 5  # images of the smallest class
+_ORDER = (CHANGES, UNCLEAR, HARDER, HARMLESS)
+_FEW = 5  # images of the smallest class
 
 
 class Judge:
@@ -27,30 +37,81 @@ class Judge:
 
     Args:
         measured: All answers.
+        class_names: One per label.
         seed: Of the bootstrap.
+
+    Attributes:
+        right: [n], whether the clean answers are right.
+        accuracy: Their share in percent.
+        confidence: Mean confidence of the clean answers, percent.
+        found: Figures of every operation, its magnitude uniform.
+        null: What operations that leave labels alone give here.
     """
 
-    def __init__(self, measured: Measurement, seed: int) -> None:
-        self.labels = measured.labels
-        self.clean = measured.clean
-        self.right = measured.clean.right(measured.labels)
-        self.gap = measured.clean.confidence - self.right
-        self.drawn = bootstrap_weights(len(self.labels), BOOTSTRAPS, seed)
+    def __init__(self, measured: Measurement, class_names: Sequence[str], seed: int) -> None:
+        self.measured, self.class_names, self.labels = measured, class_names, measured.labels
+        self.right = measured.clean.right(self.labels)
+        self._gap = measured.clean.confidence - self.right
+        self._drawn = bootstrap_weights(len(self.labels), BOOTSTRAPS, seed)
+        self.accuracy = 100 * float(self.right.mean())
+        self.confidence = 100 * float(measured.clean.confidence.mean())
+        self.found = [
+            self.figures(under, torch.tensor(weights(own), dtype=torch.float64))
+            for own, under in zip(measured.sides, measured.answers, strict=True)
+        ]
+        largest_class = 100 * float(torch.bincount(self.labels).max()) / len(self.labels)
+        self.null = null_of(self.found, self.accuracy, largest_class)
 
     def figures(self, under: Answers, share: Tensor) -> Figures:
         """Of strata [strata, draws, n], each with its share of the range [strata]."""
         right = under.right(self.labels).mean(1)
         gap = under.confidence.mean(1) - right
-        share = share.double().unsqueeze(1)
-        return figures((gap * share).sum(0), self.gap, (right * share).sum(0), self.right, self.drawn)
+        share = share.unsqueeze(1)
+        return figures((gap * share).sum(0), self._gap, (right * share).sum(0), self.right, self._drawn)
 
-    def strata(self, under: Answers) -> list[Figures]:
-        """Of each stratum alone."""
+    def seen(self, number: int) -> Seen:
+        """The row of one operation."""
+        operation, f = self.measured.operations[number], self.found[number]
+        under, own = self.measured.answers[number], self.measured.sides[number]
+        judged = judge(f, self.null)
+        pieces = self._pieces(own, under) if operation.has_magnitude else ()
+        table = exchange.moves(self.measured.clean, under, self.labels, len(self.class_names))
+        counts = exchange.recognised(self.measured.clean, self.labels, len(self.class_names))
+        pairs = exchange.exchanged(table, counts) if judged.verdict == CHANGES else ()
+        names = self.class_names
+        return Seen(
+            op=operation.name,
+            verdict=judged.verdict,
+            accuracy=self.accuracy - f.loss,
+            confidence=self.confidence - f.loss + f.excess,
+            excess=f.excess,
+            interval=f.interval,
+            loss=f.loss,
+            expected=judged.expected,
+            share=judged.share,
+            share_error=judged.error,
+            safe_up_to=_limit(operation, own, pieces),
+            by_magnitude=pieces,
+            moves=tuple(
+                Moved(names[m.source], names[m.target], m.share, m.images) for m in exchange.largest(table, counts)
+            ),
+            exchanges=tuple((names[a], names[b]) for a, b in pairs),
+        )
+
+    def _pieces(self, own: Sequence[Side], under: Answers) -> tuple[Stratum, ...]:
+        """Each stratum alone, and whether the operation is safe up to its end."""
         one = torch.ones(1, dtype=torch.float64)
-        return [
-            self.figures(Answers(under.confidence[s : s + 1], under.predicted[s : s + 1]), one)
-            for s in range(len(under.predicted))
+        found = [
+            self.figures(Answers(sure, said), one)
+            for sure, said in zip(under.confidence.split(1), under.predicted.split(1), strict=True)
         ]
+        safe: list[bool] = []
+        for side in own:
+            safe += safe_strata(found[len(safe) : len(safe) + len(side.edges) - 1], self.null)
+        return tuple(
+            Stratum(low, high, f.excess, f.interval, self.accuracy - f.loss, good)
+            for (low, high), f, good in zip(strata_of(own), found, safe, strict=True)
+        )
 
 
 def screened(measured: Measurement, class_names: Sequence[str], about: Mapping[str, Any], seed: int) -> Screen:
@@ -59,118 +120,56 @@ def screened(measured: Measurement, class_names: Sequence[str], about: Mapping[s
     Args:
         measured: All answers of the trained network.
         class_names: One per label.
-        about: How the screen was made; the null joins it.
+        about: How the screen was made; what was tried, the temperature and the null join it.
         seed: Of the bootstrap.
     """
-    court = Judge(measured, seed)
-    accuracy, sure = 100 * float(court.right.mean()), 100 * float(court.clean.confidence.mean())
-    found = [
-        court.figures(under, torch.tensor(weights(own), dtype=torch.float64))
-        for own, under in zip(measured.sides, measured.answers, strict=True)
-    ]
-    largest = 100 * float(torch.bincount(court.labels).max()) / len(court.labels)
-    null = null_of(found, accuracy, largest)
-    rows = [
-        _seen(court, operation, own, under, f, null, class_names)
-        for operation, own, under, f in zip(measured.operations, measured.sides, measured.answers, found, strict=True)
-    ]
+    court = Judge(measured, class_names, seed)
+    rows = [court.seen(number) for number in range(len(measured.operations))]
+    warnings = _warnings(rows, court)
     rows.sort(key=lambda row: (_ORDER.index(row.verdict), -row.excess))
-    needed = {
-        operation.name: images_needed(f, null, len(court.labels))
-        for operation, f in zip(measured.operations, found, strict=True)
-    }
-    told = {
-        **about,
-        "operations": [operation.name for operation in measured.operations],
-        "temperature": measured.temperature,
-        "null": {"center": null.center, "spread": null.spread, "readable": null.readable},
-    }
-    warnings = _warnings(rows, needed, null, court, class_names)
-    return Screen({"accuracy": accuracy, "confidence": sure}, tuple(rows), told, tuple(warnings))
-
-
-def _seen(
-    court: Judge, operation: Operation, own: Sequence[Side], under: Answers, f: Figures, null: Null,
-    class_names: Sequence[str],
-) -> Seen:  # fmt: skip
-    judged = judge(f, null)
-    accuracy = 100 * float(court.right.mean()) - f.loss
-    gap = 100 * float(court.gap.mean()) + f.excess
-    pieces = _strata(court, own, under, null) if operation.has_magnitude else ()
-    classes = len(class_names)
-    table = exchange.moves(court.clean, under, court.labels, classes)
-    counts = exchange.recognised(court.clean, court.labels, classes)
-    pairs = exchange.exchanged(table, counts) if judged.verdict == CHANGES else ()
-    return Seen(
-        op=operation.name,
-        verdict=judged.verdict,
-        accuracy=accuracy,
-        confidence=accuracy + gap,
-        excess=f.excess,
-        interval=f.interval,
-        loss=f.loss,
-        expected=judged.expected,
-        share=judged.share,
-        share_error=judged.error,
-        safe_up_to=_limit(operation, own, pieces),
-        by_magnitude=pieces,
-        moves=tuple(
-            Moved(class_names[m.source], class_names[m.target], m.share, m.images)
-            for m in exchange.largest(table, counts)
-        ),
-        exchanges=tuple((class_names[a], class_names[b]) for a, b in pairs),
-    )
-
-
-def _strata(court: Judge, own: Sequence[Side], under: Answers, null: Null) -> tuple[Stratum, ...]:
-    found = court.strata(under)
-    safe: list[bool] = []
-    for side in own:
-        length = len(side.edges) - 1
-        safe += safe_strata(found[len(safe) : len(safe) + length], null)
-    accuracy = 100 * float(court.right.mean())
-    return tuple(
-        Stratum(low, high, f.excess, f.interval, accuracy - f.loss, good)
-        for (low, high), f, good in zip(strata_of(own), found, safe, strict=True)
-    )
+    null = {"center": court.null.center, "spread": court.null.spread, "readable": court.null.readable}
+    names = [operation.name for operation in measured.operations]
+    told = {**about, "operations": names, "temperature": measured.temperature, "null": null}
+    return Screen({"accuracy": court.accuracy, "confidence": court.confidence}, tuple(rows), told, tuple(warnings))
 
 
 def _limit(operation: Operation, own: Sequence[Side], pieces: Sequence[Stratum]) -> float | None:
     """The magnitude that is safe in all directions."""
     if not operation.has_magnitude:
         return None
+    start, end = own[0].edges[0], own[0].edges[-1]
     reaches, done = [], 0
     for side in own:
         length = len(side.edges) - 1
         ends = [piece.high for piece in pieces[done : done + length] if piece.safe]
-        reaches.append((ends[-1] if ends else side.edges[0]) - side.edges[0])
+        reaches.append(abs((ends[-1] if ends else side.edges[0]) - side.edges[0]))
         done += length
-    return own[0].edges[0] + math.copysign(min(map(abs, reaches)), own[0].edges[-1] - own[0].edges[0])
+    if reaches == [abs(side.edges[-1] - side.edges[0]) for side in own]:
+        return end  # to the bit
+    return start + math.copysign(min(reaches), end - start)
 
 
-def _warnings(
-    rows: Sequence[Seen], needed: Mapping[str, int | None], null: Null, court: Judge, class_names: Sequence[str]
-) -> list[str]:
+def _warnings(rows: Sequence[Seen], court: Judge) -> list[str]:
+    """What to keep in mind; the rows are in the order of the operations."""
     found, count = [], len(court.labels)
-    smallest = torch.bincount(court.labels, minlength=len(class_names))
-    if null.readable < 5.0:
+    if court.null.readable < READABLE:
         found.append(
-            f"The network is right on {null.readable:.1f} points more of the validation images than naming the most "
-            "frequent class would be: it has not learned the classes, and nothing can be said. Give it more images, "
-            "more --epochs, or a larger --image-size."
+            f"The network is right on {court.null.readable:.1f} points more of the validation images than naming the "
+            "most frequent class would be: it has not learned the classes, and nothing can be said. Give it more "
+            "images, more --epochs, or a larger --image-size."
         )
-    unclear = [row.op for row in rows if row.verdict == UNCLEAR]
-    if unclear and null.readable >= 5.0:
-        known = [n for n in (needed[op] for op in unclear) if n is not None]
+    unclear = [number for number, row in enumerate(rows) if row.verdict == UNCLEAR]
+    if unclear and court.null.readable >= READABLE:
+        needed = [images_needed(court.found[number], court.null, count) for number in unclear]
+        known = [images for images in needed if images is not None]
+        rest = " More images alone would not settle it; a better network might."
         if known:
-            rest = f" About {max(known)} would do" + (
-                "." if len(known) == len(unclear) else f" for {len(known)} of them."
-            )
-        else:
-            rest = " More images alone would not settle it; a better network might."
-        found.append(f"{count} validation images are too few to say of {', '.join(unclear)}.{rest}")
-    if int(smallest.min()) < _FEW_LEFT:
-        name = class_names[int(smallest.argmin())]
+            rest = f" About {max(known)} would do{'' if len(known) == len(unclear) else f' for {len(known)} of them'}."
+        names = ", ".join(rows[number].op for number in unclear)
+        found.append(f"{count} validation images are too few to say of {names}.{rest}")
+    smallest = torch.bincount(court.labels, minlength=len(court.class_names))
+    if int(smallest.min()) < _FEW:
+        name = court.class_names[int(smallest.argmin())]
         found.append(
             f"Class {name!r} has {int(smallest.min())} validation images: which classes an operation exchanges "
             "cannot be said of it."

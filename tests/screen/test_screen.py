@@ -148,6 +148,13 @@ def test_bad_input_is_said_before_anything_is_done(options: dict[str, Any], mess
     assert not (tmp_path / "out").exists()
 
 
+def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
+    from daas.locks import locked
+
+    with locked(tmp_path / "out"), pytest.raises(BadInput, match="works on it now"):
+        daas.screen(stripes(60, 1), out=tmp_path / "out", epochs=1, operations=["HFlip"])
+
+
 def test_images_that_cannot_be_screened_are_refused() -> None:
     with pytest.raises(BadInput, match="images to train on; a screen needs at least 10"):
         daas.screen(stripes(12, 1))
