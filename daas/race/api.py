@@ -17,7 +17,7 @@ from daas.data import ImageData
 from daas.data.given import Given, images_from, named_or_path
 from daas.errors import BadInput
 from daas.race import sets
-from daas.race.candidates import Candidate
+from daas.race.candidates import Candidate, Network
 from daas.race.candidates import network as network_of
 from daas.race.engine import Budget, Crew, run
 from daas.race.folds import fold_of
@@ -69,7 +69,7 @@ def race(
         recipe: Of all trainings, where candidates do not say otherwise.
         image_size: Side in pixels.
         skip_bad_images: Leave out images that cannot be read.
-        screen: What ``daas.screen`` said of these images; True asks it first, which costs one training.
+        screen: What ``daas.screen`` said of these images; True asks it first, which costs one training more.
         out: Folder of the journal and the results; without one nothing is kept but what ``save`` writes.
         resume: Go on with the race in ``out``, if there is one.
         join: Work on the race in ``out`` together with the processes that do.
@@ -91,18 +91,19 @@ def race(
     chosen = _recipe(recipe, epochs, batch_size)
     _check(trainings, time_budget, folds, workers, out, resume or join)
     images = images_from(data, image_size=image_size, skip_bad_images=skip_bad_images)
-    seen = _screen(screen, images, network, seed)
+    folder = None if out is None else _folder(Path(out), resume, join)
+    _check_images(images, folds, chosen, seed)
+    net = None if network is None else network_of(network)
+    asked = {"epochs": chosen.epochs, "batch_size": chosen.batch_size, "seed": seed}
+    seen = _screen(screen, images, net, asked, None if folder is None else folder / "screen")
     most = TRAININGS if trainings is None and time_budget is None else trainings
-    setting = sets.Setting(
-        None if network is None else network_of(network), images.image_size, max(2, (most or TRAININGS) // 2), seen
-    )
+    setting = sets.Setting(net, images.image_size, max(2, (most or TRAININGS) // 2), seen)
     entered = sets.candidates(candidates, setting)
     if most is not None and most < len(entered):
         raise BadInput(
             f"{len(entered)} candidates need at least {len(entered)} trainings, one each; found {most}. Raise "
             "--trainings (48 is usual), or name fewer candidates."
         )
-    _check_images(images, folds, chosen, seed)
     setup = Setup(
         images.name, images.class_names, len(images), images.image_size, _train_words(data, images), chosen, seed
     )
@@ -114,11 +115,11 @@ def race(
             "workers > 1 need images that fit into memory: choose a smaller image_size (--image-size), or start "
             "further processes with --join."
         )
-    if out is None:
-        with tempfile.TemporaryDirectory(prefix="daas-race-") as folder:
-            return _race(Path(folder), trainer, setup, rules, budget, callbacks)
-    found = _race(_folder(Path(out), resume, join), trainer, setup, rules, budget, callbacks)
-    found.write(Path(out))
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="daas-race-") as place:
+            return _race(Path(place), trainer, setup, rules, budget, callbacks)
+    found = _race(folder, trainer, setup, rules, budget, callbacks)
+    found.write(folder)
     return found
 
 
@@ -221,11 +222,27 @@ def _check_images(images: ImageData, folds: int, recipe: Recipe, seed: int) -> N
         )
 
 
-def _screen(given: Screen | bool | None, images: ImageData, network: Any, seed: int) -> Screen | None:
+def _screen(
+    given: Screen | bool | None,
+    images: ImageData,
+    network: Network | None,
+    options: dict[str, Any],
+    folder: Path | None,
+) -> Screen | None:
+    """What is known of the images; asked where it is wanted, and kept in the race's folder."""
     if not isinstance(given, bool):
         return given
-    room: Any = import_module("daas.screen") if given else None
-    return None if room is None else room(images, network=network, seed=seed)
+    if not given:
+        return None
+    from daas.screen.result import Screen as Screened
+
+    if folder is not None and (folder / "screen.json").is_file():
+        return Screened.load(folder)
+    room: Any = import_module("daas.screen")
+    module = None if network is None else network.create(len(images.class_names))
+    kept: dict[str, Any] = {} if folder is None else {"out": folder, "resume": "auto"}
+    asked: Screen = room(images, network=module, **options, **kept)
+    return asked
 
 
 def _folder(out: Path, resume: bool, join: bool) -> Path:

@@ -12,6 +12,7 @@ from daas.errors import BadInput
 from daas.options import Parser, add_options, o
 from daas.search.values import duration
 
+_ASK = "ask"
 _IMAGES, _RACE, _RUN = "Images", "What races, and for how long", "The run"
 
 
@@ -32,8 +33,12 @@ class RaceOptions:
         "network (autoaugment_cifar10,cutout=8,hflip=0 or none,network=resnet18); mixup, cutmix, erasing, smoothing",
         group=_RACE,
     )
-    screen: bool = o(
-        False, "screen the images first (one more training): which operations and flips are safe", group=_RACE
+    screen: str = o(
+        "",
+        "the folder of a screen of these images; alone: screen them first (one more training). It says which "
+        "operations and flips are safe",
+        const=_ASK,
+        group=_RACE,
     )
     trainings: int | None = o(None, "at most this many; by default 48, or as many as --time-budget allows", group=_RACE)
     time_budget: str = o("", "for example 90m or 1h30m: no training starts after it", group=_RACE)
@@ -68,7 +73,7 @@ class RaceOptions:
             "recipe": self._recipe(),
             "image_size": self.image_size,
             "skip_bad_images": self.skip_bad_images,
-            "screen": self.screen or None,
+            "screen": self._screen(),
             "out": self.out,
             "resume": self.resume,
             "join": self.join,
@@ -88,6 +93,11 @@ class RaceOptions:
                 "embedded)."
             )
         return self.data_dir
+
+    def _screen(self) -> Any:
+        from daas.screen.result import Screen
+
+        return self.screen == _ASK or (Screen.load(self.screen) if self.screen else None)
 
     def _recipe(self) -> Any:
         from daas.train.fit import Recipe

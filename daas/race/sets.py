@@ -103,10 +103,11 @@ def default(setting: Setting) -> list[Candidate]:
         raise BadInput("the default candidates need a network: name one with network= (--model or --genotype).")
     own, cutout = _own_policies(setting), [setting.cutout()] if setting.cutout_allowed() else []
     shipped = {name: find_policy(name) for name in ("trivialaugment", "randaugment", "autoaugment_cifar10")}
-    kinds: list[tuple[str, Policy | None, Recipe]] = [(*own[0], {}), (NONE, None, {})]
-    kinds += [("trivialaugment", shipped["trivialaugment"], {}), (*own[1], {})]
-    kinds += [(*own[0], recipe) for recipe in cutout]
-    kinds += [(*further, {}) for further in own[2:]]
+    kinds: list[tuple[str, Policy | None, Recipe]] = [(*one, {}) for one in own[:1]]
+    kinds += [(NONE, None, {}), ("trivialaugment", shipped["trivialaugment"], {})]
+    kinds += [(*one, {}) for one in own[1:2]]
+    kinds += [(*one, recipe) for one in own[:1] for recipe in cutout]
+    kinds += [(*one, {}) for one in own[2:]]
     for recipe in cutout:
         kinds += [(name, shipped[name], recipe) for name in ("randaugment", "autoaugment_cifar10", "trivialaugment")]
         kinds.append((NONE, None, recipe))
@@ -122,13 +123,21 @@ def default(setting: Setting) -> list[Candidate]:
 def _own_policies(setting: Setting) -> list[tuple[str, Policy]]:
     """Made from the operations that are left: as it is, half as strong, two per image, without each family, and all."""
     everything = Policy.of_operations()
-    base = everything if setting.screen is None else setting.screen.policy()
-    title = ALL if setting.screen is None else "screened"
+    if setting.screen is None:
+        return _around(everything, ALL)
+    try:
+        screened = setting.screen.policy()
+    except BadInput:  # no operation leaves the labels alone
+        return []
+    return [*_around(screened, "screened"), (ALL, everything)]
+
+
+def _around(base: Policy, title: str) -> list[tuple[str, Policy]]:
     found = [(title, base), (f"{title}, half as strong", base.scaled(0.5)), (f"{title}, two per image", twice(base))]
     for called, members in FAMILIES.items():
         rest = without(base, [name for name in base.operation_share() if named(name).family in members], called)
         found += [] if rest is None else [(f"{title}, not {called}", rest)]
-    return found if setting.screen is None else [*found, (ALL, everything)]
+    return found
 
 
 def candidates(given: Iterable[Any] | None, setting: Setting) -> list[Candidate]:

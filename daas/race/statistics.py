@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_LARGEST = 20.0  # temperatures lie between one over this and this
+from daas.screen.calibration import fit_temperature
 
 
 @dataclass(frozen=True)
@@ -65,21 +65,10 @@ def score(logits: Tensor, labels: Tensor) -> Score:
     """
     logits = logits.detach().cpu().double()
     labels = labels.detach().cpu()
-    inverse = _inverse_temperature(logits, labels)
-    loss = torch.nn.functional.cross_entropy(logits * inverse, labels)
+    temperature = fit_temperature(logits, labels)
+    loss = torch.nn.functional.cross_entropy(logits / temperature, labels)
     accuracy = 100.0 * float((logits.argmax(1) == labels).double().mean())
-    return Score(accuracy, float(loss), 1.0 / inverse)
-
-
-def _inverse_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The loss is convex in the inverse temperature: bisection of its slope, on a logarithmic scale."""
-    right = logits.gather(1, labels.unsqueeze(1)).squeeze(1)
-    low, high = -math.log(_LARGEST), math.log(_LARGEST)
-    for _ in range(50):
-        middle = (low + high) / 2
-        expected = (torch.softmax(logits * math.exp(middle), 1) * logits).sum(1)
-        low, high = (middle, high) if float((expected - right).mean()) < 0 else (low, middle)
-    return math.exp((low + high) / 2)
+    return Score(accuracy, float(loss), temperature)
 
 
 def residual(scores: Tensor) -> tuple[float, int]:

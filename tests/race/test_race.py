@@ -126,6 +126,18 @@ def test_going_on_does_nothing_again(planted, small_convnet: str):
         )
 
 
+def test_a_screen_that_is_asked_first_decides_what_races_and_is_kept(small_convnet: str, tmp_path: Path):
+    given = {"network": small_convnet, "trainings": 4, "out": tmp_path / "out", "screen": True, **QUICK}
+    found = daas.race(ramps(), **given)
+    screen = json.loads((tmp_path / "out" / "screen" / "screen.json").read_text())
+    assert screen["flip"] == 0.0
+    assert all(candidate.values["hflip"] == 0.0 or "hflip_swap" in candidate.values for candidate in found.candidates)
+    when = (tmp_path / "out" / "screen" / "screen.json").stat().st_mtime_ns
+    again = daas.race(ramps(), resume=True, **given)
+    assert again.to_dict() == found.to_dict()
+    assert (tmp_path / "out" / "screen" / "screen.json").stat().st_mtime_ns == when
+
+
 def test_a_callback_stops_the_race(small_convnet: str):
     found = daas.race(ramps(), [None], network=small_convnet, trainings=4, callbacks=[lambda _: True], **QUICK)
     assert found.trainings == 1
