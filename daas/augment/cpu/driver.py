@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +12,16 @@ from torch import Tensor
 
 from daas.augment.cpu.image import operations
 from daas.augment.cpu.jit import Bytes, Floats, compiled_entry, source_digest
-from daas.augment.cpu.memory import copy_bytes
+from daas.augment.cpu.memory import copy_bytes, fetch_add
+from daas.augment.cpu.outputs import Outputs
 from daas.augment.cpu.point import look_up, look_up_normalized, normalize
+from daas.augment.cpu.threads import Helpers
 from daas.augment.draw import Draw
 
-_WORTH_A_THREAD = 1 << 18
+_WORTH_A_THREAD = 1 << 17
 """Bytes of images below which another thread costs more than it saves."""
+_PART = 1 << 14
+"""Bytes of images that a thread takes at a time."""
 
 
 def _make_loop(digest: str) -> Callable[..., None]:
@@ -38,11 +40,19 @@ def _make_loop(digest: str) -> Callable[..., None]:
         scratch: Bytes,
         numbers: npt.NDArray[np.uint32],
         floats: Floats,
+        taken: npt.NDArray[np.int64],
+        part: int,
     ) -> None:
         _ = digest  # a part of numba's key
         channels = colors.shape[1]
         luts, pixels = scratch[: 512 * channels], scratch[512 * channels :]
-        for b in range(len(images)):
+        b, stop = 0, 0
+        while True:
+            if b == stop:  # the next part that no other thread has taken
+                b = fetch_add(taken, part)
+                stop = min(b + part, len(images))
+                if b >= stop:
+                    return
             image, waiting, lut = operations(
                 images[b], op[b], value[b], center[b], size, bilinear, colors, pixels, luts, numbers
             )
@@ -55,14 +65,12 @@ def _make_loop(digest: str) -> Callable[..., None]:
                 look_up(image, as_bytes[b], lut, channels)
             else:
                 copy_bytes(as_bytes[b], 0, image, 0, len(image))
+            b += 1
 
     return loop
 
 
 _loop = _make_loop(source_digest())
-# Once freed, a block of this size tells glibc to keep up to 64 MiB of freed memory instead of giving it back: a batch
-# of floats then lands where the last one was, without page faults, which take a third of the time at 224 pixels.
-torch.empty(31 << 20, dtype=torch.uint8)
 
 
 class _Scratch(threading.local):
@@ -83,26 +91,7 @@ class _Scratch(threading.local):
         return self.buffers
 
 
-class _Threads:
-    """A pool that a forked process starts anew, because threads do not survive a fork."""
-
-    def __init__(self) -> None:
-        self._pool: ThreadPoolExecutor | None = None
-        self._lock = threading.Lock()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._forget)
-
-    def _forget(self) -> None:
-        self._pool, self._lock = None, threading.Lock()
-
-    def get(self) -> ThreadPoolExecutor:
-        with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="daas-augment")
-            return self._pool
-
-
-_scratch, _threads = _Scratch(), _Threads()
+_scratch, _helpers, _outputs = _Scratch(), Helpers(), Outputs()
 _NO_BYTES, _NO_FLOATS = np.empty((0, 0), np.uint8), np.empty((0, 0), np.float32)
 
 
@@ -120,24 +109,17 @@ def run(images: Tensor, draw: Draw, colors: Bytes, scale: Floats | None, bilinea
         [B, C, H, W], contiguous.
     """
     count, channels, height, width = images.shape
-    out = torch.empty(images.shape, dtype=torch.uint8 if scale is None else torch.float32)
+    out = _outputs.get(images.shape, torch.uint8 if scale is None else torch.float32)
     source, target = images.contiguous().view(count, -1).numpy(), out.view(count, -1).numpy()
     op, value, center = (np.ascontiguousarray(t.numpy()) for t in (draw.op, draw.value, draw.center))
+    as_bytes, as_floats = (target, _NO_FLOATS) if scale is None else (_NO_BYTES, target)
+    scales = _NO_FLOATS if scale is None else scale
+    taken, part = np.zeros(1, np.int64), max(1, _PART // source.shape[1])
 
-    def part(first: int, stop: int) -> None:
-        chosen = slice(first, stop)
-        _loop(
-            source[chosen],
-            target[chosen] if scale is None else _NO_BYTES,
-            _NO_FLOATS if scale is None else target[chosen],
-            op[chosen], value[chosen], center[chosen], (height, width), bilinear, colors,
-            _NO_FLOATS if scale is None else scale, *_scratch.get(channels, height, width),
-        )  # fmt: skip
+    def work() -> None:
+        _loop(source, as_bytes, as_floats, op, value, center, (height, width), bilinear, colors, scales,
+              *_scratch.get(channels, height, width), taken, part)  # fmt: skip
 
-    threads = min(torch.get_num_threads(), max(1, source.size // _WORTH_A_THREAD), count)
-    ends = [count * k // threads for k in range(threads + 1)]
-    waiting = [_threads.get().submit(part, *ends[k : k + 2]) for k in range(1, threads)]
-    part(*ends[:2])
-    for future in waiting:
-        future.result()
+    threads = min(torch.get_num_threads(), source.size // _WORTH_A_THREAD, -(-count // part))
+    _helpers.run(work, threads - 1)
     return out

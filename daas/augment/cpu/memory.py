@@ -1,4 +1,4 @@
-"""memcpy and memset inside compiled code."""
+"""memcpy, memset and an atomic counter inside compiled code."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -37,9 +38,21 @@ def _fill_bytes(typing: Any, target: Any, at: Any, value: Any, count: Any) -> An
     return types.void(target, types.intp, types.uint8, types.intp), generate
 
 
+def _fetch_add(typing: Any, counter: Any, step: Any) -> Any:
+    """``counter[0] += step`` at once for all threads; the value before."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, step_ = arguments
+        pointer = make_array(signature.args[0])(context, builder, array).data
+        return builder.atomic_rmw("add", pointer, step_, "monotonic")
+
+    return types.int64(counter, types.int64), generate
+
+
 def _pointer(context: Any, builder: Any, kind: Any, array: Any, offset: Any) -> Any:
     return builder.gep(make_array(kind)(context, builder, array).data, [offset])
 
 
 copy_bytes = cast(Callable[[Bytes, int, Bytes, int, int], None], intrinsic(_copy_bytes))
 fill_bytes = cast(Callable[[Bytes, int, np.uint8, int], None], intrinsic(_fill_bytes))
+fetch_add = cast(Callable[["npt.NDArray[np.int64]", int], int], intrinsic(_fetch_add))
