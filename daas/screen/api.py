@@ -76,17 +76,21 @@ def screen(
         values |= {"dataset": dataset, "data_dir": place}
     if isinstance(val, str | Path):
         values["val_dir"] = Path(val)
+    if isinstance(network, str):
+        if values.get("model"):
+            raise BadInput("network= and model= are the same; give one of them.")
+        values["model"], network = network, None
     return run(ScreenOptions(**values), data, val, network)
 
 
-def run(options: ScreenOptions, data: Any = None, val: Any = None, network: nn.Module | str | None = None) -> Screen:
+def run(options: ScreenOptions, data: Any = None, val: Any = None, network: nn.Module | None = None) -> Screen:
     """A screen from options to a result, written where ``options.out`` says.
 
     Args:
         options: Checked here.
         data: The images; by default those that the options name.
         val: Images to ask about; by default those of ``options.val_dir``, or half of ``data``.
-        network: As for ``screen``.
+        network: A module; by default what ``options.model`` names, or the default network.
 
     Raises:
         BadInput: As ``screen``.

@@ -66,12 +66,8 @@ def largest(table: Tensor, counts: Tensor, least: float = 0.1) -> tuple[Move, ..
         counts: Of ``recognised``.
         least: Share from which on a move counts.
     """
-    found = [
-        Move(a, b, float(table[a, b]), int(counts[a]))
-        for a in range(len(table))
-        for b in range(len(table))
-        if a != b and table[a, b] >= least and counts[a] >= _FEWEST
-    ]
+    large = (table >= least) & (counts >= _FEWEST).unsqueeze(1)
+    found = [Move(a, b, float(table[a, b]), int(counts[a])) for a, b in large.nonzero().tolist() if a != b]
     return tuple(sorted(found, key=lambda move: (-move.share, move.source, move.target))[:_TOP])
 
 

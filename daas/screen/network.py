@@ -43,25 +43,23 @@ class Network:
     default: bool = False
 
 
-def network_of(given: nn.Module | str | None, options: ScreenOptions) -> Network:
-    """What the argument ``network`` or ``--model`` stands for.
+def network_of(module: nn.Module | None, options: ScreenOptions) -> Network:
+    """What is trained.
 
     Args:
-        given: A module, which is copied; a timm name; or None for ``options.model``, or the default.
+        module: Is copied; None for what the options name, or the default.
         options: ``model``, ``model_kwargs``, ``pretrained``.
 
     Raises:
-        BadInput: Something else, or a model that timm does not know.
+        BadInput: No module, or a model that timm does not know.
     """
-    if isinstance(given, nn.Module):
-        if options.model or options.model_kwargs or options.pretrained:
+    if isinstance(module, nn.Module):
+        if options.model:
             raise BadInput("network is a module; model=, model_kwargs= and pretrained= are for timm's names.")
-        return Network(type(given).__name__, "", {}, lambda classes, side: _checked(given), _FINE_LR, None, None)
-    if given is not None and not isinstance(given, str):
-        raise BadInput(f"network is of type {type(given).__name__}; it is a timm name or a torch.nn.Module.")
-    if given and options.model:
-        raise BadInput("network= and model= are the same; give one of them.")
-    name = given or options.model
+        return Network(type(module).__name__, "", {}, lambda classes, side: _checked(module), _FINE_LR, None, None)
+    if module is not None:
+        raise BadInput(f"network is of type {type(module).__name__}; it is a timm name or a torch.nn.Module.")
+    name = options.model
     if not name:
         return replace(_named("WRN-10-1", *DEFAULT, pretrained=False, size=DEFAULT_SIZE), default=True)
     config = build.pretrained_cfg(name)

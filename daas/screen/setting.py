@@ -88,21 +88,22 @@ class Setting:
         }  # fmt: skip
 
 
-def gather(options: ScreenOptions, data: Any, val: Any, network: nn.Module | str | None) -> Setting:
+def gather(options: ScreenOptions, data: Any, val: Any, network: nn.Module | None) -> Setting:
     """Reads images and finds network, operations and device; nothing is written.
 
     Args:
         options: Checked here.
         data: The images; None for those that the options name.
         val: Images to ask about; None for those of ``options.val_dir``, or half of ``data``.
-        network: A module, a timm name, or None.
+        network: A module; None for what the options name, or the default.
 
     Raises:
         BadInput: Something that cannot be used; the message says what can.
     """
     options.check()
     tried, chosen, device = _operations(options.operations), network_of(network, options), _device(options.device)
-    size = options.image_size or (None if options.dataset == "digits" else chosen.size)
+    small = options.dataset == "digits" and chosen.default  # they have 16 pixels
+    size = options.image_size or (None if small else chosen.size)
     if data is None:
         data = _place(options, size)
     train, asked = two_halves(data, val if val is not None else options.val_dir, options, size)

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -147,6 +149,28 @@ def test_an_operation_that_was_not_tried_is_named(planted: Screen) -> None:
     assert "HFlip" in planted
 
 
+def _open_tags(text: str) -> list[str]:
+    """Tags that are opened and not closed, or closed in another order."""
+    found: list[str] = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: Any) -> None:
+            if tag not in ("meta", "img", "br"):
+                found.append(tag)
+
+        def handle_startendtag(self, tag: str, attrs: Any) -> None:
+            pass
+
+        def handle_endtag(self, tag: str) -> None:
+            if found and found[-1] == tag:
+                found.pop()
+            else:
+                found.append(f"/{tag}")
+
+    Reader().feed(text)
+    return found
+
+
 def test_the_page_answers_first_and_escapes_names(planted: Screen) -> None:
     from daas.screen.page import page
 
@@ -158,6 +182,7 @@ def test_the_page_answers_first_and_escapes_names(planted: Screen) -> None:
     assert "few &lt;images&gt;" in text
     assert "<b>left" not in text
     assert text.count("data:image/png;base64,") == 2
+    assert _open_tags(text) == []
     assert "<script" not in text
     assert text.count('class="row"') == len(planted.operations)
     assert "color-scheme: light dark" in text

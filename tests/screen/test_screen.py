@@ -14,6 +14,7 @@ from daas.errors import BadInput
 from daas.screen import Screen
 from daas.screen.__main__ import main
 from daas.screen.images import evenly
+from daas.screen.using import train_words
 from tests.augment.conftest import own_operations  # noqa: F401  # a fixture
 from tests.screen.conftest import stripes
 
@@ -138,6 +139,8 @@ def test_a_folder_of_another_screen_is_refused(seen: tuple[Screen, Path]) -> Non
         ({"network": 3}, "it is a timm name or a torch.nn.Module"),
         ({"network": "resnet_of_mine"}, "unknown to timm"),
         ({"pretrained": True}, "--pretrained needs --model"),
+        ({"network": nn.Linear(2, 2), "model": "resnet18"}, "are for timm's names"),
+        ({"network": nn.ReLU()}, "without a parameter"),
         ({"lr": -1.0}, "--lr is -1.0"),
         ({"image_size": 4}, "--image-size is 4; it must be at least 8"),
     ],
@@ -184,6 +187,18 @@ def test_everything_that_is_known_is_tried_base_transforms_first() -> None:
     assert tried[: len(BASE)] == BASE
     assert set(tried) == set(known())
     assert len(tried) == len(known())
+
+
+def test_a_pretrained_network_is_taken_by_name() -> None:
+    """It begins with its weights, at its own size and with its own normalisation, and is trained gently."""
+    options: dict[str, Any] = {"epochs": 1, "operations": ["HFlip"], "batch_size": 20}
+    found = daas.screen("digits", network="daas_cifar10_nano", pretrained=True, max_images=40, **options)
+    assert found.about["network"]["pretrained"]
+    assert found.about["data"]["image_size"] == 32
+    assert found.about["options"]["lr"] == 0.02
+    assert "--pretrained" in str(train_words(found, None))
+    with pytest.raises(BadInput, match="the same; give one of them"):
+        daas.screen("digits", network="resnet18", model="resnet34")
 
 
 @pytest.mark.usefixtures("own_operations")
