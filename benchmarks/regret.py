@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from daas.train.fit import Recipe, fit
 RESULTS = Path(__file__).parent / "results" / "regret.jsonl"
 NETWORK = network("wide_resnet40_2_cifar", {"depth": 10, "widen": 1})
 SIDE, TRAININGS, FOLDS, TEST = 16, 48, 4, 3000
+_SEEDS = (1, 2, 3)
 _WHOLE, _RANDOM_SEARCH, _RANDOM_POLICY = range(501, 504)  # what a random stream is for
 
 
@@ -116,17 +117,18 @@ class Bench:
             self.lines.append(known)
         return Score(known["accuracy"], known["score"], known["temperature"])
 
-    def choice(self, way: str, candidate: Candidate, trainings: int) -> None:
-        """Writes what a way of choosing took, and trains that."""
+    def choice(self, way: str, choose: Callable[[], tuple[Candidate, int]]) -> None:
+        """Chooses in one way, writes what was taken and what it cost, and trains that.
+
+        Args:
+            way: Its name.
+            choose: Gives the candidate and the trainings that choosing took; those that are lines are not done again.
+        """
+        candidate, trainings = choose()
         key = {"task": self.name, "seed": self.seed, "kind": "choice", "way": way}
         if self.lines.find(key) is None:
-            chosen = {"candidate": candidate.policy_words, "trainings": trainings}
-            self.lines.append({**key, **chosen, **_origin()})
+            self.lines.append({**key, "candidate": candidate.policy_words, "trainings": trainings, **_origin()})
         self.whole(candidate)
-
-    def chosen(self, way: str) -> bool:
-        """Whether this way has been gone."""
-        return self.lines.find({"task": self.name, "seed": self.seed, "kind": "choice", "way": way}) is not None
 
     def setting(self, screen: Screen | None, most: int) -> Setting:
         """Of the candidates."""
@@ -140,14 +142,9 @@ def _origin() -> dict[str, str]:
     return {"command": command, "revision": revision(Path(__file__).parents[1])}
 
 
-def pool(bench: Bench) -> list[Candidate]:
-    """All that could be chosen without a screen: the default set with both flips."""
-    return default(bench.setting(None, 100))
-
-
-def race(bench: Bench, screen: Screen | None, trainings: int) -> tuple[Candidate, int]:
+def race(bench: Bench, given: list[Any] | None, screen: Screen | None, trainings: int) -> tuple[Candidate, int]:
     """What the race chooses; its trainings are those of the lines."""
-    entered = candidates(None, bench.setting(screen, trainings // 2))
+    entered = candidates(given, bench.setting(screen, trainings // 2))
     rules = Rules(FOLDS, frozenset(number for number, candidate in enumerate(entered) if candidate.shelf))
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal(Path(folder), [candidate.name for candidate in entered])
@@ -158,9 +155,34 @@ def race(bench: Bench, screen: Screen | None, trainings: int) -> tuple[Candidate
         return entered[seen.chosen], len(journal.results())
 
 
+def screened(bench: Bench, folder: Path) -> Any:
+    """The screen of the task's images, kept in a folder."""
+    import daas
+
+    place = folder / "screen"
+    if (place / "screen.json").is_file():
+        return daas.Screen.load(place)
+    return daas.screen(
+        bench.images, network=NETWORK.create(len(bench.images.class_names)), epochs=bench.regime.epochs,
+        seed=bench.seed, out=place, resume="auto",
+    )  # fmt: skip
+
+
+def searched(bench: Bench, folder: Path) -> Candidate:
+    """The gradient's policy for the network, with the flip that every script has; kept in a folder."""
+    import daas
+
+    place = folder / "search-policy.json"
+    if not place.is_file():
+        network_ = NETWORK.create(len(bench.images.class_names))
+        found = daas.search(bench.images, network=network_, mode="aug", preset="cpu", seed=bench.seed)
+        found.policy.save(place)
+    return Candidate(NETWORK, Policy.load(place), "search", (("hflip", 0.5),))
+
+
 def random_search(bench: Bench, trainings: int) -> Candidate:
     """Trains candidates that are drawn at random, and takes the best mean score."""
-    entered = pool(bench)
+    entered = default(bench.setting(None, 100))
     drawn = torch.randint(len(entered), (trainings,), generator=generator(bench.seed, _RANDOM_SEARCH)).tolist()
     means = {}
     for number in sorted(set(drawn)):
@@ -169,16 +191,27 @@ def random_search(bench: Bench, trainings: int) -> Candidate:
     return entered[min(means, key=lambda number: means[number])]
 
 
-def go(bench: Bench) -> None:
-    """Everything of one task and seed, the answer first: choices, then what there was to choose from."""
-    if not bench.chosen("race"):
-        bench.choice("race", *race(bench, None, TRAININGS))
+def go(bench: Bench, folder: Path) -> None:
+    """Every way of choosing for one task and seed, and what there was to choose from; what is done is not done again.
+
+    Args:
+        bench: The task and its lines.
+        folder: Where the screen and the search's policy are kept.
+    """
+    bench.choice("race", lambda: race(bench, None, None, TRAININGS))
     policy = Policy.random(generator(bench.seed, _RANDOM_POLICY))
-    bench.choice("random policy", Candidate(NETWORK, policy, "random", (("hflip", 0.5),)), 0)
-    for candidate in pool(bench):
+    bench.choice("random policy", lambda: (Candidate(NETWORK, policy, "random", (("hflip", 0.5),)), 0))
+    for candidate in default(bench.setting(None, 100)):
         bench.whole(candidate)
-    if not bench.chosen("random search"):
-        bench.choice("random search", random_search(bench, TRAININGS), TRAININGS)
+    bench.choice("random search", lambda: (random_search(bench, TRAININGS), TRAININGS))
+    folder.mkdir(parents=True, exist_ok=True)
+    screen = screened(bench, folder)
+    bench.choice("screen", lambda: (candidates(None, bench.setting(screen, 2))[0], 1))
+    bench.choice("screen, race", lambda: race(bench, None, screen, TRAININGS - 1))
+    search = searched(bench, folder)
+    bench.choice("search", lambda: (search, 0))
+    proposed = [search, replace(search, recipe=(("hflip", screen.flip),)), "default"]
+    bench.choice("screen, search, race", lambda: race(bench, proposed, screen, TRAININGS - 1))
 
 
 def main() -> None:
@@ -187,13 +220,14 @@ def main() -> None:
     if options.table:
         from benchmarks.regret_table import write_table
 
-        write_table(lines)
+        write_table(lines, list(REGIMES), _SEEDS)
         return
     torch.set_num_threads(1)
     photographs = _photographs(options)
     for seed in options.seed:
         for name in options.task:
-            go(Bench(name, seed, photographs[REGIMES[name].task == "digits"], lines))
+            bench = Bench(name, seed, photographs[REGIMES[name].task == "digits"], lines)
+            go(bench, options.out / f"{name.replace(', ', '-').replace(' ', '-')}-{seed}")
 
 
 def _photographs(options: argparse.Namespace) -> dict[bool, Any]:
@@ -201,7 +235,11 @@ def _photographs(options: argparse.Namespace) -> dict[bool, Any]:
     digits = [REGIMES[name].task == "digits" for name in options.task]
     found: dict[bool, Any] = {}
     if any(digits):
-        found[True] = load_images("digits", image_size=SIDE)
+        parts = [load_images("digits", split=split, image_size=SIDE) for split in ("train", "test")]
+        everything = torch.arange(max(map(len, parts)))
+        images = torch.cat([part.fetch(everything[: len(part)]) for part in parts])
+        labels = torch.cat([part.labels for part in parts])
+        found[True] = MemoryImages("digits", images, labels, parts[0].class_names)
     if not all(digits):
         found[False] = load_images("", options.data_dir, image_size=SIDE)
     return found
@@ -211,8 +249,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", type=Path, help="photographs: an archive or a folder of class folders")
     parser.add_argument("--task", nargs="+", choices=list(REGIMES), default=list(REGIMES))
-    parser.add_argument("--seed", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--seed", nargs="+", type=int, default=list(_SEEDS))
     parser.add_argument("--lines", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, default=Path("runs/regret"), help="where screens and policies are kept")
     parser.add_argument("--table", action="store_true", help="make the table of the lines that there are")
     return parser.parse_args()
 

@@ -1,0 +1,147 @@
+"""``benchmarks/results/regret.md`` from the lines of ``benchmarks.regret`` alone."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from benchmarks.regret_lines import Lines
+from benchmarks.timing import table, write
+from daas.seeds import generator
+
+SHELF = {
+    f"{policy}{cutout}, flip": f"{policy}{cutout}, flip"
+    for policy in ("none", "trivialaugment", "randaugment", "autoaugment_cifar10")
+    for cutout in ("", ", cutout 8")
+}
+"""Ways that choose nothing: what everybody takes, with the flip that every script has."""
+WAYS = ("random policy", "random search", "search", "screen", "race", "screen, race", "screen, search, race")
+Seeds = dict[int, float]
+
+
+@dataclass
+class Judged:
+    """What was judged of one task.
+
+    Attributes:
+        accuracy: Candidate -> seed -> accuracy on the images that judge.
+        choices: Way -> seed -> candidate.
+    """
+
+    accuracy: dict[str, Seeds] = field(default_factory=lambda: defaultdict(dict))
+    choices: dict[str, dict[int, str]] = field(default_factory=lambda: defaultdict(dict))
+
+    def by_way(self) -> dict[str, Seeds]:
+        """Accuracy of what each way takes, by seed; only where it was judged."""
+        found = {
+            name: dict(self.accuracy[candidate]) for name, candidate in SHELF.items() if candidate in self.accuracy
+        }
+        for way, chosen in self.choices.items():
+            found[way] = {seed: self.accuracy[c][seed] for seed, c in chosen.items() if seed in self.accuracy[c]}
+        return found
+
+    def best(self) -> tuple[str, Seeds]:
+        """The candidate with the highest mean over the seeds that the most candidates have."""
+        most = max(len(seeds) for seeds in self.accuracy.values())
+        whole = {name: seeds for name, seeds in self.accuracy.items() if len(seeds) == most}
+        name = max(whole, key=lambda name: statistics.fmean(whole[name].values()))
+        return name, whole[name]
+
+    def regret(self) -> dict[str, Seeds]:
+        """Way -> seed -> accuracy of the task's best minus that of what the way takes."""
+        _, best = self.best()
+        return {
+            way: {seed: best[seed] - value for seed, value in seeds.items() if seed in best}
+            for way, seeds in self.by_way().items()
+        }
+
+
+def judged(lines: Iterable[Mapping[str, Any]]) -> dict[str, Judged]:
+    """The lines by task; tasks with nothing judged are left out."""
+    found: dict[str, Judged] = defaultdict(Judged)
+    for line in lines:
+        if line["kind"] == "whole":
+            found[line["task"]].accuracy[line["candidate"]][line["seed"]] = line["accuracy"]
+        elif line["kind"] == "choice":
+            found[line["task"]].choices[line["way"]][line["seed"]] = line["candidate"]
+    return {name: one for name, one in found.items() if one.accuracy}
+
+
+def interval(values: Sequence[Seeds], draws: int = 10_000) -> tuple[float, float]:
+    """95% interval of the mean over tasks of the mean over seeds: bootstrap over tasks, and over seeds within."""
+    random = generator(0)
+    means = torch.zeros(draws)
+    chosen = torch.randint(len(values), (draws, len(values)), generator=random)
+    for index, seeds in enumerate(values):
+        mine = torch.tensor(list(seeds.values()))
+        times = (chosen == index).sum(1)
+        picks = torch.randint(len(mine), (draws, len(values), len(mine)), generator=random)
+        drawn = mine[picks].mean(2)  # a fresh draw of the seeds for every time the task is drawn
+        use = torch.arange(len(values)) < times[:, None]
+        means += (drawn * use).sum(1) / len(values)
+    low, high = means.quantile(torch.tensor([0.025, 0.975])).tolist()
+    return low, high
+
+
+def page(lines: Lines, tasks: Sequence[str], seeds: Sequence[int]) -> str:
+    """Markdown: what is missing, regrets by way, accuracies by task."""
+    by_task = judged(lines)
+    regrets = {name: one.regret() for name, one in by_task.items()}
+    done = [(name, seed) for name in tasks for seed in seeds if _whole(by_task.get(name), seed)]
+    parts = [
+        f"{len(done)} of {len(tasks) * len(seeds)} (task, seed) are complete: "
+        f"{', '.join(f'{name} {seed}' for name, seed in done) or 'none'}. "
+        f"{sum(line['kind'] != 'choice' for line in lines)} trainings, "
+        f"{sum(line.get('seconds', 0.0) for line in lines) / 3600:.1f} hours.",
+        "Regret in points: accuracy of the task's best candidate minus that of what was taken, mean over the seeds.",
+    ]
+    ways = [way for way in (*SHELF, *WAYS) if any(regret.get(way) for regret in regrets.values())]
+    names = [name for name in tasks if name in regrets]
+    if ways:
+        head = ["way", "tasks", "mean (95% interval)", "worst", *names]
+        parts.append(table(head, [_row(way, names, regrets) for way in ways]))
+    for name in names:
+        one = by_task[name]
+        best, values = one.best()
+        chosen = [
+            f"{way}: {', '.join(f'{seed} {c}' for seed, c in sorted(one.choices[way].items()))}" for way in one.choices
+        ]
+        parts.append(
+            f"**{name}**: best {best} {statistics.fmean(values.values()):.1f} "
+            f"(seeds {', '.join(map(str, sorted(values)))}). Choices by seed: {'; '.join(chosen) or 'none yet'}."
+        )
+        order = sorted(one.accuracy, key=lambda c: -statistics.fmean(one.accuracy[c].values()))
+        parts.append("; ".join(f"{c} {statistics.fmean(one.accuracy[c].values()):.1f}" for c in order) + ".")
+    return "\n\n".join(parts)
+
+
+def _whole(one: Judged | None, seed: int) -> bool:
+    """Whether every way that is planned has been gone and judged."""
+    return one is not None and all(seed in one.by_way().get(way, {}) for way in (*SHELF, *WAYS))
+
+
+def _row(way: str, names: Sequence[str], regrets: Mapping[str, Mapping[str, Seeds]]) -> list[str]:
+    found = {name: regrets[name][way] for name in names if regrets[name].get(way)}
+    means = [statistics.fmean(seeds.values()) for seeds in found.values()]
+    low, high = interval(list(found.values()))
+    cells = [
+        f"{statistics.fmean(found[name].values()):.1f} ({len(found[name])})" if name in found else "" for name in names
+    ]
+    return [
+        way,
+        str(len(found)),
+        f"{statistics.fmean(means):.1f} ({low:.1f} to {high:.1f})",
+        f"{max(means):.1f}",
+        *cells,
+    ]
+
+
+def write_table(lines: Lines, tasks: Sequence[str], seeds: Sequence[int]) -> None:
+    """Writes regret.md and regret.json."""
+    regrets = {name: one.regret() for name, one in judged(lines).items()}
+    write("regret", "python -m benchmarks.regret --table", page(lines, tasks, seeds), {"regret": regrets})
