@@ -11,6 +11,7 @@ from daas.errors import BadInput
 from daas.options import leave
 from daas.processes import RankLost, RanksDiffer
 from daas.search.options import parse
+from daas.search.report.verdict import verdict
 from daas.search.runs.one import search
 from daas.search.runs.seeds import repeat
 from daas.search.runs.stop import Diverged, Interrupted
@@ -31,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     error_word = f"error in process {number}" if number else "error"
     try:
         config = parse(sys.argv[1:] if argv is None else argv)
-        result = repeat(config) if config.seeds else search(config).page
+        found = None if config.seeds else search(config)
+        page = repeat(config) if found is None else found.page
     except BadInput as error:
         print(f"{error_word}: {error}", file=sys.stderr)
         return 2
@@ -48,7 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 130
     if not number:
-        print(f"Done. Results in {config.out}; look at {result}")
+        print(f"Done. Results in {config.out}; look at {page}")
+        for sentence in () if found is None else verdict(found.summary):
+            print(f"  {sentence}")
     return 0
 
 

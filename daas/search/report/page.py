@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -19,9 +18,10 @@ from daas.errors import BadInput
 from daas.models.drawing import cell_svg
 from daas.models.genotype import Genotype
 from daas.reading import read_json
-from daas.search.algorithm.method import model_arguments
 from daas.search.found import Found
 from daas.search.report import metrics, plots
+from daas.search.report.commands import commands
+from daas.search.report.verdict import verdict
 from daas.search.runs.folder import METRICS
 from daas.search.spaces.cells import cell_edges
 
@@ -29,7 +29,6 @@ _MODES = {
     "RGB": "in colour", "L": "grey", "I;16": "grey with 16 bits", "P": "with a palette", "RGBA": "with transparency",
     "1": "black and white",
 }  # fmt: skip
-HELD_OUT_PHOTOS = "YOUR_TEST_PHOTOS"
 _ROWS = 5  # draws of the policy in the grid of images
 
 
@@ -70,13 +69,14 @@ def render(found: Found, out: Path) -> str:
     )
     return template.render(
         summary=summary,
+        verdict=verdict(summary),
         figures=_figures(summary),
         curves=[Markup(curve) for curve in _curves(_last_stage(lines)) if curve],
         classes=_classes(summary, found.pictures.classes),
         originals=_originals(summary["data"]),
         architecture=None if found.genotype is None else _architecture(found.genotype, lines, summary),
         policy=None if found.policy is None else _policy(found.policy, _last_stage(lines), found.pictures.examples),
-        commands=_commands(out, summary, found.genotype is not None, found.policy is not None),
+        commands=commands(out, summary, found.genotype is not None, found.policy is not None),
     )
 
 
@@ -226,48 +226,3 @@ def _grid(policy: Policy, images: Tensor) -> list[list[tuple[str, str]]]:
             [(plots.picture(changed[i]), ", ".join(draw.describe(i)) or "unchanged") for i in range(len(images))]
         )
     return rows
-
-
-def _commands(out: Path, summary: dict[str, Any], genotype: bool, policy: bool) -> dict[str, str]:
-    """What to type to train the result, and what to write to use it."""
-    options, data = summary["options"], summary["data"]
-    objects = summary.get("given", {})
-    words = ["python", "-m", "daas.train"]
-    for option in ("dataset", "data_dir", "val_dir"):
-        if options[option]:
-            words += ["--" + option.replace("_", "-"), str(options[option])]
-    if not options["dataset"] and not options["val_dir"] and not data.get("held_out", False):
-        words += ["--val-dir", HELD_OUT_PHOTOS]
-    model, arguments = str(options["model"]), list(options["model_kwargs"])
-    if genotype:
-        model, arguments = "daas_cell_cifar", [f"genotype={out / 'genotype.json'}"]
-    elif "network" in objects:
-        model = ""
-    if model:
-        words += ["--model", model, *(["--model-kwargs", *arguments] if arguments else [])]
-    if policy:
-        words += ["--aa", f"daas:{out / 'policy.json'}"]
-    words += ["--img-size", str(data["image_size"])]
-    for name in ("mean", "std"):
-        words += [f"--{name}", *(f"{value:.4f}" for value in data[name])]
-    words += ["--train-crop-mode", "pad"]
-    digits = options["dataset"] == "digits"
-    flip = 0 if digits and options["hflip"] is None else options["hflip"]
-    for name, value in (("hflip", flip), ("crop-padding", options["crop_padding"])):
-        words += [] if value is None else [f"--{name}", f"{value:g}"]
-    words += ["--val-split", "test"] if digits else []
-    words += ["--skip-bad-images"] if options["skip_bad_images"] else []
-    python = ["import daas, timm"]
-    if model:
-        given = "".join(f", {name}={value!r}" for name, value in model_arguments(tuple(arguments)).items())
-        python.append(f"model = timm.create_model({model!r}, num_classes={len(data['class_names'])}{given})")
-    if policy:
-        python.append(f"policy = daas.DAASPolicy.load({str(out / 'policy.json')!r})")
-        python.append("images = policy(images)  # [B, 3, H, W], uint8 or float in [0, 1]")
-    note = f"{HELD_OUT_PHOTOS}: a folder of class folders with images that the search has not seen."
-    runs = not {"data", "val", "network"} & objects.keys()  # what a program holds has no name on the command line
-    return {
-        "train": shlex.join(words) if runs else "",
-        "note": note if runs and HELD_OUT_PHOTOS in words else "",
-        "python": "\n".join(python),
-    }

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from daas.errors import BadInput
-from daas.search.report.page import HELD_OUT_PHOTOS, write_report
+from daas.search.report.commands import HELD_OUT_PHOTOS, commands
+from daas.search.report.page import write_report
 from daas.train import parse
 
 Run = Callable[..., tuple[int, Path]]
@@ -41,15 +42,37 @@ def test_the_page_shows_everything_and_loads_nothing(run_search: Run) -> None:
     assert f"genotype={out / 'genotype.json'}" in command[0]
 
 
-def test_the_command_of_the_page_runs(run_search: Run, tmp_path: Path) -> None:
+def test_the_command_of_the_page_runs_at_the_size_of_the_search_and_runs_twice(
+    run_search: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from daas.train.__main__ import main
 
-    _, out = run_search()
-    short = ["--epochs", "1", "--batch-size", "512", "--output", str(tmp_path / "train")]
+    monkeypatch.chdir(tmp_path)
+    _, out = run_search("--max-steps", "2")
     words = words_of(out)
-    words.insert(words.index("--aa"), "channels=4")
-    words.insert(words.index("--aa"), "layers=3")
-    assert main([*words, *short]) == 0
+    options = parse(words)
+    assert options.model_kwargs == {"genotype": str(out / "genotype.json"), "channels": 2, "layers": 3}
+    assert (options.batch_size, options.lr, options.experiment) == (64, 0.1, "run")
+    assert options.epochs == 250  # of 6 batches each: 1,500 updates
+    words[words.index("--epochs") + 1] = "1"
+    assert main(words) == 0
+    weights = tmp_path / "output" / "train" / "run" / "last.safetensors"
+    first = weights.read_bytes()
+    assert main(words) == 0
+    assert weights.read_bytes() == first
+
+
+def test_the_papers_presets_are_trained_by_the_papers_recipes() -> None:
+    options = {
+        "preset": "paper-cifar10", "dataset": "torch/cifar10", "data_dir": None, "val_dir": None, "model": "",
+        "model_kwargs": [], "hflip": None, "crop_padding": None, "skip_bad_images": False,
+    }  # fmt: skip
+    data = {"image_size": 32, "mean": [0.5] * 3, "std": [0.25] * 3, "class_names": ["a", "b"]}
+    said = commands(Path("runs/mine"), {"options": options, "data": data}, True, True)
+    given = parse(shlex.split(said["train"])[3:])
+    assert (given.model, given.epochs, given.experiment) == ("daas_cell_cifar", 600, "mine")
+    assert given.model_kwargs["genotype"] == "runs/mine/genotype.json"
+    assert given.aa == "daas:runs/mine/policy.json"
 
 
 @pytest.mark.parametrize("mode", ["arch", "aug"])

@@ -1,0 +1,108 @@
+"""What to type to train what a search has found, and what to write to use it."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from daas.search.algorithm.method import model_arguments
+
+HELD_OUT_PHOTOS = "YOUR_TEST_PHOTOS"
+_UPDATES = 1500  # optimizer steps of a training that is long enough to compare policies by
+_EPOCHS = (20, 300)  # at least, at most
+
+
+def commands(out: Path, summary: dict[str, Any], genotype: bool, policy: bool) -> dict[str, str]:
+    """The training, at the size of the search, and the first lines of a program.
+
+    Args:
+        out: The folder in which genotype.json and policy.json lie.
+        summary: As summary.json has it.
+        genotype: Whether cells were found.
+        policy: Whether a policy was found.
+
+    Returns:
+        ``train``: one command, empty where the images or the network are a program's own; run a second time, it goes
+        on. ``note``: what is to be filled in. ``python``: the lines.
+    """
+    objects = summary.get("given", {})
+    model, arguments = _model(out, summary, genotype)
+    words = ["python", "-m", "daas.train", *_images(summary)]
+    if model:
+        words += ["--model", model, *(["--model-kwargs", *arguments] if arguments else [])]
+    if policy:
+        words += ["--aa", f"daas:{out / 'policy.json'}"]
+    words += [*_preparation(summary), *_length(summary), "--experiment", out.resolve().name or "searched"]
+    words += ["--resume", "auto"]
+    python = ["import daas, timm"]
+    if model:
+        given = "".join(f", {name}={value!r}" for name, value in model_arguments(tuple(arguments)).items())
+        classes = len(summary["data"]["class_names"])
+        python.append(f"model = timm.create_model({model!r}, num_classes={classes}{given})")
+    if policy:
+        python.append(f"policy = daas.DAASPolicy.load({str(out / 'policy.json')!r})")
+        python.append("images = policy(images)  # [B, 3, H, W], uint8 or float in [0, 1]")
+    note = f"{HELD_OUT_PHOTOS}: a folder of class folders with images that the search has not seen."
+    runs = not {"data", "val", "network"} & objects.keys()  # what a program holds has no name on the command line
+    return {
+        "train": shlex.join(words) if runs else "",
+        "note": note if runs and HELD_OUT_PHOTOS in words else "",
+        "python": "\n".join(python),
+    }
+
+
+def _model(out: Path, summary: dict[str, Any], genotype: bool) -> tuple[str, list[str]]:
+    """Name and arguments of the model: the cells at the size of the search, or at the paper's after its presets."""
+    options = summary["options"]
+    if not genotype:
+        named = "" if "network" in summary.get("given", {}) else str(options["model"])
+        return named, list(options["model_kwargs"])
+    arguments = [f"genotype={out / 'genotype.json'}"]
+    if _papers(summary):
+        return f"daas_cell_{'imagenet' if summary['data']['image_size'] > 64 else 'cifar'}", arguments
+    return "daas_cell_cifar", [*arguments, f"channels={options['channels']}", f"layers={options['layers']}"]
+
+
+def _papers(summary: dict[str, Any]) -> bool:
+    return str(summary["options"]["preset"]).startswith("paper-")
+
+
+def _images(summary: dict[str, Any]) -> list[str]:
+    options, words = summary["options"], []
+    if _papers(summary):
+        words += ["--recipe", str(options["preset"]).removeprefix("paper-")]
+    for option in ("dataset", "data_dir", "val_dir"):
+        if options[option]:
+            words += ["--" + option.replace("_", "-"), str(options[option])]
+    if not options["dataset"] and not options["val_dir"] and not summary["data"].get("held_out", False):
+        words += ["--val-dir", HELD_OUT_PHOTOS]
+    return words
+
+
+def _preparation(summary: dict[str, Any]) -> list[str]:
+    """Size, statistics, crop and flip, as in the search."""
+    options, data = summary["options"], summary["data"]
+    words = ["--img-size", str(data["image_size"])]
+    for name in ("mean", "std"):
+        words += [f"--{name}", *(f"{value:.4f}" for value in data[name])]
+    words += ["--train-crop-mode", "pad"]
+    digits = options["dataset"] == "digits"
+    flip = 0 if digits and options["hflip"] is None else options["hflip"]
+    for name, value in (("hflip", flip), ("crop-padding", options["crop_padding"])):
+        words += [] if value is None else [f"--{name}", f"{value:g}"]
+    words += ["--val-split", "test"] if digits else []
+    return [*words, *(["--skip-bad-images"] if options["skip_bad_images"] else [])]
+
+
+def _length(summary: dict[str, Any]) -> list[str]:
+    """A whole training of this network on these images; the recipe's after the paper's presets."""
+    if _papers(summary):
+        return []
+    options, data = summary["options"], summary["data"]
+    images, batch = data["train_images"] + data["val_images"], options["batch_size"]
+    epochs = min(max(-(-_UPDATES // max(1, images // batch)), _EPOCHS[0]), _EPOCHS[1])
+    return [
+        "--epochs", str(epochs), "--batch-size", str(batch), "--lr", f"{options['lr']:g}", "--weight-decay",
+        f"{options['weight_decay']:g}", "--warmup-epochs", "1", "--smoothing", "0",
+    ]  # fmt: skip

@@ -1,0 +1,63 @@
+"""One plain verdict: what the terminal says beside "Done" and the report opens with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daas.search.report.verdict import chance, standard_error, verdict
+
+Run = Callable[..., tuple[int, Path]]
+
+
+def summary(**other: Any) -> dict[str, Any]:
+    return {
+        "stopped": "", "steps": 100, "planned_steps": 100, "val_accuracy": 80.0, "skip_share": 0.1, "warnings": [],
+        "data": {"val_class_counts": [60, 40]}, "operation_share": {},
+        "policy_gain": {"mean": 0.01, "se": 0.02, "n": 16}, **other,
+    }  # fmt: skip
+
+
+def test_guessing_is_naming_the_largest_class() -> None:
+    assert chance(summary()) == 60.0
+    assert standard_error(summary()) == pytest.approx(4.0)  # sqrt(0.8 * 0.2 / 100)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({}, "80.0% +- 4.0 of 100 validation images; guessing gives 60.0%"),
+        ({"val_accuracy": 62.0}, "no better than guessing"),
+        ({}, "cannot be told apart from a uniform random one"),
+        ({"policy_gain": {"mean": 0.1, "se": 0.02, "n": 16}}, "better than a uniform random one"),
+        ({"policy_gain": {"mean": -0.1, "se": 0.02, "n": 16}}, "do not use it"),
+        ({"policy_gain": None}, "was not compared"),
+        ({"stopped": "time budget", "steps": 7}, "Stopped early by its time budget, after 7 of 100"),
+        ({"skip_share": 0.5}, "50% of the edges are skips"),
+        ({"warnings": ["a", "b"]}, "2 warnings"),
+    ],
+)
+def test_each_case_is_said(values: dict[str, Any], said: str) -> None:
+    assert any(said in sentence for sentence in verdict(summary(**values)))
+
+
+def test_nothing_is_said_without_need() -> None:
+    text = " ".join(verdict(summary()))
+    assert not any(word in text for word in ("Stopped", "collapse", "warning", "no better"))
+    fixed = summary()
+    del fixed["skip_share"]
+    assert verdict(fixed)[0].startswith("The network names")
+    cells = summary()
+    del cells["operation_share"]
+    assert not any("policy" in sentence for sentence in verdict(cells))
+
+
+def test_terminal_and_report_say_the_same(run_search: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out = run_search("--max-steps", "2")
+    lines = capsys.readouterr().out.split("Done.")[1].splitlines()[1:]
+    page = (out / "report.html").read_text()
+    assert any("guessing gives" in line for line in lines)
+    assert all(line.strip() in page for line in lines)
