@@ -1,6 +1,6 @@
 """``python -m benchmarks.augment_parity``: how far each operation is from Pillow's, on uint8, on both paths.
 
-Every operation runs at the ten magnitudes of the search space with random signs and centres, on pictures like
+Every operation, base transforms included, runs at its ten magnitudes with random signs and centres, on pictures like
 photographs, noise, narrow ranges and constant images; rotations also at any angle. The last rows are policies of two
 operations: random ones, and the shipped ones.
 """
@@ -20,7 +20,7 @@ from benchmarks.timing import table, write
 from daas import DAASPolicy, Policy, list_policies
 from daas.augment import Draw
 from daas.augment.ops import Backend, Interpolation, apply
-from daas.augment.space import INDEX, OPERATION_NAMES, magnitude_table
+from daas.augment.space import INDEX, at, known, magnitude_table
 
 SIZES = ((32, 32), (33, 47), (224, 224))
 BACKENDS: tuple[Backend, ...] = ("numba", "torch")
@@ -73,13 +73,14 @@ def pictures(count: int, size: tuple[int, int], channels: int, seed: int) -> Ten
 def _cases(count: int, seed: int) -> Iterator[tuple[str, Interpolation, Draw]]:
     """Name, interpolation and draw."""
     random = torch.Generator().manual_seed(seed)
-    levels = magnitude_table()
+    names = [row.name for row in known()]
+    levels = magnitude_table(names)
     applied = torch.ones(count, 1, dtype=torch.bool)
-    for name in OPERATION_NAMES:
+    for name in names:
         op = torch.full((count, 1), INDEX[name])
         draw = Draw.from_choices(op, levels[op, torch.arange(count).view(-1, 1) % 10], applied, random)
         yield name, "nearest", draw
-        if INDEX[name] <= INDEX["Rotate"]:
+        if at(INDEX[name]).matrix is not None:
             yield f"{name}, bilinear", "bilinear", draw
     angle = torch.rand(count, 1, generator=random, dtype=torch.float64) * 180
     rotate = torch.full((count, 1), INDEX["Rotate"])

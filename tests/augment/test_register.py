@@ -19,6 +19,7 @@ from daas.augment.__main__ import main
 from daas.augment.ops import Backend, apply
 from daas.augment.space import INDEX, OPERATION_NAMES, has_magnitude, indices, is_signed, magnitude_table, named
 from daas.errors import BadInput
+from daas.search.spaces.policy_space import PolicySpace
 from tests.augment.inputs import NAMES, pictures
 
 pytestmark = pytest.mark.usefixtures("own_operations")
@@ -58,6 +59,16 @@ def test_a_users_own_operation(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert torch.equal(policy.apply(images, draw), reference(images, draw))
     assert Draw.from_dict(draw.to_dict()).op.equal(draw.op)
     assert any("Wash 0." in line for image in range(40) for line in draw.describe(image))
+    searched = PolicySpace(slots=2, operations=["Wash", "HFlip", "Rotate"]).distribution(
+        torch.Generator().manual_seed(0)
+    )
+    found = searched.derive()
+    assert {op.op for sub in found.sub_policies for op in sub.ops} == {"Wash", "HFlip", "Rotate"}
+    drawn = searched.to_draw(
+        searched.sample(40, torch.Generator().manual_seed(2)), 40, torch.Generator().manual_seed(3)
+    )
+    assert torch.equal(apply(images, drawn, backend=backend), reference(images, drawn))
+    assert int((drawn.op == INDEX["Wash"]).sum()) > 5
     assert magnitude_table(["Wash"])[0].tolist() == pytest.approx([0.8 * level / 9 for level in range(10)])
     assert policy.policy.operation_share()["Wash"] == pytest.approx(0.5)
     assert main(["list", "--operations"]) == 0

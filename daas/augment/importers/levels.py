@@ -7,7 +7,7 @@ from typing import Any
 
 from daas.augment.importers.expansion import Alternative, check_left_out, expand, refuse, without
 from daas.augment.policy import Policy, PolicyOp
-from daas.augment.space import INDEX, OPERATIONS
+from daas.augment.space import INDEX, named
 from daas.errors import BadInput
 
 
@@ -55,13 +55,13 @@ def from_fast_autoaugment(
 
 
 def _value(op: str, level: float) -> float | None:
-    operation = OPERATIONS[INDEX[op]]
+    operation = named(op)
     if operation.low is None or operation.high is None:
         return None
     if operation.signed:
         return abs(2.0 * level - 1.0) * operation.high
     value = operation.low + level * (operation.high - operation.low)
-    return float(int(value)) if op == "Posterize" else value
+    return float(int(value)) if operation.whole else value
 
 
 def _entry(where: str, entry: Any) -> tuple[str, float, float]:
