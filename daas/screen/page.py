@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from daas.screen import plots
 from daas.screen.result import Picture, Screen, Seen
-from daas.screen.using import swap_words, train_words
+from daas.screen.using import meant, swap_words, train_words
 from daas.screen.words import TITLES, answer, limit_words, points, share_words
 from daas.search.report.plots import picture
 
@@ -30,12 +30,14 @@ def page(screen: Screen, policy: str | None) -> str:
     template = environment.from_string(
         files("daas.screen").joinpath("templates").joinpath("screen.html").read_text(encoding="utf-8")
     )
+    command = train_words(screen, policy)
     return template.render(
         about=screen.about,
         clean=screen.clean,
         answer=answer(screen),
         warnings=screen.warnings,
-        command=train_words(screen, policy),
+        command=command,
+        meant=meant(command),
         swap=swap_words(screen),
         rows=_rows(screen),
         colors=plots.COLORS,

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 _BASE = tuple(operation.name for operation in BASE)
 FLIP = "HFlip"
+YOUR_NETWORK, YOUR_PHOTOS, YOUR_TEST_PHOTOS = "YOUR_NETWORK", "YOUR_PHOTOS", "YOUR_TEST_PHOTOS"
+_MEANT = {
+    YOUR_NETWORK: "any timm model",
+    YOUR_PHOTOS: "a folder of class folders with the images that were screened",
+    YOUR_TEST_PHOTOS: "a folder of class folders with images that were not screened",
+}
 
 
 def limits(screen: Screen) -> dict[str, float]:
@@ -72,7 +78,7 @@ def train_words(screen: Screen, policy: str | None) -> str:
         words += ["--pretrained"] if network["pretrained"] else []
         words += ["--train-crop-mode", "pad", "--img-size", str(about["data"]["image_size"])]
     else:
-        words += ["--model", "YOUR_NETWORK"]
+        words += ["--model", YOUR_NETWORK]
     words += ["--aa", f"daas:{policy}"] if policy else []
     return shlex.join([*words, "--hflip", f"{screen.flip:g}"])
 
@@ -84,6 +90,12 @@ def swap_words(screen: Screen) -> str:
     return shlex.join(["--hflip", "0.5", "--hflip-swap", *(f"{a}:{b}" for a, b in screen.swaps)])
 
 
+def meant(words: str) -> str:
+    """What the words in capitals of a command stand for; empty where there are none."""
+    found = [f"{word}: {text}" for word, text in _MEANT.items() if word in words.split()]
+    return f"{'; '.join(found)}." if found else ""
+
+
 def _data_words(source: dict[str, str]) -> Sequence[str]:
     """The options that name the images, where they have a name."""
     words: list[str] = []
@@ -91,5 +103,5 @@ def _data_words(source: dict[str, str]) -> Sequence[str]:
         if source.get(option):
             words += ["--" + option.replace("_", "-"), source[option]]
     if source.get("data_dir") and not source.get("val_dir"):
-        words += ["--val-dir", "YOUR_TEST_PHOTOS"]
-    return words or ["--data-dir", "YOUR_PHOTOS"]
+        words += ["--val-dir", YOUR_TEST_PHOTOS]
+    return words or ["--data-dir", YOUR_PHOTOS, "--val-dir", YOUR_TEST_PHOTOS]

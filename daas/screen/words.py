@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from daas.augment.space import named
 from daas.screen.result import Screen, Seen
-from daas.screen.using import FLIP, kept, swap_words, train_words
+from daas.screen.using import FLIP, kept, meant, swap_words, train_words
 from daas.screen.verdicts import CHANGES, UNCLEAR
 
 TITLES = {"HFlip": "HFlip (left-right)", "VFlip": "VFlip (upside down)", "Rot90": "Rot90 (quarter turns)"}
@@ -55,10 +55,11 @@ def _flip(screen: Screen) -> str:
 
 def next_lines(screen: Screen, policy: str | None) -> list[str]:
     """What to type next."""
-    lines = ["To train with it:", f"  {train_words(screen, policy)}"]
+    command = train_words(screen, policy)
+    lines = ["To train with it:", f"  {command}"]
     if screen.swaps:
         lines += ["or, with the flip and exchanged labels, instead of --hflip 0:", f"  {swap_words(screen)}"]
-    return lines
+    return [*lines, meant(command)] if meant(command) else lines
 
 
 def limit_words(seen: Seen) -> str:

@@ -12,7 +12,7 @@ import torch
 from daas.augment import Policy
 from daas.errors import BadInput
 from daas.screen.result import Picture, Screen
-from daas.screen.using import kept, swap_words, train_words
+from daas.screen.using import kept, meant, swap_words, train_words
 from daas.screen.words import answer, limit_words, report
 
 
@@ -118,6 +118,8 @@ def test_the_words_say_what_to_do(planted: Screen) -> None:
     words = train_words(replace(planted, about={**planted.about, "network": network}), None)
     assert "--model wide_resnet40_2_cifar --model-kwargs depth=10 --pretrained" in words
     assert words.endswith("--train-crop-mode pad --img-size 16 --hflip 0")
+    assert meant(train_words(planted, None)).startswith("YOUR_NETWORK: any timm model; YOUR_TEST_PHOTOS: a folder")
+    assert meant("python -m daas.train --dataset digits") == ""
     assert swap_words(planted) == "--hflip 0.5 --hflip-swap left:right"
 
 
