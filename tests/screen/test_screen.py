@@ -168,6 +168,47 @@ def test_images_that_cannot_be_screened_are_refused() -> None:
         daas.screen(stripes(40, 1), val=replace(other, class_names=("up", "down")))
 
 
+class Caught(Exception):
+    """What a training was asked for."""
+
+
+def caught(monkeypatch: pytest.MonkeyPatch, data: Any, **options: Any) -> tuple[Any, ...]:
+    """Network, training images, validation images, recipe and the rest, as the training gets them."""
+
+    def catch(*given: Any, **rest: Any) -> None:
+        raise Caught(*given, rest)
+
+    monkeypatch.setattr("daas.screen.api.fit", catch)
+    with pytest.raises(Caught) as found:
+        daas.screen(data, **options)
+    return found.value.args
+
+
+def test_options_reach_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"epochs": 7, "batch_size": 11, "lr": 0.03, "weight_decay": 0.001, "seed": 5, "max_images": 50}
+    network, train, val, recipe, rest = caught(monkeypatch, stripes(200, 1), **options)
+    assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.weight_decay) == (7, 11, 0.03, 0.001)
+    assert recipe.hflip == 0.0
+    assert (len(train), len(val), rest["seed"], str(rest["device"])) == (25, 25, 5, "cpu")
+    assert sum(parameter.numel() for parameter in network().parameters()) < 100_000
+    named = {"model_kwargs": {"depth": 16, "widen": 1}}
+    network, *_, recipe, _ = caught(monkeypatch, stripes(20, 1), network="wide_resnet40_2_cifar", **named)
+    assert sum(parameter.numel() for parameter in network().parameters()) > 100_000
+    assert (recipe.batch_size, recipe.lr) == (10, 0.1)  # no more than there are; nothing is known of its weights
+    *_, recipe, _ = caught(monkeypatch, stripes(20, 1), network=tiny())
+    assert recipe.lr == 0.02
+
+
+def test_folders_to_ask_about_and_images_that_cannot_be_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "left" / "bad.png").write_bytes(b"no picture")
+    with pytest.raises(BadInput, match=r"bad\.png cannot be read"):
+        daas.screen(str(folder))
+    _, train, val, _, _ = caught(monkeypatch, str(folder), skip_bad_images=True, image_size=16)
+    assert (len(train), len(val), train.image_size) == (30, 30, 16)
+    _, train, val, _, _ = caught(monkeypatch, stripes(40, 2), val=str(folder), skip_bad_images=True)
+    assert (len(train), len(val), val.image_size) == (40, 60, 12)
+
+
 def test_images_are_chosen_evenly_over_the_classes() -> None:
     images = stripes(100, 1)
     from dataclasses import replace
