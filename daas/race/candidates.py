@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,10 +14,11 @@ from torch import nn
 
 from daas.augment import Policy
 from daas.errors import BadInput
-from daas.models import Genotype
+from daas.models import Genotype, find_genotype, list_genotypes
 
 NONE = "none"
 CELLS = "daas_cell_cifar"
+GENOTYPE = "genotype.json"
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Network:
 
 
 def network(given: Any, kwargs: Mapping[str, Any] | None = None) -> Network:
-    """A network from a timm name, a genotype, or a module.
+    """A network from a timm name, a genotype (also its file, a folder with one, a published one's name), or a module.
 
     Args:
         given: One of these, or a ``Network``.
@@ -85,6 +87,7 @@ def network(given: Any, kwargs: Mapping[str, Any] | None = None) -> Network:
         return Network(given.name or "found", CELLS, arguments, given)
     if isinstance(given, nn.Module):
         return Network(type(given).__name__, module=given)
+    given = str(given) if isinstance(given, Path) else given
     if not isinstance(given, str) or not given:
         raise BadInput(
             f"a network is the name of a timm model, a Genotype or a torch module; found {given!r}. Name one with "
@@ -94,12 +97,16 @@ def network(given: Any, kwargs: Mapping[str, Any] | None = None) -> Network:
 
     import daas  # noqa: F401  # registers the models
 
-    if not timm.is_model(given.split(".")[0]):
+    if timm.is_model(given.split(".")[0]):
+        return Network(given, given, arguments)
+    path = Path(given) / GENOTYPE if Path(given).is_dir() else Path(given)
+    if not path.is_file() and given not in list_genotypes():
         raise BadInput(
-            f"no model {given}: timm knows none of this name, nor does daas. timm.list_models() and python -m "
-            "daas.models list them."
+            f"no model {given}: timm knows none of this name, nor does daas, and it is no genotype. timm.list_models() "
+            "and python -m daas.models list them; a genotype is a file, or the name of a published one."
         )
-    return Network(given, given, arguments)
+    cells = find_genotype(given if given in list_genotypes() else path)
+    return Network(cells.name or path.stem, CELLS, arguments, cells)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ process ends, whatever ended it: a claim whose lock is free is stale at once, an
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from optuna.storages.journal import JournalFileBackend
     from optuna.trial import FrozenTrial, Trial
 
-JOURNAL = "race.journal"
+JOURNAL, CLAIMS = "race.journal", "claims"
 _CONFIG, _ROUNDS = "config", "rounds"  # attributes of the study
 _SCORE = ("accuracy", "score", "temperature")
 
@@ -170,6 +170,8 @@ class Journal:
                 self._study.tell(claim._trial, score.score)
             claim._lock.release()
             Path(claim._lock.lock_file).unlink(missing_ok=True)
+            with suppress(OSError):  # others are at work
+                (self.folder / CLAIMS).rmdir()
 
     def _queue_missing(self) -> None:
         """Queues trainings of the rounds that have no trial, as they were never queued or their process ended."""
@@ -196,7 +198,7 @@ class Journal:
             Path(lock.lock_file).unlink(missing_ok=True)
 
     def _claim_path(self, number: int) -> str:
-        folder = self.folder / "claims"
+        folder = self.folder / CLAIMS
         folder.mkdir(exist_ok=True)
         return str(folder / f"{number}.lock")
 

@@ -11,8 +11,9 @@ from daas.augment import DAASPolicy, Policy, list_policies
 from daas.augment.find import find_policy
 from daas.augment.space import named
 from daas.errors import BadInput
+from daas.models import find_genotype, list_genotypes
 from daas.options import name_values
-from daas.race.candidates import NONE, Candidate, Network, network
+from daas.race.candidates import GENOTYPE, NONE, Candidate, Network, network
 from daas.race.training import recipe_values
 from daas.race.variants import twice, without
 
@@ -179,10 +180,12 @@ def _of_its_own_name(candidate: Candidate, taken: set[str]) -> Candidate:
 
 
 def _on_shelf(candidate: Candidate, several: bool) -> bool:
-    """Whether it can be had without a search; cells are found ones where other networks race too."""
+    """Whether it can be had without a search; where several networks race, cells must be published ones."""
     name = candidate.policy_name
     published = candidate.policy is None or (name in list_policies() and name not in _OWN)
-    return published and set(candidate.values) <= _RECIPE_OF_SHELF and not (several and candidate.network.genotype)
+    cells = candidate.network.genotype
+    known = cells is None or not several or (cells.name in list_genotypes() and find_genotype(cells.name) == cells)
+    return published and known and set(candidate.values) <= _RECIPE_OF_SHELF
 
 
 def _read(one: Any, setting: Setting) -> list[Candidate]:
@@ -217,9 +220,11 @@ def _from_search(found: Any, setting: Setting) -> list[Candidate]:
 
 
 def _from_text(text: str, setting: Setting) -> list[Candidate]:
-    """``POLICY,NAME=VALUE,...``; ``network=NAME`` names the network."""
+    """``POLICY,NAME=VALUE,...``; ``network=NAME`` names the network; the folder of a search names both."""
     name, *pairs = text.split(",")
     values = name_values(pairs, f"candidate {text}:")
+    if (Path(name) / GENOTYPE).is_file() and "network" not in values:
+        values["network"] = name
     net = network(values.pop("network")) if "network" in values else _network(setting)
     return _flips(net, *_policy(name), recipe_values(values, text), setting)
 

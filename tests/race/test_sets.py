@@ -1,4 +1,4 @@
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -129,6 +129,19 @@ def test_a_search_races_as_it_is_and_half_as_strong():
     assert [one.policy_name for one in named] == ["found", "found, half as strong", "none"]
     assert named[0].network.genotype == found.genotype
     assert [one.shelf for one in named] == [False, False, True]
+
+
+def test_the_folder_of_a_search_names_both_and_a_published_genotype_its_cells(tmp_path: Path):
+    mine = replace(find_genotype("gdas_v1"), name="mine")
+    mine.save(tmp_path / "genotype.json")
+    find_policy("autoaugment_svhn").save(tmp_path / "policy.json")
+    found = candidates(
+        [f"{tmp_path},hflip=0", "none,hflip=0,network=gdas_v1", f"none,hflip=0,network={tmp_path / 'genotype.json'}"],
+        setting(),
+    )
+    assert [one.network.genotype for one in found] == [mine, find_genotype("gdas_v1"), mine]
+    assert found[0].policy == find_policy("autoaugment_svhn")
+    assert [one.shelf for one in found] == [False, True, False]
 
 
 def test_repetitions_race_once_and_names_differ():
