@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import math
 import os
@@ -92,6 +93,11 @@ def json_text(values: Any, where: str, indent: int | None = None) -> str:
     except ValueError as error:
         found = next((f"{place} is {value}" for place, value in _odd_numbers(values, "")), str(error))
         raise BadInput(f"{where} is not written: {found}, which JSON does not have.") from error
+
+
+def digest(values: Any) -> str:
+    """A hash of JSON values, whatever the order of their keys."""
+    return hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def append_line(path: str | Path, line: str, then: str = "") -> None:

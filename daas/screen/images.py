@@ -12,7 +12,7 @@ from daas.data.given import images_from
 from daas.errors import BadInput
 from daas.screen.options import ScreenOptions
 from daas.seeds import generator
-from daas.train.batches import same_classes
+from daas.train.labels import same_classes
 
 _SUBSET = 403  # what a random stream is for
 _FEWEST = 10  # images of either half

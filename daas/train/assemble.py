@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,15 +15,18 @@ from torch import nn
 
 import daas  # noqa: F401  # registers the models
 from daas.errors import BadInput
+from daas.files import digest
+from daas.models import CellNet
 from daas.train import build
 from daas.train.augmentation import BatchAugmentation, EpochPolicy, policy_of
 from daas.train.batches import Batches, Place, memory_batches
 from daas.train.checks import holds_images
 from daas.train.clock import Clock
+from daas.train.labels import by_name
 from daas.train.loader import LoaderBatches
 from daas.train.logs import Logs
 from daas.train.options import TrainOptions
-from daas.train.output import load_weights
+from daas.train.output import Weights, load_weights
 from daas.train.training import Learner, Progress, Setting, Training
 
 
@@ -32,6 +37,7 @@ class Run(Training):
     Attributes:
         folder: Of the run.
         rows: Per finished epoch ``epoch``, ``train``, ``eval`` (None where it was not validated) and ``lr``.
+        inputs: Hashes of what the options only name, by what it is: images, genotype, policy.
         best: Index in ``rows`` of the best epoch, -1 before there is one.
     """
 
@@ -39,6 +45,7 @@ class Run(Training):
     logs: Logs | None = None
     rows: list[dict[str, Any]] = field(default_factory=list)
     best: int = -1
+    inputs: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     since: float = field(default_factory=time.monotonic)
 
@@ -52,21 +59,35 @@ def put_together(options: TrainOptions, place: Place, folder: Path) -> Run:
     random_seed(options.seed, place.rank)  # in timm's order: seed, network, loaders
     policy = policy_of(options)
     batches = batches_of(options, place, policy, train=True)
-    classes = classes_of(options, batches)
+    classes = classes_of(options, batches.class_names, batches.name)
     model = build.network(options, classes).to(place.device)
     if options.channels_last:
         model = model.to(memory_format=torch.channels_last)
     model = build.batch_norms(options, model, place)
     if options.initial_checkpoint:
-        load_weights(model, options.initial_checkpoint)
+        load_weights(model, options.initial_checkpoint, batches.class_names)
     optimizer = build.optimizer(options, model, place.world)
     ema = build.moving_average(options, model)
-    setting = set_up(options, place, batches, classes, policy)
+    setting = set_up(options, place, batches, classes)
+    setting.augmentation.policy = policy
     learner, epochs = learner_of(setting, model, optimizer, ema)
     start = options.start_epoch or 0
     if learner.schedule is not None and start:
         advance(learner.schedule, start, start * learner.updates_per_epoch, None, options)
-    return Run(**vars(setting), learner=learner, epochs=epochs, progress=Progress(start), folder=folder)
+    run = Run(**vars(setting), learner=learner, epochs=epochs, progress=Progress(start), folder=folder)
+    run.inputs = {**batches.digests(), **_files(run)}
+    return run
+
+
+def _files(run: Run) -> dict[str, str]:
+    """Hashes of the genotype and of the policy."""
+    found = {}
+    if isinstance(run.learner.model, CellNet):
+        found["genotype"] = digest(run.learner.model.genotype.to_dict())
+    policy = run.augmentation.policy
+    if policy is not None:
+        found["policy"] = digest((policy.schedule or policy.transform.policy).to_dict())
+    return found
 
 
 def batches_of(options: TrainOptions, place: Place, policy: EpochPolicy | None, train: bool) -> Batches:
@@ -78,14 +99,35 @@ def batches_of(options: TrainOptions, place: Place, policy: EpochPolicy | None, 
 
 
 def set_up(
-    options: TrainOptions, place: Place, batches: Batches, classes: int, policy: EpochPolicy | None = None
+    options: TrainOptions, place: Place, batches: Batches, classes: int, weights: Weights | None = None
 ) -> Setting:
-    """Batches that are ready, and what happens to them."""
+    """Batches that are ready, and what happens to them.
+
+    Args:
+        options: The run's.
+        place: This process.
+        batches: Where images come from.
+        classes: Outputs of the network.
+        weights: What is validated; their class names count then, where they have any.
+
+    Raises:
+        BadInput: Validation images of a class that is not known.
+    """
     clock = Clock()
+    known, what = batches.class_names, "the training images"
+    if weights is not None and weights.class_names is not None:
+        known, what = weights.class_names, f"the weights {weights.path}"
+    labels = by_name(batches.val_class_names, known, what)
+    missing = [name for name in known if name not in batches.val_class_names]
+    if missing and place.first:
+        print(
+            f"Warning: there are no validation images of {', '.join(missing[:8])}{' ...' if len(missing) > 8 else ''} "
+            f"({len(missing)} of {len(known)} classes).",
+            file=sys.stderr,
+        )
     augmentation = BatchAugmentation(options, place, batches.transform, batches.class_names, classes)
-    augmentation.policy = policy
     batches.prepare(classes, clock)
-    return Setting(options, place, batches, augmentation, clock)
+    return Setting(options, place, batches, augmentation, clock, labels)
 
 
 def learner_of(setting: Setting, model: nn.Module, optimizer: torch.optim.Optimizer, ema: Any) -> tuple[Learner, int]:
@@ -99,17 +141,17 @@ def learner_of(setting: Setting, model: nn.Module, optimizer: torch.optim.Optimi
     return Learner(model, runner, loss, optimizer, schedule, ema, updates, scaler), epochs
 
 
-def classes_of(options: TrainOptions, batches: Batches) -> int:
-    """Outputs of the network: the classes of the images, or more where ``--num-classes`` says so.
+def classes_of(options: TrainOptions, names: Sequence[str], whose: str) -> int:
+    """Outputs of the network: the named classes, or more where ``--num-classes`` says so.
 
     Raises:
         BadInput: Fewer.
     """
-    found = len(batches.class_names)
+    found = len(names)
     if options.num_classes is not None and options.num_classes < found:
         raise BadInput(
-            f"--num-classes {options.num_classes}: {batches.name} has {found} classes. Leave the option out, or name "
-            "at least as many."
+            f"--num-classes {options.num_classes}: {whose} has {found} classes. Leave the option out, or name at least "
+            "as many."
         )
     return options.num_classes or found
 

@@ -103,6 +103,7 @@ class BatchAugmentation:
         classes: Outputs of the network, for soft targets.
 
     Attributes:
+        held: Whether batches have addressed random streams, and are cropped and flipped here.
         policy: Applied to the uint8 batch, or None.
         augment: Called with the uint8 batch after the policy, or None.
     """
@@ -116,6 +117,7 @@ class BatchAugmentation:
         classes: int,
     ) -> None:
         self.options, self.place = options, place
+        self.held = holds_images(options)
         self.policy: EpochPolicy | None = None
         self.augment: Augment | None = None
         self.exchange = exchange(options.hflip_swap, class_names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +58,8 @@ class Batches(ABC):
 
     Attributes:
         name: Of the data set.
-        class_names: One per label.
+        class_names: One per label of the training images.
+        val_class_names: One per label of the validation images.
         train_images: Over all processes.
         val_images: Validation images over all processes.
         per_epoch: Batches of an epoch in this process; equally many in each.
@@ -68,6 +69,7 @@ class Batches(ABC):
 
     name: str
     class_names: tuple[str, ...]
+    val_class_names: tuple[str, ...]
     train_images: int
     val_images: int
     per_epoch: int
@@ -85,6 +87,10 @@ class Batches(ABC):
     @abstractmethod
     def validation(self) -> Iterator[Batch]:
         """This process's share of the validation images, each once."""
+
+    @abstractmethod
+    def digests(self) -> dict[str, str]:
+        """Hashes of the training and of the validation images, by what they are."""
 
     @abstractmethod
     def state(self, within_epoch: bool) -> Tensor:
@@ -113,8 +119,11 @@ class MemoryBatches(Batches):
         self.transform = {**transform, "interpolation": "bicubic", "crop_pct": 1.0, "crop_mode": "center"}
         self.val = _on(place.device, val)
         self.train = self.val if train is None else _on(place.device, train)
-        same_classes(self.train.class_names, self.val.class_names)
-        self.name, self.class_names = self.train.name, self.train.class_names
+        self.name, self.class_names, self.val_class_names = (
+            self.train.name,
+            self.train.class_names,
+            self.val.class_names,
+        )
         self.train_images, self.val_images = len(self.train), len(self.val)
         self.global_batch = options.batch_size * place.world
         self.per_epoch = self.train_images // self.global_batch
@@ -145,6 +154,10 @@ class MemoryBatches(Batches):
     def _batch(self, data: ImageData, chosen: Tensor, step: int | None = None) -> Batch:
         device = self.place.device
         return Batch(data.fetch(chosen).to(device), data.labels[chosen].to(device), step)
+
+    def digests(self) -> dict[str, str]:
+        """Of pixels in memory, of the names of files that stay on disk."""
+        return {"training images": self.train.digest(), "validation images": self.val.digest()}
 
     def state(self, within_epoch: bool) -> Tensor:
         """Nothing: streams are addressed, not advanced."""
@@ -196,19 +209,6 @@ def _split(options: TrainOptions, name: str) -> str:
     if name not in known:
         raise BadInput(f"split {name!r} is unknown; it is one of {', '.join(known)}.")
     return known[name]
-
-
-def same_classes(training: Sequence[str], validation: Sequence[str]) -> None:
-    """Checks that labels mean the same in both sets.
-
-    Raises:
-        BadInput: They do not.
-    """
-    if tuple(training) != tuple(validation):
-        raise BadInput(
-            f"training and validation images have different classes: {', '.join(training[:8])} and "
-            f"{', '.join(validation[:8])}. Use the same class folders in both."
-        )
 
 
 def few_images(name: str, images: int, batch: int) -> str:

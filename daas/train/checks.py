@@ -19,6 +19,7 @@ _AT_LEAST: dict[str, float] = {
     "log_interval": 1, "recovery_interval": 0, "img_size": 1, "num_classes": 1, "cutout": 0, "crop_padding": 0,
     "lr": 0, "weight_decay": 0, "start_epoch": 0, "warmup_epochs": 0, "seed": 0, "aux_weight": 0,
 }  # fmt: skip
+_AT_MOST = {"seed": 2**32 - 2**16}  # NumPy takes 32 bits, and each process adds its number
 _PROBABILITIES = ("hflip", "vflip", "reprob", "mixup_prob", "mixup_switch_prob", "drop", "drop_path", "smoothing")
 
 
@@ -37,6 +38,9 @@ def check(options: TrainOptions) -> None:
         value = getattr(options, name)
         if value is not None and value < least:
             raise BadInput(f"{_flag(name)} {value}: it must be at least {least}.")
+    for name, most in _AT_MOST.items():
+        if getattr(options, name) > most:
+            raise BadInput(f"{_flag(name)} {getattr(options, name)}: it must be at most {most}.")
     for name in _PROBABILITIES:
         value = getattr(options, name)
         if value is not None and not 0 <= value <= 1:

@@ -6,7 +6,7 @@ import copy
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from daas.train.losses import EitherTarget
 from daas.train.options import TrainOptions
 from daas.train.randomness import capture, restore, seed_everything
 from daas.train.training import Progress, Training
+from daas.train.trial import try_out
 
 _INITIAL = 106  # what a random stream is for
 
@@ -153,6 +154,7 @@ def fit(
     place = Place(torch.device(device))
     with _streams_as_before(place.device):
         run = _training(network, train, val, recipe, seed, place)
+        try_out(run)
         if isinstance(augment, (Policy, DAASPolicy)):
             run.augmentation.policy = EpochPolicy(augment, recipe.epochs)
         else:
@@ -184,7 +186,9 @@ def _training(
     place: Place,
 ) -> Training:
     """Everything that ``fit`` needs."""
-    options = recipe.options(seed)
+    seed_everything(seed_of(seed, _INITIAL))
+    made = copy.deepcopy(network) if isinstance(network, nn.Module) else network()
+    options = replace(recipe.options(seed), model=type(made).__name__)
     check(options)
     if recipe.sched == "plateau":
         raise BadInput("sched='plateau' needs a validation after every epoch; choose 'onecycle', 'cosine' or 'step'.")
@@ -197,8 +201,6 @@ def _training(
         "std": recipe.std or std,
     }
     batches = MemoryBatches(options, place, transform, train, val)
-    seed_everything(seed_of(seed, _INITIAL))
-    made = copy.deepcopy(network) if isinstance(network, nn.Module) else network()
     model = made.to(place.device)
     if options.channels_last:
         model = model.to(memory_format=torch.channels_last)

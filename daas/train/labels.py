@@ -1,4 +1,4 @@
-"""What labels mean: class names of two sets, and those that a flip exchanges."""
+"""What labels mean: the class names of two sets, those of weights, and those that a flip exchanges."""
 
 from __future__ import annotations
 
@@ -8,6 +8,59 @@ import torch
 from torch import Tensor
 
 from daas.errors import BadInput
+
+_SHOWN = 8
+
+
+def by_name(shown: Sequence[str], known: Sequence[str], what: str) -> Tensor:
+    """[shown classes] int64: the known label of each class that validation images show.
+
+    Args:
+        shown: Class names of the validation images; some of the known ones may be missing.
+        known: Class names of the network's outputs.
+        what: Whose those are, for the message: ``the training images``.
+
+    Raises:
+        BadInput: A class that is not known.
+
+    >>> by_name(["bee", "cow"], ["ape", "bee", "cow"], "the training images")
+    tensor([1, 2])
+    """
+    index = {name: label for label, name in enumerate(known)}
+    if set(shown) - set(index):
+        raise BadInput(
+            f"the validation images and {what} have different classes: {difference(shown, known, 'validation', what)}. "
+            "Rename or remove those that only the validation images have."
+        )
+    return torch.tensor([index[name] for name in shown])
+
+
+def same_classes(training: Sequence[str], validation: Sequence[str]) -> None:
+    """Checks that labels mean the same in both sets.
+
+    Raises:
+        BadInput: They do not.
+    """
+    if tuple(training) != tuple(validation):
+        raise BadInput(
+            "training and validation images have different classes: "
+            f"{difference(training, validation, 'training', 'validation')}. Use the same class folders in both."
+        )
+
+
+def difference(first: Sequence[str], second: Sequence[str], one: str, other: str) -> str:
+    """In what two sets of class names differ, in words.
+
+    >>> difference(["ape", "bee"], ["bee", "cow"], "validation", "the training images")
+    'ape only in validation; cow only in the training images'
+    """
+    parts = []
+    for names, others, where in ((first, second, one), (second, first, other)):
+        only = [name for name in names if name not in set(others)]
+        if only:
+            more = f" and {len(only) - _SHOWN} more" if len(only) > _SHOWN else ""
+            parts.append(f"{', '.join(only[:_SHOWN])}{more} only in {where}")
+    return "; ".join(parts) or "they stand in another order"
 
 
 def exchange(pairs: Sequence[str], class_names: Sequence[str]) -> Tensor | None:

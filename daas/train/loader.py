@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from daas.augment import DAASPolicy
 from daas.errors import BadInput
+from daas.files import digest
 from daas.train.augmentation import EpochPolicy, mixed_when_loaded, mixes_in, mixup_arguments
-from daas.train.batches import Batch, Batches, Place, few_images, same_classes
+from daas.train.batches import Batch, Batches, Place, few_images
 from daas.train.clock import Clock
 from daas.train.options import TrainOptions
 from daas.train.randomness import capture, restore
@@ -57,7 +58,7 @@ class LoaderBatches(Batches):
             _check_splits(options, self.train_data, self.val_data)
         self.name = options.dataset or Path(options.data_dir or options.val_dir).resolve().name
         self.class_names = _class_names(options, self.train_data)
-        same_classes(self.class_names, _class_names(options, self.val_data))
+        self.val_class_names = _class_names(options, self.val_data)
         self.train_images, self.val_images = len(self.train_data), len(self.val_data)
         self.per_epoch = self.train_images // (options.batch_size * place.world)
         if train and not self.per_epoch:
@@ -173,6 +174,13 @@ class LoaderBatches(Batches):
             if len(labels):
                 yield Batch(images, labels)
 
+    def digests(self) -> dict[str, str]:
+        """Of the names and labels of files; of a data set that timm opens by name, of what is known about it."""
+        return {
+            "training images": digest(_what(self.train_data, self.class_names)),
+            "validation images": digest(_what(self.val_data, self.val_class_names)),
+        }
+
     def state(self, within_epoch: bool) -> Tensor:
         """[n, L]: the global streams now; within an epoch also at its start and before the batch that is made ahead."""
         now = capture(self.place.device)
@@ -243,6 +251,15 @@ def _check_splits(options: TrainOptions, train: Any, val: Any) -> None:
             f"{options.data_dir} has no folder {options.val_split}/, so validation would use the training images. Put "
             "the images into train/CLASS/ and validation/CLASS/, or name validation images with --val-dir."
         )
+
+
+def _what(data: Any, class_names: Sequence[str]) -> list[Any]:
+    """JSON values that tell a data set from others."""
+    try:
+        names = [str(name) for name in data.filenames()]
+    except (AttributeError, NotImplementedError):  # torchvision's sets, and timm's readers of shards
+        names = []
+    return [list(class_names), len(data), names]
 
 
 def _class_names(options: TrainOptions, data: Any) -> tuple[str, ...]:

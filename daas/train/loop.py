@@ -187,16 +187,19 @@ def predictions(run: Setting, model: nn.Module) -> Iterator[tuple[Tensor, Tensor
             images = images.contiguous(memory_format=torch.channels_last)
         with autocast(options, place.device):
             logits = model(images.to(device)).to(place.device)
-        yield logits, batch.targets
+        yield logits, run.val_labels.to(place.device)[batch.targets]
 
 
 def validate(run: Setting, model: nn.Module) -> dict[str, float]:
     """Loss and accuracy on all validation images, each counted once, over all processes.
 
     Returns:
-        ``loss`` (cross-entropy), ``top1`` and ``top5`` in percent.
+        ``loss`` (cross-entropy); in percent ``top1``, ``top5`` and ``balanced_accuracy``, the mean over the classes
+        that have images.
     """
-    sums = torch.zeros(4, dtype=torch.float64, device=run.place.device)
+    device, classes = run.place.device, int(run.val_labels.max()) + 1
+    sums = torch.zeros(4, dtype=torch.float64, device=device)
+    right, count = (torch.zeros(classes, dtype=torch.float64, device=device) for _ in range(2))
     with run.clock.spend("validation"):
         for logits, labels in predictions(run, model):
             percent = torch.stack(accuracy(logits, labels, topk=(1, min(5, logits.shape[1]))))
@@ -204,7 +207,14 @@ def validate(run: Setting, model: nn.Module) -> dict[str, float]:
             sums[0] += loss
             sums[1:3] += (percent * len(labels) / 100).round()
             sums[3] += len(labels)
+            right += torch.bincount(labels[logits.argmax(1) == labels], minlength=classes)
+            count += torch.bincount(labels, minlength=classes)
     if run.place.world > 1:
-        torch.distributed.all_reduce(sums)
-    loss_sum, right1, right5, count = sums.tolist()
-    return {"loss": loss_sum / count, "top1": 100 * right1 / count, "top5": 100 * right5 / count}
+        for values in (sums, right, count):
+            torch.distributed.all_reduce(values)
+    loss_sum, right1, right5, images = sums.tolist()
+    balanced = float((right[count > 0] / count[count > 0]).mean())
+    return {
+        "loss": loss_sum / images, "top1": 100 * right1 / images, "top5": 100 * right5 / images,
+        "balanced_accuracy": 100 * balanced,
+    }  # fmt: skip

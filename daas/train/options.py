@@ -202,7 +202,9 @@ class RunOptions:
     resume: str = _o("", "auto, or a checkpoint or its run folder: go on exactly where it stopped")
     recovery_interval: int = _o(0, "batches between two checkpoints within an epoch; 0 for only after an epoch")
     val_interval: int = _o(1, "epochs between two validations")
-    eval_metric: str = _o("top1", "what the best epoch is best in", choices=("top1", "top5", "loss"))
+    eval_metric: str = _o(
+        "top1", "what the best epoch is best in", choices=("top1", "top5", "loss", "balanced_accuracy")
+    )
     validate: str = _o("", "(*) only validate these weights (.safetensors)")
     log_interval: int = _o(50, "batches between two log entries")
     save_images: bool = _o(False, "write the training batch as a picture at every log entry")

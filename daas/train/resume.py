@@ -90,8 +90,17 @@ def save(
     checkpoint.save(folder / CHECKPOINT, tensors, everything)
 
 
-def load(path: Path, learner: Learner, options: TrainOptions, place: Place) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load(
+    path: Path, learner: Learner, options: TrainOptions, place: Place, inputs: Mapping[str, str]
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Reads a checkpoint into a learner that was just made.
+
+    Args:
+        path: The checkpoint.
+        learner: Is changed.
+        options: The run's.
+        place: This process.
+        inputs: Hashes of images, genotype and policy, which must be those of the checkpoint.
 
     Returns:
         What this process had of its own, and the JSON values.
@@ -103,6 +112,12 @@ def load(path: Path, learner: Learner, options: TrainOptions, place: Place) -> t
     if meta.get("format") != FORMAT:
         raise BadInput(f"{path} is no checkpoint of a training run (format {meta.get('format')!r}, not {FORMAT!r}).")
     _same_run(path, meta, options, place)
+    changed = [name for name, found in inputs.items() if meta.get("inputs", inputs).get(name) != found]
+    if changed:
+        raise BadInput(
+            f"{path} belongs to a run on something else: since then its {' and its '.join(changed)} changed. Bring "
+            "back what there was, or start a new run with another --experiment."
+        )
     learner.model.load_state_dict(_part(tensors, "model."))
     if learner.ema is not None:
         learner.ema.module.load_state_dict(_part(tensors, "ema."))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import nullcontext
 from functools import partial
@@ -26,14 +27,18 @@ from daas.train.output import (
     ARGS,
     BEST,
     LAST,
+    Weights,
     as_json,
     describe,
-    load_weights,
     save_weights,
     write_result,
     write_summary,
 )  # fmt: skip
+from daas.train.summary import start_summary
 from daas.train.training import Progress
+from daas.train.trial import try_out
+
+_KEPT = "The last checkpoint and the weights beside it are of before and stay as they are."
 
 
 def train(options: TrainOptions) -> dict[str, Any]:
@@ -66,7 +71,9 @@ def _whole(options: TrainOptions, place: Place, folder: Path) -> dict[str, Any]:
         _restore(run, source)
     elif run.progress.epoch >= run.epochs:
         raise BadInput(f"--start-epoch {options.start_epoch}: there are only {run.epochs} epochs; nothing to train.")
+    memory = try_out(run)
     if place.first:
+        print(start_summary(run, memory), flush=True)
         run.logs = Logs(options, folder, run.progress.epoch * run.batches.per_epoch + run.progress.batch)
         if source is not None:
             resume.take_weights(source, folder)
@@ -91,6 +98,11 @@ def _epoch(run: Run) -> None:
     last = epoch + 1 == run.epochs
     due = last or (epoch + 1) % options.val_interval == 0
     metrics = validate(run, run.shown) if due else None
+    if metrics is not None and not math.isfinite(metrics["loss"]):
+        raise FloatingPointError(
+            f"the validation loss is {metrics['loss']} after epoch {epoch} (from 0), where the training loss was "
+            f"{loss:.3g}. {_KEPT} Try a smaller --lr, --clip-grad, or a longer warm-up."
+        )
     run.rows.append({"epoch": epoch, "train": {"loss": loss}, "eval": metrics, "lr": mean_lr(learner.optimizer)})
     run.progress = Progress(epoch + 1)
     better = metrics is not None and (run.best < 0 or _better(metrics, run.rows[run.best]["eval"], options.eval_metric))
@@ -100,9 +112,9 @@ def _epoch(run: Run) -> None:
         learner.schedule.step(epoch + 1, _latest(run))
     if place.first:
         if better:
-            save_weights(run.shown, run.folder / BEST)
+            save_weights(run.shown, run.folder / BEST, run.batches.class_names)
         if metrics is not None:  # result.json says what they are worth; the checkpoint has those of other epochs
-            save_weights(run.shown, run.folder / LAST)
+            save_weights(run.shown, run.folder / LAST, run.batches.class_names)
     _save(run, within_epoch=False)
     if place.first:
         _write(run, new_row=True)
@@ -132,10 +144,21 @@ def _after_batch(run: Run, images: Tensor) -> None:
 
 
 def _save(run: Run, within_epoch: bool) -> None:
+    """Writes the checkpoint.
+
+    Raises:
+        FloatingPointError: There are weights that are no numbers.
+    """
+    for name, tensor in run.learner.model.named_parameters():
+        if not bool(torch.isfinite(tensor).all()):
+            raise FloatingPointError(
+                f"{name} holds values that are no numbers after batch {run.progress.batch} of epoch "
+                f"{run.progress.epoch} (from 0). {_KEPT} Try a smaller --lr, --clip-grad, or a longer warm-up."
+            )
     losses = run.progress.losses
     meta = {
-        "epoch": run.progress.epoch, "batch": run.progress.batch, "rows": run.rows, "best": run.best,
-        "clock": run.clock.seconds, "images": run.clock.images,
+        "inputs": run.inputs, "epoch": run.progress.epoch, "batch": run.progress.batch,
+        "rows": run.rows, "best": run.best, "clock": run.clock.seconds, "images": run.clock.images,
         "seconds": run.seconds + time.monotonic() - run.since,
     }  # fmt: skip
     own = {
@@ -146,7 +169,7 @@ def _save(run: Run, within_epoch: bool) -> None:
 
 
 def _restore(run: Run, source: Path) -> None:
-    own, meta = resume.load(source, run.learner, run.options, run.place)
+    own, meta = resume.load(source, run.learner, run.options, run.place, run.inputs)
     run.batches.resume(own["random"])
     run.rows, run.best = list(meta["rows"]), int(meta["best"])
     run.progress = Progress(int(meta["epoch"]), int(meta["batch"]))
@@ -201,6 +224,8 @@ def _write(run: Run, new_row: bool = False) -> None:
 
 def _say(run: Run, loss: float, metrics: dict[str, float] | None) -> None:
     found = "" if metrics is None else f"  validation loss {metrics['loss']:.3f}  top-1 {metrics['top1']:.2f}%"
+    if metrics is not None:
+        found += f"  balanced {metrics['balanced_accuracy']:.2f}%"
     print(f"epoch {run.progress.epoch:>3}/{run.epochs}  train loss {loss:.3f}{found}", flush=True)
 
 
@@ -217,15 +242,21 @@ def _summary(run: Run) -> dict[str, Any]:
 
 
 def _validate_only(options: TrainOptions, place: Place) -> dict[str, Any]:
+    weights = Weights.read(options.validate)
     batches = batches_of(options, place, None, train=False)
-    classes = classes_of(options, batches)
+    names = weights.class_names or batches.val_class_names
+    classes = classes_of(options, names, batches.name if weights.class_names is None else options.validate)
     model = build.network(options, classes)
-    load_weights(model, options.validate)
+    weights.into(model)
     model = model.to(place.device)
-    metrics = validate(set_up(options, place, batches, classes), model)
+    metrics = validate(set_up(options, place, batches, classes, weights), model)
+    if not math.isfinite(metrics["loss"]):
+        raise FloatingPointError(
+            f"the validation loss of {options.validate} is {metrics['loss']}: it answers no numbers"
+        )
     if place.first:
         print(
-            f"{options.validate}: top-1 {metrics['top1']:.2f}%, top-5 {metrics['top5']:.2f}%, "
-            f"loss {metrics['loss']:.4f}, {batches.val_images} images"
+            f"{options.validate}: top-1 {metrics['top1']:.2f}%, top-5 {metrics['top5']:.2f}%, balanced accuracy "
+            f"{metrics['balanced_accuracy']:.2f}%, loss {metrics['loss']:.4f}, {batches.val_images} images"
         )
     return dict(metrics)

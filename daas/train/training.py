@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from timm.utils import AverageMeter, ModelEmaV3, NativeScaler
-from torch import nn
+from torch import Tensor, nn
 
 from daas.train.augmentation import BatchAugmentation
 from daas.train.batches import Batches, Place
@@ -59,6 +59,7 @@ class Setting:
 
     Attributes:
         options: What was asked for.
+        val_labels: [validation classes] int64: the network's output for each class of the validation images.
     """
 
     options: TrainOptions
@@ -66,6 +67,7 @@ class Setting:
     batches: Batches
     augmentation: BatchAugmentation
     clock: Clock
+    val_labels: Tensor
 
 
 @dataclass

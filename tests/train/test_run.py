@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from daas import checkpoint
+from daas import Genotype, Policy, checkpoint
 from daas.train import run as module
 from daas.train.assemble import Run
 from tests.train.conftest import Train, weights
@@ -210,6 +211,7 @@ def test_validation_in_other_batches_is_the_same(run_train: Train) -> None:
         (["--mixup", "0.2", "--batch-size", "255"], "even batch"),
         (["--model-kwargs", "no_such_argument=1", "--model", "resnet10t"], "could not be made"),
         (["--resume", "nowhere"], "no such checkpoint"),
+        (["--seed", "4294967295"], "--seed 4294967295: it must be at most"),
     ],
 )
 def test_bad_input(run_train: Train, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -287,6 +289,83 @@ def test_the_batch_that_diverged_is_saved(run_train: Train, capsys: pytest.Captu
     assert tensors["targets"].shape == (128,)
     assert f"in epoch {meta['epoch']}, batch {meta['batch']} " in message
     assert str(out / "diverged.safetensors") in message
+
+
+def test_a_validation_loss_that_is_no_number_stops_the_run_and_leaves_the_last_good_state(
+    run_train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original = module.validate
+
+    def validate(run: Run, model: torch.nn.Module) -> dict[str, float]:
+        return original(run, model) | ({"loss": float("nan")} if run.progress.epoch == 1 else {})
+
+    monkeypatch.setattr(module, "validate", validate)
+    code, out = run_train("--epochs", "3")
+    assert code == 1
+    assert "the validation loss is nan after epoch 1 (from 0)" in capsys.readouterr().err
+    assert checkpoint.load(out / "checkpoint.safetensors")[1]["epoch"] == 1
+    assert json.loads((out / "result.json").read_text())["last"]["epoch"] == 0
+    assert len((out / "summary.csv").read_text().splitlines()) == 2
+    monkeypatch.undo()
+    assert run_train("--epochs", "3", "--resume", "auto")[0] == 0
+    assert torch.equal(weights(out), weights(run_train("--epochs", "3", out="whole")[1]))
+
+
+def test_weights_that_are_no_numbers_are_not_saved(
+    run_train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original = module.train_epoch
+
+    def train_epoch(run: Run, after_batch: object) -> float:
+        loss = original(run, after_batch)  # type: ignore[arg-type]  # passed on
+        if run.progress.epoch == 1:
+            next(run.learner.model.parameters()).data[0] = float("inf")
+        return loss
+
+    monkeypatch.setattr(module, "train_epoch", train_epoch)
+    code, out = run_train("--epochs", "3", "--val-interval", "3")
+    assert code == 1
+    assert "holds values that are no numbers" in capsys.readouterr().err
+    tensors, meta = checkpoint.load(out / "checkpoint.safetensors")
+    assert meta["epoch"] == 1
+    assert all(bool(torch.isfinite(tensor).all()) for name, tensor in tensors.items() if name.startswith("model."))
+
+
+def test_a_run_does_not_go_on_with_another_genotype_policy_or_images(
+    run_train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def files(seed: int) -> None:
+        random = torch.Generator().manual_seed(seed)
+        Genotype.random(random, name="mine").save(tmp_path / "genotype.json")
+        Policy.random(random).save(tmp_path / "policy.json")
+
+    kwargs = [*CELL[2:5], f"genotype={tmp_path / 'genotype.json'}"]
+    words = [*CELL[:2], *kwargs, *CELL[5:], "--aa", f"daas:{tmp_path / 'policy.json'}"]
+    files(0)
+    assert run_train(*words, leave_out=("--model-kwargs",))[0] == 0
+    files(1)
+    capsys.readouterr()
+    assert run_train(*words, "--resume", "auto", leave_out=("--model-kwargs",))[0] == 2
+    assert "its genotype and its policy changed" in capsys.readouterr().err
+    files(0)
+    assert run_train(*words, "--resume", "auto", leave_out=("--model-kwargs",))[0] == 0
+
+
+@pytest.mark.parametrize("mode", ["pad", "rrc"])
+def test_a_run_does_not_go_on_with_other_images(
+    run_train: Train, two_classes: Path, mode: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--data-dir", str(two_classes), "--val-dir", str(two_classes.with_name("val")), "--train-crop-mode", mode]
+    leave_out = ("--dataset", "--val-split", "--train-split", "--batch-size", "--hflip")
+    shutil.copytree(two_classes, two_classes.with_name("val"))
+    words += ["-b", "20", "--epochs", "1", "-j", "0"]
+    assert run_train(*words, leave_out=leave_out)[0] == 0
+    one = next((two_classes / "dark").iterdir())
+    one.rename(one.with_name("renamed.png"))
+    (two_classes / "bright" / "new.png").write_bytes(one.with_name("renamed.png").read_bytes())
+    capsys.readouterr()
+    assert run_train(*words, "--resume", "auto", leave_out=leave_out)[0] == 2
+    assert "since then its training images changed" in capsys.readouterr().err
 
 
 def test_what_else_the_run_may_ask_for(run_train: Train) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +13,7 @@ from daas.augment import DAASPolicy, Policy, find_policy
 from daas.data import BatchStream, ImageData, channel_stats, images_from, load_images, stratified_halves
 from daas.data.files import HELD_OUT
 from daas.errors import BadInput
+from daas.files import digest
 from daas.models import CellNet, Genotype
 from daas.search.algorithm.method import augmentation_method, candidates, model_arguments
 from daas.search.algorithm.state import Preparation, Search
@@ -217,10 +216,7 @@ def inputs(data: SearchData, search: Search) -> dict[str, str]:
     space = search.augmentation
     if space is not None and (space.slots, space.names) != (PolicySpace().slots, PolicySpace().operations):
         contents["policy space"] = {"slots": space.slots, "operations": space.names}
-    for name, content in contents.items():
-        text = json.dumps(content, sort_keys=True)
-        found[name] = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-    return found
+    return found | {name: digest(content) for name, content in contents.items()}
 
 
 def _network(config: SearchConfig, num_classes: int, given: Given) -> SuperNet | FixedNetwork:
