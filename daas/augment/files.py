@@ -97,6 +97,19 @@ def check_keys(where: str, values: Mapping[str, Any], keys: tuple[str, ...], opt
         )
 
 
+def check_texts(where: str, name: object, source: object) -> None:
+    """Refuses a name or a source that is no text, or a long one.
+
+    Raises:
+        BadInput: Which, and how long it may be.
+    """
+    for key, value, longest in (("name", name, 200), ("source", source, 4000)):
+        if not isinstance(value, str):
+            raise BadInput(f"{where}: {key} is {shown(value)}; it is a text.")
+        if len(value) > longest:
+            raise BadInput(f"{where}: {key} has {len(value):,} letters; at most {longest:,}.")
+
+
 def shown(value: object) -> str:
     """A value of a file for a message, cut off where it is long."""
     try:

@@ -10,7 +10,16 @@ from typing import Any
 
 import torch
 
-from daas.augment.files import POLICY_FORMAT, SCHEDULE_FORMAT, check_keys, is_number, load, shown, write_json
+from daas.augment.files import (
+    POLICY_FORMAT,
+    SCHEDULE_FORMAT,
+    check_keys,
+    check_texts,
+    is_number,
+    load,
+    shown,
+    write_json,
+)
 from daas.augment.space import NUM_MAGNITUDES, OPERATION_NAMES, OPERATIONS, magnitude_table, operations
 from daas.augment.sub_policy import (
     MAX_SUB_POLICIES,
@@ -25,7 +34,6 @@ from daas.errors import BadInput
 __all__ = ["Policy", "PolicyOp", "SubPolicy"]
 
 _KEYS = ("format", "name", "source", "fill", "sub_policies")
-_LONGEST = {"name": 200, "source": 4000}  # letters
 
 
 @dataclass(frozen=True)
@@ -48,11 +56,7 @@ class Policy:
     fill: tuple[int, int, int] = (0, 0, 0)
 
     def __post_init__(self) -> None:
-        for key, longest in _LONGEST.items():
-            if not isinstance(getattr(self, key), str):
-                raise BadInput(f"policy: {key} is {shown(getattr(self, key))}; it is a text.")
-            if len(getattr(self, key)) > longest:
-                raise BadInput(f"policy: {key} has {len(getattr(self, key)):,} letters; at most {longest:,}.")
+        check_texts("policy", self.name, self.source)
         object.__setattr__(self, "sub_policies", tuple(self.sub_policies))
         object.__setattr__(self, "fill", tuple(self.fill))
         if len(self.fill) != 3 or any(type(v) is not int or not 0 <= v <= 255 for v in self.fill):

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from daas.augment.files import SCHEDULE_FORMAT, check_keys, load, write_json
+from daas.augment.files import SCHEDULE_FORMAT, check_keys, check_texts, load, shown, write_json
 from daas.augment.policy import Policy
 from daas.errors import BadInput
 
 _KEYS = ("format", "name", "source", "epochs", "segments")
+_MOST_SEGMENTS = 10_000
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,15 @@ class PolicySchedule:
     segments: tuple[Segment, ...]
 
     def __post_init__(self) -> None:
+        check_texts("schedule", self.name, self.source)
         object.__setattr__(self, "segments", tuple(self.segments))
+        _check_count(len(self.segments))
         starts = [segment.start for segment in self.segments]
         whole = all(isinstance(value, int) and not isinstance(value, bool) for value in (self.epochs, *starts))
         if not whole or not starts or starts[0] != 0 or starts != sorted(set(starts)) or starts[-1] >= self.epochs:
             raise BadInput(
-                f"schedule: the segments start at epochs {starts} of {self.epochs}; they start at whole numbers, the "
-                "first at 0, each later than the one before, all below the number of epochs."
+                f"schedule: the segments start at epochs {shown(starts)} of {shown(self.epochs)}; they start at whole "
+                "numbers, the first at 0, each later than the one before, all below the number of epochs."
             )
 
     def at(self, epoch: int) -> Policy:
@@ -105,7 +108,7 @@ class PolicySchedule:
             BadInput: Another format, missing or unknown keys, or values out of range.
         """
         if not isinstance(values, Mapping) or values.get("format") != SCHEDULE_FORMAT:
-            found = repr(values.get("format")) if isinstance(values, Mapping) else str(values)[:80]
+            found = shown(values.get("format") if isinstance(values, Mapping) else values)
             raise BadInput(
                 f"schedule: expected a JSON object of the format {SCHEDULE_FORMAT!r}; found {found}. One policy for "
                 "all epochs is read by Policy.load."
@@ -113,6 +116,7 @@ class PolicySchedule:
         check_keys("schedule", values, _KEYS)
         if not isinstance(values["segments"], (list, tuple)):
             raise BadInput("schedule: segments must be a list.")
+        _check_count(len(values["segments"]))
         segments = []
         for index, segment in enumerate(values["segments"]):
             where = f"schedule, segment {index}"
@@ -137,3 +141,8 @@ class PolicySchedule:
     def save(self, path: str | Path) -> None:
         """Writes the schedule file, one sub-policy per line."""
         write_json(path, self.to_dict())
+
+
+def _check_count(count: int) -> None:
+    if count > _MOST_SEGMENTS:
+        raise BadInput(f"schedule: there are {count:,} segments; at most {_MOST_SEGMENTS:,}.")

@@ -73,9 +73,12 @@ def _set(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
     [
         (_set("segments", []), "must be|start at epochs"),
         (_set("segments", 3), "segments must be a list"),
+        (_set("segments", [3] * 10_001), "there are 10,001 segments; at most 10,000"),
+        (_set("name", 3), "name is 3; it is a text"),
+        (_set("source", "s" * 4001), "source has 4,001 letters"),
         (_set("segments", [3]), "segment 0: expected"),
         (_set("epochs", 5), r"start at epochs \[0, 4, 5\] of 5"),
-        (_set("epochs", "x"), "of x"),
+        (_set("epochs", "x"), "of 'x'"),
         (_set("extra", 1), r"unknown keys \['extra'\]"),
         (lambda values: values["segments"][0].update(start=1), r"\[1, 4, 5\]"),
         (lambda values: values["segments"][2].update(start=4), r"\[0, 4, 4\]"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -81,8 +82,8 @@ def _numbers(text: str, rest: str) -> dict[str, int]:
     found = {}
     for part in filter(None, rest.split(",")):
         name, _, value = part.partition("=")
-        if name not in allowed or not value.isdigit():
-            raise BadInput(f"{text}: {part!r} is not NAME=NUMBER with one of the names {', '.join(allowed)}.")
+        if name not in allowed or not re.fullmatch("[0-9]{1,6}", value):
+            raise BadInput(f"{text[:80]}: {part[:80]!r} is not NAME=NUMBER with one of the names {', '.join(allowed)}.")
         found[name] = int(value)
     return found
 
@@ -131,7 +132,7 @@ def _literal(path: Path, name: str) -> Any:
         )
     try:
         return ast.literal_eval(lists[0])
-    except ValueError as error:
+    except (ValueError, TypeError, RecursionError, MemoryError) as error:
         raise BadInput(f"{where}: the list is not made of literals.") from error
 
 

@@ -13,6 +13,7 @@ from timm.data.auto_augment import auto_augment_transform, rand_augment_transfor
 
 from daas.augment.importers.expansion import Alternative, check_left_out, expand, refuse, without
 from daas.augment.policy import Policy, PolicyOp
+from daas.augment.sub_policy import MAX_OPS
 from daas.errors import BadInput
 
 NOISE_LEVELS = 5
@@ -70,8 +71,8 @@ def _layers(
     config: str, alternatives: Sequence[list[Alternative]], count: int, weights: Sequence[float] | None
 ) -> Iterator[tuple[float, Sequence[Sequence[Alternative]]]]:
     """RandAugment's sub-policies: with replacement where the operations are equally likely, without where weighted."""
-    if count < 1:
-        raise BadInput(f"timm:{config}: n is {count}; at least one operation per image.")
+    if not 1 <= count <= MAX_OPS:
+        raise BadInput(f"timm:{config}: n is {count}; there are 1 to {MAX_OPS} operations per image.")
     if weights is None:
         slot = [(share / len(alternatives), op) for options in alternatives for share, op in options]
         yield 1.0, [slot] * count

@@ -10,8 +10,10 @@ from torchvision.transforms import AutoAugment, AutoAugmentPolicy
 
 from daas.augment.importers.expansion import Alternative, expand
 from daas.augment.policy import Policy, PolicyOp
+from daas.augment.sub_policy import MAX_OPS
 from daas.errors import BadInput
 
+_MOST_BINS = 1000
 _FACTORS = ("Brightness", "Color", "Contrast", "Sharpness")
 _CHOICES = ("Identity", "ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", *_FACTORS,
             "Posterize", "Solarize", "AutoContrast", "Equalize")  # fmt: skip
@@ -84,8 +86,8 @@ def randaugment(
     if not 0 <= magnitude < num_magnitude_bins:
         raise BadInput(f"randaugment: magnitude is {magnitude}; with {num_magnitude_bins} bins it is 0 to "
                        f"{num_magnitude_bins - 1}.")  # fmt: skip
-    if num_ops < 1:
-        raise BadInput(f"randaugment: num_ops is {num_ops}; it is at least 1.")
+    if not 1 <= num_ops <= MAX_OPS:
+        raise BadInput(f"randaugment: num_ops is {num_ops}; it is 1 to {MAX_OPS}.")
     slot = list(_choice(magnitude, num_magnitude_bins, _STANDARD, image_size))
     return expand(
         "randaugment",
@@ -156,8 +158,8 @@ def _bin(low: float, high: float, level: int, bins: int) -> float:
 
 
 def _check(bins: int, image_size: int | None) -> None:
-    if bins < 2:
-        raise BadInput(f"num_magnitude_bins is {bins}; it is at least 2.")
+    if not 2 <= bins <= _MOST_BINS:
+        raise BadInput(f"num_magnitude_bins is {bins}; it is 2 to {_MOST_BINS}.")
     if image_size is not None and image_size < 1:
         raise BadInput(f"image_size is {image_size}; it is at least 1 pixel.")
 

@@ -54,6 +54,12 @@ def test_lists_in_files(prefix: str, file: str, text: str, name: str, tmp_path: 
     [
         ("cifar10", {}, "no known prefix; known are torchvision:NAME"),
         ("randaugment:num_ops=x", {}, "'num_ops=x' is not NAME=NUMBER"),
+        ("randaugment:num_ops=\N{SUPERSCRIPT TWO}", {}, "is not NAME=NUMBER"),
+        ("randaugment:num_ops=10000000", {}, "is not NAME=NUMBER"),
+        ("randaugment:num_ops=100000", {}, "num_ops is 100000; it is 1 to 32"),
+        ("randaugment:num_magnitude_bins=100000", {}, "num_magnitude_bins is 100000; it is 2 to 1000"),
+        ("timm:rand-n100000", {"leave_out": ["SolarizeAdd"]}, "n is 100000; there are 1 to 32"),
+        ("dada:{tmp}/odd.py:a", {}, "not made of literals"),
         ("trivialaugment:num_ops=2", {}, "one of the names num_magnitude_bins"),
         ("timm:original", {"image_size": 32}, "--image-size has no meaning for timm:"),
         ("torchvision:svhn", {"leave_out": ["Invert"]}, "--leave-out has no meaning"),
@@ -70,6 +76,7 @@ def test_lists_in_files(prefix: str, file: str, text: str, name: str, tmp_path: 
 )
 def test_what_cannot_be_read_is_refused(text: str, options: dict[str, Any], message: str, tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text("a = [")
+    (tmp_path / "odd.py").write_text("a = [{[]: 1}]")
     (tmp_path / "two.py").write_text("a = 1\nb = [open]\n")
     (tmp_path / "sum.py").write_text(f"def a():\n    b = {LIST}\n    c = {LIST}\n    return b + c\n")
     with pytest.raises(BadInput, match=message):
