@@ -117,7 +117,7 @@ def test_the_fill_is_timms() -> None:
         ("v7", (), "begin with original, originalr, v0, v0r, 3a or rand"),
         ("rand-q5", (), "Unknown RandAugment config section"),
         ("rand-mx", (), None),
-        ("rand-m9-n0", ("SolarizeAdd",), "at least one operation"),
+        ("rand-m9-n0", ("SolarizeAdd",), "n is 0; there are 1 to 32"),
     ],
 )
 def test_what_cannot_be_is_refused(config: str, left_out: tuple[str, ...], message: str | None) -> None:
