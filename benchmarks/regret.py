@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -113,7 +112,7 @@ class Bench:
         if known is None:
             start = time.monotonic()
             found = train()
-            known = {**key, **asdict(found), "seconds": round(time.monotonic() - start, 2), **_origin()}
+            known = {**key, **asdict(found), "seconds": round(time.monotonic() - start, 2), **self._origin()}
             self.lines.append(known)
         return Score(known["accuracy"], known["score"], known["temperature"])
 
@@ -127,8 +126,13 @@ class Bench:
         candidate, trainings = choose()
         key = {"task": self.name, "seed": self.seed, "kind": "choice", "way": way}
         if self.lines.find(key) is None:
-            self.lines.append({**key, "candidate": candidate.policy_words, "trainings": trainings, **_origin()})
+            self.lines.append({**key, "candidate": candidate.policy_words, "trainings": trainings, **self._origin()})
         self.whole(candidate)
+
+    def _origin(self) -> dict[str, str]:
+        """What every line says of itself."""
+        command = shlex.join(["python", "-m", "benchmarks.regret", "--task", self.name, "--seed", str(self.seed)])
+        return {"command": command, "revision": _revision()}
 
     def setting(self, screen: Screen | None, most: int) -> Setting:
         """Of the candidates."""
@@ -136,10 +140,8 @@ class Bench:
 
 
 @cache
-def _origin() -> dict[str, str]:
-    """What every line of this process says of itself."""
-    command = shlex.join(["python", "-m", "benchmarks.regret", *sys.argv[1:]])
-    return {"command": command, "revision": revision(Path(__file__).parents[1])}
+def _revision() -> str:
+    return revision(Path(__file__).parents[1])
 
 
 def race(bench: Bench, given: list[Any] | None, screen: Screen | None, trainings: int) -> tuple[Candidate, int]:

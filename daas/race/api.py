@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import torch
 
-from daas.data import ImageData
+from daas.data import ImageData, MemoryImages
 from daas.data.given import Given, images_from, named_or_path
 from daas.errors import BadInput
 from daas.race import sets
@@ -97,7 +98,7 @@ def race(
     asked = {"epochs": chosen.epochs, "batch_size": chosen.batch_size, "seed": seed}
     seen = _screen(screen, images, net, asked, None if folder is None else folder / "screen")
     most = TRAININGS if trainings is None and time_budget is None else trainings
-    setting = sets.Setting(net, images.image_size, max(2, (most or TRAININGS) // 2), seen)
+    setting = sets.Setting(net, images.image_size, _entering(folder, most), seen)
     entered = sets.candidates(candidates, setting)
     if most is not None and most < len(entered):
         raise BadInput(
@@ -107,32 +108,38 @@ def race(
     setup = Setup(
         images.name, images.class_names, len(images), images.image_size, _train_words(data, images), chosen, seed
     )
-    rules = Rules(folds, frozenset(number for number, candidate in enumerate(entered) if candidate.shelf))
     trainer = Trainer(entered, images, chosen, folds, seed, str(local_device(device)))
-    budget = Budget(most, None if time_budget is None else time.time() + time_budget, workers)
-    if workers > 1 and not hasattr(images, "images"):
+    if workers > 1 and not isinstance(images, MemoryImages):
         raise BadInput(
             "workers > 1 need images that fit into memory: choose a smaller image_size (--image-size), or start "
             "further processes with --join."
         )
-    if folder is None:
-        with tempfile.TemporaryDirectory(prefix="daas-race-") as place:
-            return _race(Path(place), trainer, setup, rules, budget, callbacks)
-    found = _race(folder, trainer, setup, rules, budget, callbacks)
-    found.write(folder)
+    budget = Budget(most, None if time_budget is None else time.time() + time_budget, workers)
+    with tempfile.TemporaryDirectory(prefix="daas-race-") if folder is None else nullcontext(folder) as place:
+        journal = Journal(Path(place), [candidate.name for candidate in entered])
+        journal.agree({**_about(trainer, setup), "entering": setting.most})
+        found = _race(journal, trainer, setup, budget, callbacks)
+        if folder is not None:
+            with journal.locked():  # others that work on the race end at the same time
+                found.write(folder)
     return found
 
 
-def _race(
-    folder: Path, trainer: Trainer, setup: Setup, rules: Rules, budget: Budget, callbacks: Sequence[Callback]
-) -> Race:
-    """Plays the race in its folder."""
-    entered = trainer.candidates
-    classes = len(setup.class_names)
+def _entering(folder: Path | None, most: int | None) -> int:
+    """How many of the default set enter: half as many as there are trainings; in a resumed race as many as before."""
+    if folder is not None and (folder / JOURNAL).exists():
+        known = Journal(folder, ()).config().get("entering")
+        if known is not None:
+            return int(known)
+    return max(2, (most or TRAININGS) // 2)
+
+
+def _race(journal: Journal, trainer: Trainer, setup: Setup, budget: Budget, callbacks: Sequence[Callback]) -> Race:
+    """Plays the race of a journal."""
+    entered, classes = trainer.candidates, len(setup.class_names)
+    rules = Rules(trainer.folds, frozenset(number for number, candidate in enumerate(entered) if candidate.shelf))
     weights = {net: net.parameters(classes) for net in dict.fromkeys(candidate.network for candidate in entered)}
-    journal = Journal(folder, [candidate.name for candidate in entered])
-    journal.agree(_about(trainer, setup))
-    crew = Crew(folder, journal.names, rules, budget, trainer)
+    crew = Crew(journal.folder, journal.names, rules, budget, trainer)
     run(journal, crew, _Watch(journal, budget, rules, callbacks))
     found = Race(
         entered,

@@ -94,6 +94,10 @@ class Journal:
         with self._lock:
             yield
 
+    def config(self) -> dict[str, Any]:
+        """What the race is about; empty where nobody has said it yet."""
+        return dict(self._study.user_attrs.get(_CONFIG, {}))
+
     def agree(self, config: Mapping[str, Any]) -> None:
         """Writes what the race is about, or checks that it is about the same.
 

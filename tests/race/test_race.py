@@ -126,6 +126,15 @@ def test_going_on_does_nothing_again(planted, small_convnet: str):
         )
 
 
+def test_a_resumed_race_may_have_more_trainings(small_convnet: str, tmp_path: Path):
+    given = {"network": small_convnet, "out": tmp_path / "out", **QUICK}
+    first = daas.race(ramps(), trainings=4, **given)
+    more = daas.race(ramps(), trainings=8, resume=True, **given)
+    assert len(more.candidates) == len(first.candidates) == 2
+    assert first.trainings == 4 < more.trainings <= 8
+    assert first.results.items() <= more.results.items()
+
+
 def test_a_screen_that_is_asked_first_decides_what_races_and_is_kept(small_convnet: str, tmp_path: Path):
     given = {"network": small_convnet, "trainings": 4, "out": tmp_path / "out", "screen": True, **QUICK}
     found = daas.race(ramps(), **given)
