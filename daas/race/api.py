@@ -126,19 +126,23 @@ def race(
 
 
 def _entering(folder: Path | None, most: int | None) -> int:
-    """How many of the default set enter: half as many as there are trainings; in a resumed race as many as before."""
+    """How many of the default set enter: half as many as trainings, at least 4; in a resumed race as many as before."""
     if folder is not None and (folder / JOURNAL).exists():
         known = Journal(folder, ()).config().get("entering")
         if known is not None:
             return int(known)
-    return max(2, (most or TRAININGS) // 2)
+    trainings = most or TRAININGS
+    return max(min(4, trainings), trainings // 2)
 
 
 def _race(journal: Journal, trainer: Trainer, setup: Setup, budget: Budget, callbacks: Sequence[Callback]) -> Race:
     """Plays the race of a journal."""
     entered, classes = trainer.candidates, len(setup.class_names)
     rules = Rules(trainer.folds, frozenset(number for number, candidate in enumerate(entered) if candidate.shelf))
-    weights = {net: net.parameters(classes) for net in dict.fromkeys(candidate.network for candidate in entered)}
+    weights: list[int] = []
+    for candidate in entered:
+        same = [number for number in range(len(weights)) if entered[number].network == candidate.network]
+        weights.append(weights[same[0]] if same else candidate.network.parameters(classes))
     crew = Crew(journal.folder, journal.names, rules, budget, trainer)
     run(journal, crew, _Watch(journal, budget, rules, callbacks))
     found = Race(
@@ -146,7 +150,7 @@ def _race(journal: Journal, trainer: Trainer, setup: Setup, budget: Budget, call
         journal.results(),
         journal.rounds(),
         rules,
-        [weights[candidate.network] for candidate in entered],
+        weights,
         setup,
         sum(journal.seconds()),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class Network:
     model: str = ""
     kwargs: tuple[tuple[str, Any], ...] = ()
     genotype: Genotype | None = None
-    module: nn.Module | None = field(default=None, compare=False)
+    module: nn.Module | None = None
 
     def maker(self, classes: int) -> nn.Module | Callable[[], nn.Module]:
         """What ``daas.train.fit`` takes: the module, or what makes a network with new weights."""

@@ -66,7 +66,7 @@ def _name(race: Race, number: int) -> str:
 
 def _several(race: Race) -> bool:
     """Whether networks have to be named."""
-    return len({candidate.network for candidate in race.candidates}) > 1
+    return len({candidate.network.name for candidate in race.candidates}) > 1
 
 
 def runs(count: int) -> str:

@@ -209,6 +209,8 @@ def test_without_and_twice():
 def test_networks():
     module = torch.nn.Flatten()
     assert network(module).create(3) is module
+    two = candidates([(torch.nn.Flatten(), None), (torch.nn.Flatten(), None)], setting(Screened()))
+    assert len({one.name for one in two}) == 2  # modules of one class are different networks
     cells = network(find_genotype("darts_v2"), {"channels": 4, "layers": 3})
     assert cells.create(3).num_classes == 3
     with pytest.raises(BadInput, match="timm cannot make"):
