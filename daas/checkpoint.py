@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,25 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not isinstance(meta, dict):
         raise BadInput(f"{path}: the checkpoint's header is no JSON object; it was written by something else.")
     return tensors, meta
+
+
+@contextmanager
+def fitting(path: Path) -> Iterator[None]:
+    """Says plainly that what is read from a checkpoint is not what this run writes, whatever reading it does.
+
+    Raises:
+        BadInput: Instead of errors of missing keys, other types and other shapes.
+    """
+    try:
+        yield
+    except BadInput:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
+        text = " ".join(str(error).split())[:200]
+        raise BadInput(
+            f"{path} does not fit this run ({type(error).__name__}: {text}): another version or program wrote it. "
+            "Go on with that one, or start over in another folder."
+        ) from error
 
 
 @dataclass(frozen=True)

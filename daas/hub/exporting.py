@@ -12,6 +12,7 @@ import yaml
 from timm.models import save_for_hf
 
 from daas.errors import BadInput
+from daas.files import copy, write_text
 from daas.hub.card import Network, card
 from daas.hub.contents import new_folder, sha256
 from daas.hub.pictures import policy_picture
@@ -22,6 +23,7 @@ from daas.models import CellNet
 from daas.models.config import build
 from daas.models.drawing import genotype_svg
 from daas.models.table import multiply_adds
+from daas.reading import read_text
 from daas.repository import (
     CARD,
     CELLS_PICTURE,
@@ -73,10 +75,7 @@ def export(
 
 def _licence_text(license_id: str, license_file: str | Path | None) -> str:
     if license_file is not None:
-        try:
-            return Path(license_file).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadInput(f"--license-file {license_file} cannot be read ({error}).") from error
+        return read_text(license_file, "--license-file")
     if license_id != APACHE:
         raise BadInput(f"--license {license_id} needs its text: --license-file FILE. Without both it is {APACHE}.")
     return files("daas.hub").joinpath(f"templates/{APACHE}.txt").read_text(encoding="utf-8")
@@ -96,16 +95,16 @@ def _write(run: Run, folder: Path, name: str, license_id: str, licence: str) -> 
     genotype = model.genotype if isinstance(model, CellNet) else None
     if genotype is not None:
         genotype.save(folder / GENOTYPE)
-        (folder / CELLS_PICTURE).write_text(genotype_svg(genotype), encoding="utf-8")
+        write_text(folder / CELLS_PICTURE, genotype_svg(genotype))
     if run.policy is not None:
         run.policy.save(folder / POLICY)
         policy_picture(run.policy, folder / POLICY_PICTURE)
     if run.schedule is not None:
         run.schedule.save(folder / SCHEDULE)
     recipe = yaml.safe_dump(run.options, sort_keys=False, allow_unicode=True)
-    (folder / RECIPE).write_text(recipe, encoding="utf-8")
-    (folder / LICENCE).write_text(licence, encoding="utf-8")
-    shutil.copyfile(run.folder / CURVES, folder / CURVES)
+    write_text(folder / RECIPE, recipe)
+    write_text(folder / LICENCE, licence)
+    copy(run.folder / CURVES, folder / CURVES)
     network = Network(
         architecture=model.pretrained_cfg["architecture"],
         cells=f"{len(model.cells)} cells ({model.channels} channels at first)" if genotype is not None else "",
@@ -114,6 +113,6 @@ def _write(run: Run, folder: Path, name: str, license_id: str, licence: str) -> 
         genotype=genotype,
         weights_sha256=sha256(folder / WEIGHTS),
     )
-    (folder / CARD).write_text(str(card(run, network, name, license_id)), encoding="utf-8")
+    write_text(folder / CARD, str(card(run, network, name, license_id)))
     logits = reference_logits(build(folder, pretrained=True), reference_input(**images))
     Verification(result["written"], torch.__version__, checksums(folder), logits.tolist()).save(folder)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
+from daas.files import copy, make_folder
 from daas.hub.contents import check_new, new_folder
 from daas.hub.verifying import Report, verify_folder
 from daas.huggingface import Repository, fetch
@@ -36,6 +36,6 @@ def pull(repository: str, folder: str | Path) -> Report:
         return report
     with new_folder(folder) as inside:
         for name in files_of(snapshot):
-            (inside / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(snapshot / name, inside / name)
+            make_folder((inside / name).parent)
+            copy(snapshot / name, inside / name)
     return report

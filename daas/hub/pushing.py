@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from huggingface_hub.hf_api import RepoSibling
 
 from daas.answers import HubFailure, connection_failed, told_plainly
 from daas.errors import BadInput
+from daas.files import copy, make_folder, write_text
 from daas.hub.card import complete, for_repository
 from daas.hub.contents import sha256
 from daas.hub.exporting import export
@@ -23,6 +23,7 @@ from daas.hub.listing import Listing, listing, same_content
 from daas.hub.verification import Verification, checksums
 from daas.hub.verifying import verify_folder
 from daas.huggingface import Repository, fetch
+from daas.reading import read_text
 from daas.repository import CARD, CONFIG, HUBS_OWN, VERIFICATION, files_of
 from daas.train.output import RESULT
 
@@ -125,11 +126,12 @@ def _staged(source: Path, target: Repository) -> Iterator[Path]:
             if report.faults:
                 raise BadInput(f"{source} is not sent, it is faulty: {'; '.join(report.faults)}.")
             for name in files_of(source):
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source / name, folder / name)
+                make_folder((folder / name).parent)
+                copy(source / name, folder / name)
         path = folder / CARD
-        path.write_text(for_repository(path.read_text(encoding="utf-8"), target.id), encoding="utf-8")
-        lacks = complete(path.read_text(encoding="utf-8"))
+        text = for_repository(read_text(path, "card"), target.id)
+        write_text(path, text)
+        lacks = complete(text)
         if lacks:
             raise BadInput(f"{source}: {CARD} lacks {', '.join(lacks)}. Put it back, or export again.")
         written = Verification.load(folder)

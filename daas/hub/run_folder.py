@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import timm
-import yaml
 from torch import nn
 
 from daas.augment import Policy, PolicySchedule
 from daas.errors import BadInput
 from daas.models import CellNet
 from daas.models.stems import CifarStem
+from daas.reading import read_json, read_yaml
 from daas.repository import CURVES, GENOTYPE, POLICY, SCHEDULE
 from daas.train.output import RESULT, RESULT_FORMAT, load_weights
 
@@ -68,15 +67,12 @@ class Run:
             BadInput: No run folder, or a file of it that cannot be used.
         """
         path = folder / RESULT
-        try:
-            result = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
+        if not path.is_file():
             raise BadInput(
-                f"{folder} is no run folder of python -m daas.train: {RESULT} is missing ({error.strerror}). A "
-                "training writes it after its first epoch."
-            ) from error
-        except ValueError as error:
-            raise BadInput(f"{path} is no JSON ({error}).") from error
+                f"{folder} is no run folder of python -m daas.train: {RESULT} is missing. A training writes it after "
+                "its first epoch."
+            )
+        result = read_json(path, "result")
         if not isinstance(result, dict) or result.get("format") != RESULT_FORMAT:
             raise BadInput(f"{path}: this version reads the format {RESULT_FORMAT!r}.")
         wrong = [key for key, kind in _KEYS.items() if not isinstance(result.get(key), kind)]
@@ -159,12 +155,9 @@ class Run:
 
 def _read_options(folder: Path) -> dict[str, Any]:
     path = folder / "args.yaml"
-    try:
-        options = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(f"{path} is missing ({error.strerror}).") from error
-    except yaml.YAMLError as error:
-        raise BadInput(f"{path} is no YAML ({error}).") from error
+    if not path.is_file():
+        raise BadInput(f"{path} is missing.")
+    options = read_yaml(path, "options")
     if not isinstance(options, dict):
         raise BadInput(f"{path} holds no options; found {str(options)[:80]}.")
     return options

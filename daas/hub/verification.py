@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from daas.errors import BadInput
+from daas.files import write_json
 from daas.hub.contents import sha256
+from daas.reading import read_json
 from daas.repository import HUBS_OWN, VERIFICATION, files_of
 
 FORMAT = "daas-hub/1"
@@ -43,8 +44,7 @@ class Verification:
 
     def save(self, folder: Path) -> None:
         """Writes verification.json."""
-        text = json.dumps({"format": FORMAT, **asdict(self)}, indent=1)
-        (folder / VERIFICATION).write_text(text + "\n", encoding="utf-8")
+        write_json(folder / VERIFICATION, {"format": FORMAT, **asdict(self)})
 
     @classmethod
     def load(cls, folder: Path) -> Verification:
@@ -54,14 +54,9 @@ class Verification:
             BadInput: There is none, or it is none.
         """
         path = folder / VERIFICATION
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise BadInput(
-                f"{VERIFICATION} is missing ({error.strerror}): the folder was not made by python -m daas.hub export."
-            ) from error
-        except ValueError as error:
-            raise BadInput(f"{VERIFICATION} is no JSON ({error}).") from error
+        if not path.is_file():
+            raise BadInput(f"{VERIFICATION} is missing: the folder was not made by python -m daas.hub export.")
+        values = read_json(path, "verification")
         keys = {"format", "written", "torch", "files", "logits"}
         if not isinstance(values, dict) or values.get("format") != FORMAT or set(values) != keys:
             raise BadInput(f"{VERIFICATION}: this version reads the format {FORMAT!r} with the keys {sorted(keys)}.")

@@ -109,6 +109,18 @@ def load(
         BadInput: No checkpoint of a training, or one of a training with other options.
     """
     tensors, meta = checkpoint.load(path)
+    with checkpoint.fitting(path):
+        return _take(path, learner, options, place, tensors, meta)
+
+
+def _take(
+    path: Path,
+    learner: Learner,
+    options: TrainOptions,
+    place: Place,
+    tensors: dict[str, Tensor],
+    meta: dict[str, Any],
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if meta.get("format") != FORMAT:
         raise BadInput(f"{path} is no checkpoint of a training run (format {meta.get('format')!r}, not {FORMAT!r}).")
     _same_run(path, meta, options, place)

@@ -60,13 +60,22 @@ def restore(
         )
     if meta.get("format") != FORMAT:
         raise BadInput(f"{path} is no checkpoint of a search (format {meta.get('format')!r}, expected {FORMAT!r}).")
-    _same_options(path, meta["options"], options)
-    changed = [name for name, digest in inputs.items() if meta["inputs"].get(name) != digest]
-    if changed:
-        raise BadInput(
-            f"{path} belongs to a run on something else: since then its {' and its '.join(changed)} changed. Bring "
-            "back what there was, or start a new run with another --out."
-        )
+    with checkpoint.fitting(path):
+        _same_options(path, meta["options"], options)
+        changed = [name for name, digest in inputs.items() if meta["inputs"].get(name) != digest]
+        if changed:
+            raise BadInput(
+                f"{path} belongs to a run on something else: since then its {' and its '.join(changed)} changed. Bring "
+                "back what there was, or start a new run with another --out."
+            )
+        progress = {"step": int(meta["progress"]["step"]), "seconds": float(meta["progress"]["seconds"])}
+        if progress["step"] < 0:
+            raise ValueError(f"{progress['step']} iterations done")
+        return _take(path, search, tensors), progress, latest.damage
+
+
+def _take(path: Path, search: Search, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Fills the search with the tensors of a checkpoint: the sums of the running epoch are left."""
     epoch = {name.removeprefix(_EPOCH): tensors.pop(name) for name in list(tensors) if name.startswith(_EPOCH)}
     for module, prefix in _modules(search):
         for name, parameter in module.named_parameters():
@@ -78,8 +87,8 @@ def restore(
     for optimizer, module, prefix in _optimizers(search):
         checkpoint.restore_optimizer(optimizer, module, prefix, tensors)
     if tensors:
-        raise BadInput(f"{path} holds values that this search does not have, for example {next(iter(tensors))}.")
-    return epoch, meta["progress"], latest.damage
+        raise BadInput(f"{path} holds values that this search does not have, for example {next(iter(tensors))[:200]}.")
+    return epoch
 
 
 def _same_options(path: Path, then: dict[str, Any], now: dict[str, Any]) -> None:

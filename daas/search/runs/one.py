@@ -13,6 +13,7 @@ import torch
 from tqdm import tqdm
 
 from daas import processes
+from daas.checkpoint import fitting
 from daas.errors import BadInput
 from daas.files import copy, make_folder
 from daas.locks import locked
@@ -92,8 +93,9 @@ def _start(config: SearchConfig, given: Given, device: torch.device) -> Run:
     damage = ""
     if source is not None:
         epoch, progress, damage = checkpoint.restore(source, state, options(config), run.inputs)
-        run.totals = epoch.pop("totals").to(device)
-        run.signal = measures.PolicySignal.of(epoch)
+        with fitting(source):
+            run.totals = epoch.pop("totals").to(device)
+            run.signal = measures.PolicySignal.of(epoch)
         run.step, run.before = int(progress["step"]), float(progress["seconds"])
         history = source.parent / METRICS
         if run.step >= plan.last_step and not history.exists():
