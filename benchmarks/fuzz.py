@@ -170,7 +170,7 @@ def table(tallies: dict[str, Tally], command: str) -> str:
             "# Hostile and damaged inputs",
             "",
             f"`{command}`, Python {platform.python_version()}: {total:,} inputs, {faults.total()} faults.",
-            f"A fault is an exception other than `BadInput`, more than {SECONDS} s, more than 1 GB, a process or pickle",
+            f"A fault is any exception but `BadInput`, more than {SECONDS} s, more than 1 GB, a process or pickle",
             "that was opened, or a message with control characters. Memory: growth of the process' peak at the door.",
             "",
             "| door | inputs | taken in | refused | faults | slowest (s) | memory (MiB) |",
