@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import re
 import stat
 from contextlib import suppress
 from importlib.resources import files
@@ -21,6 +22,7 @@ _MIB = 2**20
 LIMIT = 64 * _MIB
 """Bytes of the largest JSON file that is read."""
 _DEPTH = 64  # levels of lists and objects within each other
+_DASHES = re.compile(r"(?:[-?:] +){64}")
 _POINTER = b"version https://git-lfs.github.com/spec/"
 
 
@@ -219,7 +221,7 @@ class _Plain(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read_yaml(path: str | Path, kind: str, limit: int = _MIB) -> Any:
+def read_yaml(path: str | Path, kind: str, limit: int = _MIB // 16) -> Any:
     """The values of a YAML file: plain ones, no objects, no aliases.
 
     Args:
@@ -231,10 +233,21 @@ def read_yaml(path: str | Path, kind: str, limit: int = _MIB) -> Any:
         BadInput: As ``read_text`` does; no YAML, aliases, a key twice, deep nesting.
     """
     text = read_text(path, kind, limit)
+    if _nested(text):
+        raise BadInput(f"{path} is no YAML (lists or mappings are more than {_DEPTH} deep within each other).")
     try:
         return yaml.load(text, Loader=_Plain)  # a safe loader of our own
     except Exception as error:  # its constructors raise all kinds of errors on what a tag forces them to read
         raise BadInput(f"{path} is no YAML ({_one_line(error)}).") from error
+
+
+def _nested(text: str) -> bool:
+    """Whether a text opens far more brackets than it closes, or dashes: PyYAML would take minutes and gigabytes."""
+    depth = deepest = 0
+    for letter in text:
+        depth += (letter in "[{") - (letter in "]}")
+        deepest = max(deepest, depth)
+    return deepest > _DEPTH or _DASHES.search(text) is not None
 
 
 def _one_line(error: Exception) -> str:

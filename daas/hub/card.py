@@ -12,6 +12,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from daas import repository as contents
+from daas.errors import plain
 from daas.hub.run_folder import Run
 from daas.models import Genotype
 
@@ -47,6 +48,25 @@ class Network:
     weights_sha256: str
 
 
+def shown(text: str) -> str:
+    r"""Markdown that shows a text of anybody as it is: no markup, no links, no control characters.
+
+    >>> print(shown("<b>cat</b>"))
+    \<b\>cat\</b\>
+    """
+    escaped = re.sub(r"([\\`*\[\]<>|&])", r"\\\1", plain(text)[:300])
+    return re.sub(r"(?i)\b(https?|ftp|mailto|javascript):", r"\1\\:", escaped)
+
+
+def in_code(text: str) -> str:
+    """A text of anybody inside a code span.
+
+    >>> in_code("a`b")
+    "a'b"
+    """
+    return plain(text)[:300].replace("`", "'")
+
+
 def wilson(share: float, n: int) -> tuple[float, float]:
     """95% interval of a proportion (Wilson, JASA 1927).
 
@@ -75,15 +95,19 @@ def card(run: Run, network: Network, name: str, license_id: str) -> ModelCard:
     share = {} if run.policy is None else run.policy.operation_share()
     most = sorted(share, key=lambda op: -share[op])[:5]
     seconds = float(result["time"]["seconds"])
+    recipe = plain(yaml.safe_dump(run.options, sort_keys=False, allow_unicode=True), keep="\n")
     made: ModelCard = ModelCard.from_template(
         _metadata(run, network, name, license_id, metrics),
         template_str=files("daas.hub").joinpath("templates/card.md").read_text(encoding="utf-8"),
-        name=name,
+        name=shown(name),
+        folder=re.sub(r"[^\w.-]+", "-", name).strip("-.") or "model",
         kind=f"a network of {network.cells}" if network.genotype else f"`{network.architecture}`",
         result=result,
-        data=result["data"],
-        measured_on=run.measured_on,
-        classes=", ".join(names[:12]) + (", ..." if len(names) > 12 else ""),
+        data={**result["data"], "name": shown(str(result["data"]["name"]))},
+        measured_on=(shown(run.measured_on[0]), in_code(run.measured_on[1])),
+        classes=", ".join(map(shown, names[:12])) + (", ..." if len(names) > 12 else ""),
+        shown=shown,
+        in_code=in_code,
         network=network,
         metrics=metrics,
         which=run.which,
@@ -92,7 +116,8 @@ def card(run: Run, network: Network, name: str, license_id: str) -> ModelCard:
         schedule=run.schedule,
         most=", ".join(f"{op} {share[op]:.2f}" for op in most),
         duration=f"{seconds / 3600:.1f} hours" if seconds >= 7200 else f"{seconds / 60:.1f} minutes",
-        recipe=yaml.safe_dump(run.options, sort_keys=False, allow_unicode=True),
+        recipe=recipe,
+        fence="`" * (3 + max(map(len, re.findall("`+", recipe)), default=0)),
         repository=PLACEHOLDER,
         files=_FILES,
         license=license_id,
@@ -135,7 +160,10 @@ def _metadata(run: Run, network: Network, name: str, license_id: str, metrics: l
 def for_repository(text: str, repository: str) -> str:
     """A card's text with the repository's name where the placeholder stood."""
     bare = PLACEHOLDER.removeprefix("hf-hub:")
-    return text.replace(PLACEHOLDER, f"hf-hub:{repository}").replace(f"verify {bare}", f"verify {repository}")
+    text = text.replace(PLACEHOLDER, f"hf-hub:{repository}")
+    for verb in ("verify", "pull"):
+        text = text.replace(f"{verb} {bare}", f"{verb} {repository}")
+    return text
 
 
 def complete(text: str) -> list[str]:

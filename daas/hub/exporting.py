@@ -19,7 +19,7 @@ from daas.hub.pictures import policy_picture
 from daas.hub.run_folder import Run, Which
 from daas.hub.verification import Verification, checksums, reference_input, reference_logits
 from daas.hub.verifying import verify_folder
-from daas.models import CellNet
+from daas.models import CellNet, Genotype
 from daas.models.config import build
 from daas.models.drawing import genotype_svg
 from daas.models.table import multiply_adds
@@ -92,7 +92,7 @@ def _write(run: Run, folder: Path, name: str, license_id: str, licence: str) -> 
     labels = {"label_names": [str(label) for label in result["class_names"]]}
     save_for_hf(model, str(folder), model_config=labels, model_args=arguments, safe_serialization=True)
     shutil.copymode(folder / CONFIG, folder / WEIGHTS)  # safetensors makes files that only their owner can read
-    genotype = model.genotype if isinstance(model, CellNet) else None
+    genotype = Genotype.from_dict(arguments["genotype"]) if isinstance(model, CellNet) else None
     if genotype is not None:
         genotype.save(folder / GENOTYPE)
         write_text(folder / CELLS_PICTURE, genotype_svg(genotype))

@@ -14,7 +14,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ge
 from huggingface_hub.hf_api import RepoSibling
 
 from daas.answers import HubFailure, connection_failed, told_plainly
-from daas.errors import BadInput
+from daas.errors import BadInput, plain
 from daas.files import copy, make_folder, write_text
 from daas.hub.card import complete, for_repository
 from daas.hub.contents import sha256
@@ -62,9 +62,9 @@ class Pushed:
         lines += [f"  unchanged  {path}" for path in self.same] + [f"  deleted    {path}" for path in self.deleted]
         lines += [f"  note: {warning}" for warning in self.warnings]
         if self.commit is None:
-            return "\n".join([*lines, "Dry run: nothing was sent."])
+            return plain("\n".join([*lines, "Dry run: nothing was sent."]), keep="\n")
         pinned = f'timm.create_model("hf-hub:{self.repository.id}@{self.commit}", pretrained=True)'
-        return "\n".join([*lines, f"Commit {self.commit}. After import daas: {pinned}"])
+        return plain("\n".join([*lines, f"Commit {self.commit}. After import daas: {pinned}"]), keep="\n")
 
 
 def push(

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import timm
 from torch import nn
 
 from daas.augment import Policy, PolicySchedule
 from daas.errors import BadInput
-from daas.models import CellNet
+from daas.models import CellNet, Genotype
 from daas.models.stems import CifarStem
 from daas.reading import read_json, read_yaml
 from daas.repository import CURVES, GENOTYPE, POLICY, SCHEDULE
 from daas.train.output import RESULT, RESULT_FORMAT, load_weights
 
+_Named = TypeVar("_Named", Policy, PolicySchedule, Genotype)
 Which = Literal["best", "last"]
 _KEYS: dict[str, Any] = {
     "model": str, "model_kwargs": dict, "num_classes": int, "class_names": list, "input_size": list, "mean": list,
@@ -32,6 +34,7 @@ _HERE = (
 
 _PATHS = ("initial_checkpoint", "pretrained_path", "class_map")
 """Options that are paths, also where they are relative."""
+_FOLDERS = re.compile(r"(?:(?<=^)|(?<=[\s:=(,'\"]))(?:~|[A-Za-z]:)?[/\\\\](?:[^/\\\\\s:'\",]+[/\\\\])+")  # in a text
 _SHAPING = {"gp": "global_pool", "bn_eps": "bn_eps"}
 """Options that change what the network computes, and the constructor's arguments that they become."""
 
@@ -97,9 +100,9 @@ class Run:
         split = str(options.get("val_split") or "validation")
         return cls(
             folder, which, result, _published(options, aa),
-            policy=Policy.from_dict(policy) if policy else None,
-            schedule=PolicySchedule.from_dict(schedule) if schedule else None,
-            measured_on=(own, "") if own else (str(result["data"]["name"]), split),
+            policy=_homeless(Policy.from_dict(policy)) if policy else None,
+            schedule=_homeless(PolicySchedule.from_dict(schedule)) if schedule else None,
+            measured_on=(own, "") if own else (str(without_folders(str(result["data"]["name"]))), split),
         )  # fmt: skip
 
     @property
@@ -128,7 +131,7 @@ class Run:
         if isinstance(built, CellNet):
             stem = "cifar" if isinstance(built.stem, CifarStem) else "imagenet"
             kwargs |= {
-                "genotype": built.genotype.to_dict(), "channels": built.channels, "layers": len(built.cells),
+                "genotype": _homeless(built.genotype).to_dict(), "channels": built.channels, "layers": len(built.cells),
             }  # fmt: skip
             built = self._build(f"daas_cell_{stem}", kwargs)
         load_weights(built, self.folder / str(self.metrics.get("weights")))
@@ -153,6 +156,11 @@ class Run:
         return model
 
 
+def _homeless(found: _Named) -> _Named:
+    """A policy, schedule or genotype whose source names no folder of this computer."""
+    return replace(found, source=str(without_folders(found.source)))
+
+
 def _read_options(folder: Path) -> dict[str, Any]:
     path = folder / "args.yaml"
     if not path.is_file():
@@ -165,7 +173,7 @@ def _read_options(folder: Path) -> dict[str, Any]:
 
 def _published(options: dict[str, Any], aa: str | None) -> dict[str, Any]:
     """args.yaml for a repository folder: policy and genotype are the files there, other paths lose their folders."""
-    options = {key: _without_folders(value) for key, value in options.items() if key not in _HERE}
+    options = {key: without_folders(value) for key, value in options.items() if key not in _HERE}
     options |= {key: Path(options[key]).name for key in _PATHS if options.get(key)}
     if aa:
         options["aa"] = aa
@@ -174,7 +182,14 @@ def _published(options: dict[str, Any], aa: str | None) -> dict[str, Any]:
     return options
 
 
-def _without_folders(value: Any) -> Any:
+def without_folders(value: Any) -> Any:
+    """Options and texts without the folders of the computer that they were written on: paths keep their last part."""
     if isinstance(value, dict):
-        return {name: _without_folders(inner) for name, inner in value.items()}
-    return Path(value).name if isinstance(value, str) and Path(value).expanduser().is_absolute() else value
+        return {name: without_folders(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_folders(inner) for inner in value]
+    if not isinstance(value, str):
+        return value
+    if Path(value).expanduser().is_absolute():
+        return Path(value).name
+    return _FOLDERS.sub("", value)

@@ -10,12 +10,25 @@ from typing import Any
 import torch
 
 from daas.augment import Policy, PolicySchedule
-from daas.errors import BadInput
+from daas.errors import BadInput, plain
 from daas.hub.verification import TOLERANCE, Verification, checksums, reference_input, reference_logits
 from daas.huggingface import Repository, fetch
 from daas.models import CellNet, Genotype
 from daas.models.config import build, outline, read_config, shapes
-from daas.repository import CARD, CONFIG, GENOTYPE, NEEDED, POLICY, SCHEDULE, VERIFICATION, WEIGHTS, files_of
+from daas.reading import read_yaml
+from daas.repository import (
+    CARD,
+    CONFIG,
+    GENOTYPE,
+    NEEDED,
+    POLICY,
+    RECIPE,
+    SCHEDULE,
+    VERIFICATION,
+    WEIGHTS,
+    files_of,
+    litter_of,
+)
 
 
 @dataclass
@@ -38,7 +51,7 @@ class Report:
         lines = [f"  ok     {line}" for line in self.passed]
         lines += [f"  note   {line}" for line in self.notes] + [f"  WRONG  {line}" for line in self.faults]
         verdict = f"{len(self.faults)} fault(s)" if self.faults else "everything is as it was exported"
-        return "\n".join([f"{self.where}", *lines, f"{self.where}: {verdict}"])
+        return plain("\n".join([f"{self.where}", *lines, f"{self.where}: {verdict}"]), keep="\n")
 
 
 def verify(source: str | Path) -> Report:
@@ -73,6 +86,11 @@ def verify_folder(folder: Path, where: str | None = None) -> Report:
     """
     names = files_of(folder)
     report = Report(where or str(folder))
+    litter = litter_of(folder)
+    if litter:
+        report.notes.append(f"left out, as a desktop leaves it behind: {', '.join(litter)}")
+    if RECIPE in names:
+        _run(report, lambda: _check_recipe(folder / RECIPE))
     missing = [name for name in NEEDED if name not in names]
     if missing:
         report.faults.append(f"missing: {', '.join(missing)}")
@@ -131,6 +149,15 @@ def _check_policy(report: Report, folder: Path, names: list[str]) -> None:
             report.passed.append(f"schedule {schedule.name!r}, {len(schedule.segments)} policies")
     else:
         report.notes.append("no policy: the model was trained without one of this package")
+
+
+def _check_recipe(path: Path) -> None:
+    """Refuses a recipe that is no plain list of options, or that would have code imported."""
+    options = read_yaml(path, "recipe")
+    if not isinstance(options, dict):
+        raise BadInput(f"{RECIPE} holds no options.")
+    if options.get("device_modules") or options.get("device-modules"):
+        raise BadInput(f"{RECIPE}: device_modules names code to import, which a file may not do; remove it.")
 
 
 def _check_genotype(report: Report, folder: Path, names: list[str], config: dict[str, Any]) -> bool:

@@ -11,6 +11,7 @@ from daas.errors import BadInput
 from daas.options import leave
 from daas.processes import RankLost, RanksDiffer
 from daas.search.options import parse
+from daas.search.report import __main__ as report
 from daas.search.report.verdict import verdict
 from daas.search.runs.one import search
 from daas.search.runs.seeds import repeat
@@ -30,8 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("ignore", message=".*torch.jit.script", category=FutureWarning)
     number = int(os.environ.get("RANK", "0"))  # of this process, under torchrun
     error_word = f"error in process {number}" if number else "error"
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["report"]:
+        return report.main(words[1:])
     try:
-        config = parse(sys.argv[1:] if argv is None else argv)
+        config = parse(words)
         found = None if config.seeds else search(config)
         page = repeat(config) if found is None else found.page
     except BadInput as error:
@@ -50,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 130
     if not number:
-        print(f"Done. Results in {config.out}; look at {page}")
+        print(f"Done. Results in {config.out}{f'; look at {page}' if page else ''}")
         for sentence in () if found is None else verdict(found.summary):
             print(f"  {sentence}")
     return 0

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from torch import Tensor, nn
 
 from daas.augment import DAASPolicy, Policy
-from daas.errors import BadInput
+from daas.errors import BadInput, plain
 from daas.files import make_folder, write_text
 from daas.models import Genotype
 from daas.search.algorithm.method import model_arguments
@@ -140,6 +142,9 @@ class Found:
     def write(self, out: Path) -> Found:
         """Writes genotype.json, policy.json, summary.json and report.html over those of the same run.
 
+        A page that cannot be made leaves the search done: what went wrong is said on stderr, with the command that
+        makes it again.
+
         Returns:
             The same, with ``page``.
         """
@@ -148,4 +153,13 @@ class Found:
         if self.policy is not None:
             self.policy.save(out / "policy.json")
         metrics.write_summary(out / "summary.json", self.summary)
-        return replace(self, page=self.report(out / "report.html"))
+        try:
+            return replace(self, page=self.report(out / "report.html"))
+        except Exception as error:  # a full disk, a font, a broken installation of what draws: the results are safe
+            print(
+                f"warning: the search is done and its results are in {plain(str(out))}, but its report could not be "
+                f"made: {plain(str(error))} ({type(error).__name__}). Then: python -m daas.search report "
+                f"{quote(str(out))}",
+                file=sys.stderr,
+            )
+            return self

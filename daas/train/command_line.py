@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import lru_cache
@@ -33,7 +34,9 @@ def parse(argv: Sequence[str]) -> TrainOptions:
     if named.recipe:
         parser.set_defaults(**_checked(_recipe(named.recipe), f"--recipe {named.recipe}"))
     if named.config:
-        parser.set_defaults(**_checked(_yaml(Path(named.config).expanduser(), "--config"), f"--config {named.config}"))
+        path = Path(named.config).expanduser()
+        values = _checked(_yaml(path, "--config"), f"--config {named.config}")
+        parser.set_defaults(**_beside(values, path.parent))
     values = vars(parser.parse_args(rest))
     del values["config"], values["recipe"]  # read already; the parser knows them for --help
     positional = values.pop("data")
@@ -99,8 +102,28 @@ def _yaml(path: Path, flag: str) -> dict[str, Any]:
     return {str(key).replace("-", "_"): value for key, value in values.items()}
 
 
+def _beside(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Policy and genotype files that a configuration names without a folder are found beside it.
+
+    So the recipe of a repository works from anywhere.
+    """
+    found = dict(values)
+    prefix, _, policy = str(found.get("aa") or "").partition(":")
+    if prefix == "daas" and Path(policy).name == policy and os.path.isfile(folder / policy):
+        found["aa"] = f"daas:{folder / policy}"
+    genotype = (found.get("model_kwargs") or {}).get("genotype")
+    if isinstance(genotype, str) and Path(genotype).name == genotype and os.path.isfile(folder / genotype):
+        found["model_kwargs"] = {**found["model_kwargs"], "genotype": str(folder / genotype)}
+    return found
+
+
 def _checked(values: dict[str, Any], where: str) -> dict[str, Any]:
     """Values of a file with the types of the options; refused ones may stand there with timm's default."""
+    if values.get("device_modules"):
+        raise BadInput(
+            f"{where}: device_modules names code to import, which a file may not do; give --device-modules on the "
+            "command line."
+        )
     known, good = {option.name for option in fields(TrainOptions)}, {}
     for key, value in values.items():
         entry = None if key in known else refused().get("--" + key.replace("_", "-")) or refused().get("--" + key)

@@ -36,4 +36,4 @@ def test_the_placeholder_gives_way_to_the_repository(exported: Path) -> None:
     assert text.count(PLACEHOLDER) == 2
     named = for_repository(text, "ada/small")
     assert "USER/NAME" not in named
-    assert named.count("ada/small") == 3
+    assert named.count("ada/small") == 4

@@ -1,21 +1,33 @@
-"""``python -m daas.search.report RUN``: makes the page of a search again."""
+"""``python -m daas.search report RUN``, or ``python -m daas.search.report RUN``: makes the page of a search again."""
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from daas.errors import BadInput
-from daas.search.report.page import write_report
+from daas.errors import BadInput, plain
 
 
-def main() -> int:
-    """``python -m daas.search.report RUN``: writes the page again (without the pictures of the images)."""
-    if len(sys.argv) != 2:
-        print("usage: python -m daas.search.report RUN", file=sys.stderr)
-        return 2
+def main(argv: Sequence[str] | None = None) -> int:
+    """Writes the page of a finished search again, without the pictures of its images.
+
+    Args:
+        argv: Arguments; those of the process by default.
+
+    Returns:
+        The exit code: 0 when done, 2 for bad input.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m daas.search report", description="Makes the page of a search again."
+    )
+    parser.add_argument("run", metavar="RUN", type=Path, help="output folder of python -m daas.search")
+    options = parser.parse_args(argv)
+    from daas.search.report.page import write_report  # at need: it draws
+
     try:
-        print(write_report(Path(sys.argv[1])))
+        print(plain(str(write_report(options.run))))
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -49,7 +49,16 @@ def write_report(out: Path) -> Path:
     summary = read_json(out / "summary.json", "summary")
     genotype = Genotype.load(out / "genotype.json") if (out / "genotype.json").exists() else None
     policy = Policy.load(out / "policy.json") if (out / "policy.json").exists() else None
-    return Found(genotype, policy, metrics.read_lines(out / METRICS), summary).report(out / "report.html")
+    try:
+        return Found(genotype, policy, metrics.read_lines(out / METRICS), summary).report(out / "report.html")
+    except BadInput:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, jinja2.UndefinedError) as error:
+        text = " ".join(str(error).split())[:200]
+        raise BadInput(
+            f"{out}: summary.json or {METRICS} is not as a search writes it ({type(error).__name__}: {text}). Bring "
+            "the files of the run back."
+        ) from error
 
 
 def render(found: Found, out: Path) -> str:
