@@ -110,17 +110,19 @@ def load(
     """
     tensors, meta = checkpoint.load(path)
     with checkpoint.fitting(path):
-        return _take(path, learner, options, place, tensors, meta)
+        _check_whose(path, meta, options, place, inputs)
+        learner.model.load_state_dict(_part(tensors, "model."))
+        if learner.ema is not None:
+            learner.ema.module.load_state_dict(_part(tensors, "ema."))
+        _restore_optimizer(learner.optimizer, _part(tensors, "optimizer."), meta["optimizer"])
+        if learner.scaler is not None:
+            learner.scaler.load_state_dict(meta["scaler"])
+        return {name: tensor[place.rank] for name, tensor in _part(tensors, "own.").items()}, meta
 
 
-def _take(
-    path: Path,
-    learner: Learner,
-    options: TrainOptions,
-    place: Place,
-    tensors: dict[str, Tensor],
-    meta: dict[str, Any],
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _check_whose(
+    path: Path, meta: Mapping[str, Any], options: TrainOptions, place: Place, inputs: Mapping[str, str]
+) -> None:
     if meta.get("format") != FORMAT:
         raise BadInput(f"{path} is no checkpoint of a training run (format {meta.get('format')!r}, not {FORMAT!r}).")
     _same_run(path, meta, options, place)
@@ -130,13 +132,6 @@ def _take(
             f"{path} belongs to a run on something else: since then its {' and its '.join(changed)} changed. Bring "
             "back what there was, or start a new run with another --experiment."
         )
-    learner.model.load_state_dict(_part(tensors, "model."))
-    if learner.ema is not None:
-        learner.ema.module.load_state_dict(_part(tensors, "ema."))
-    _restore_optimizer(learner.optimizer, _part(tensors, "optimizer."), meta["optimizer"])
-    if learner.scaler is not None:
-        learner.scaler.load_state_dict(meta["scaler"])
-    return {name: tensor[place.rank] for name, tensor in _part(tensors, "own.").items()}, meta
 
 
 def _gathered(tensor: Tensor, place: Place) -> Tensor:
