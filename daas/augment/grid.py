@@ -13,7 +13,8 @@ from torch import Tensor
 from daas.augment.policy import Policy
 from daas.augment.transform import DAASPolicy
 from daas.data.files import files_below
-from daas.data.images import UNREADABLE, fitted, upright
+from daas.data.formats import read_image
+from daas.data.pixels import UNREADABLE, fitted, picture
 from daas.errors import BadInput
 
 _ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".gif", ".tif", ".tiff"}
@@ -45,8 +46,8 @@ def pictures(folder: Path, count: int, size: int) -> list[Tensor]:
 
 def _square(path: Path, size: int) -> Tensor:
     try:
-        with Image.open(path) as opened:
-            image = fitted(upright(opened), size)
+        with path.open("rb") as file:
+            image = fitted(picture(read_image(file)), size)
     except UNREADABLE as error:
         raise BadInput(f"{path} cannot be read as a picture ({error}).") from error
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)

@@ -4,71 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import struct
-import zlib
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image
+from PIL import Image
 from torch import Tensor
 
+from daas.data.census import Census
+from daas.data.pixels import UNREADABLE, as_rgb, depth, fitted, picture, upright
 from daas.errors import BadInput
-
-UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
-"""What Pillow raises on files that are no images, or not whole."""
-
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What makes an image upright, by EXIF orientation (1 is upright)."""
-
-
-class Census:
-    """Counts sizes and modes of images while they are read; threads may add at the same time."""
-
-    def __init__(self) -> None:
-        self._seen: list[tuple[int, int, str, bool]] = []
-
-    def add(self, image: Image.Image, turned: bool) -> None:
-        """Counts one image, upright; ``turned`` says whether it was stored in another orientation."""
-        self._seen.append((image.width, image.height, image.mode, turned))
-
-    def facts(self, of: int) -> dict[str, Any] | None:
-        """How the images are stored, or None where none was counted.
-
-        Args:
-            of: Number of images of the set.
-
-        Returns:
-            ``smallest`` and ``largest`` (width and height, by area), ``modes`` (Pillow's names, with counts),
-            ``turned`` (images with an EXIF orientation), ``counted`` images ``of`` how many.
-        """
-        if not self._seen:
-            return None
-        sizes = sorted(
-            {(width, height) for width, height, _, _ in self._seen}, key=lambda size: (math.prod(size), size)
-        )
-        return {
-            "smallest": list(sizes[0]),
-            "largest": list(sizes[-1]),
-            "modes": dict(Counter(mode for _, _, mode, _ in self._seen).most_common()),
-            "turned": sum(turned for _, _, _, turned in self._seen),
-            "counted": len(self._seen),
-            "of": of,
-        }
 
 
 @dataclass(frozen=True)
@@ -83,6 +32,9 @@ class Source:
         describe: Index -> what to call the image in a message.
         original: Whether ``read`` gives images as they were stored, not reduced before.
         held_out: Whether images to validate on lie beside these.
+        unread: Files that look like images and are not read, by reason.
+        notes: What else people should know about the files, in sentences.
+        folders: Real paths of the folders that hold the images, where they are files.
     """
 
     name: str
@@ -92,6 +44,20 @@ class Source:
     describe: Callable[[int], str]
     original: bool = True
     held_out: bool = False
+    unread: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    folders: frozenset[str] = frozenset()
+
+    def picture(self, index: int) -> Image.Image:
+        """An image of any size: upright, RGB, 8 bits.
+
+        Raises:
+            BadInput: It cannot be read; the message names it.
+        """
+        try:
+            return picture(self.read(index))
+        except UNREADABLE as error:
+            raise self._unreadable(index, error) from error
 
     def pixels(self, index: int, size: int, census: Census | None = None) -> Tensor:
         """[size, size, 3] uint8.
@@ -107,15 +73,19 @@ class Source:
         try:
             stored = self.read(index)
             image = upright(stored)
-            array = np.asarray(fitted(image, size)).copy()
-            if census is not None:
-                census.add(image, turned=image is not stored)
-            return torch.from_numpy(array)
+            array = np.asarray(fitted(as_rgb(image, depth(stored)), size)).copy()
         except UNREADABLE as error:
-            raise BadInput(
-                f"{self.describe(index)} cannot be read as an image ({error}). Remove or repair it, or leave such "
-                "images out with --skip-bad-images."
-            ) from error
+            raise self._unreadable(index, error) from error
+        if census is not None:
+            census.add(index, image, image is not stored, array)
+        return torch.from_numpy(array)
+
+    def _unreadable(self, index: int, error: Exception) -> BadInput:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        return BadInput(
+            f"{self.describe(index)} cannot be read as an image ({reason}). Remove or repair it, or leave such "
+            "images out with --skip-bad-images."
+        )
 
 
 class ImageData(ABC):
@@ -129,6 +99,9 @@ class ImageData(ABC):
         skipped: Images that could not be read and were left out.
         originals: How the images are stored (``Census.facts``), where that is known.
         held_out: Whether images to validate on lie beside these, in the same folder or archive.
+        unread: Files that look like images and were not read, by reason.
+        warnings: What people should know before they trust these images, in sentences.
+        folders: Real paths of the folders that hold the images, where they are files.
     """
 
     name: str
@@ -138,6 +111,9 @@ class ImageData(ABC):
     skipped: int
     originals: dict[str, Any] | None
     held_out: bool
+    unread: Mapping[str, int]
+    warnings: tuple[str, ...]
+    folders: frozenset[str]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -178,6 +154,9 @@ class MemoryImages(ImageData):
     skipped: int = 0
     originals: dict[str, Any] | None = None
     held_out: bool = False
+    unread: Mapping[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    folders: frozenset[str] = frozenset()
 
     @property
     def image_size(self) -> int:  # type: ignore[override]  # computed, where the base class declares an attribute
@@ -217,7 +196,7 @@ class DiskImages(ImageData):
     skipped: int = 0
     threads: int = 4
     originals: dict[str, Any] | None = None
-    held_out: bool = False
+    warnings: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:  # type: ignore[override]  # the source's
@@ -228,6 +207,21 @@ class DiskImages(ImageData):
     def class_names(self) -> tuple[str, ...]:  # type: ignore[override]  # the source's
         """One per label."""
         return self.source.class_names
+
+    @property
+    def held_out(self) -> bool:  # type: ignore[override]  # the source's
+        """Whether images to validate on lie beside these, in the same folder or archive."""
+        return self.source.held_out
+
+    @property
+    def unread(self) -> Mapping[str, int]:  # type: ignore[override]  # the source's
+        """Files that look like images and were not read, by reason."""
+        return self.source.unread
+
+    @property
+    def folders(self) -> frozenset[str]:  # type: ignore[override]  # the source's
+        """Real paths of the folders that hold the images, where they are files."""
+        return self.source.folders
 
     def fetch(self, indices: Tensor) -> Tensor:
         """[B] indices -> [B, 3, S, S] uint8.
@@ -259,47 +253,3 @@ def decode(source: Source, indices: Sequence[int], size: int, threads: int) -> T
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(one, range(len(indices))))
     return out.permute(0, 3, 1, 2)
-
-
-def upright(image: Image.Image) -> Image.Image:
-    """Turns a photograph as its EXIF orientation says; the same object where there is nothing to turn.
-
-    Damaged EXIF data turn nothing: the pixels are still good.
-    """
-    try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # Pillow's parser raises whatever damaged tags make it raise
-        return image
-    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
-    if turn is None:
-        return image
-    turned = image.transpose(turn)
-    for key in ("exif", "xmp", "XML:com.adobe.xmp"):  # they still say how the image was stored
-        turned.info.pop(key, None)
-    return turned
-
-
-def fitted(image: Image.Image, size: int) -> Image.Image:
-    """RGB, the shorter side resized to ``size`` (bicubic), the centre cropped; untouched where it fits already.
-
-    Transparent images are laid on white; 16-bit grey is divided by 257.
-
-    Raises:
-        ValueError: A floating-point image, whose range nothing tells.
-    """
-    if image.mode == "F":
-        raise ValueError("floating-point pixels have no range that is known; save it with 8 or 16 bits")
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        image = Image.new("RGB", rgba.size, (255, 255, 255))
-        image.paste(rgba, mask=rgba.getchannel("A"))
-    elif image.mode.startswith("I"):
-        image = Image.fromarray((np.asarray(image, dtype=np.float64) / 257.0).clip(0, 255).astype(np.uint8))
-    image = image.convert("RGB")
-    if image.size == (size, size):
-        return image
-    width, height = image.size
-    scale = size / min(width, height)
-    image = image.resize((max(size, round(width * scale)), max(size, round(height * scale))), Image.Resampling.BICUBIC)
-    left, top = (image.width - size) // 2, (image.height - size) // 2
-    return image.crop((left, top, left + size, top + size))

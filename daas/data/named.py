@@ -11,7 +11,9 @@ from PIL import Image
 from torch.utils.data import IterableDataset
 from tqdm import tqdm
 
-from daas.data.images import UNREADABLE, MemoryImages, Source, fitted, upright
+from daas.data.formats import read_image
+from daas.data.images import MemoryImages, Source
+from daas.data.pixels import UNREADABLE, fitted, picture
 from daas.errors import BadInput
 
 DIGITS_SIZE = 16
@@ -103,9 +105,7 @@ class _Indexed:
                 raise ValueError(f"it is no picture but {type(image).__name__}")
             return image
         with self.reader[index][0] as file:
-            image = Image.open(file)
-            image.load()
-        return image
+            return read_image(file)
 
     def labels(self) -> list[int]:
         targets: Iterable[Any]
@@ -143,7 +143,7 @@ def _progress(found: Iterable[tuple[Image.Image, Any]], name: str) -> Iterator[t
 
 
 def _reduced(image: Image.Image, image_size: int | None) -> Image.Image:
-    image = upright(image)
+    image = picture(image)
     if image_size is not None:
         return fitted(image, image_size)
     image.thumbnail((_STREAM_SIDE, _STREAM_SIDE))

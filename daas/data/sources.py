@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -11,12 +12,16 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from daas.data.census import Census
 from daas.data.files import folder_source, tar_source
-from daas.data.images import UNREADABLE, Census, DiskImages, ImageData, MemoryImages, Source
+from daas.data.images import DiskImages, ImageData, MemoryImages, Source
+from daas.data.layout import unread_sentence
 from daas.data.named import DIGITS_SIZE, digits, timm_source
+from daas.data.pixels import UNREADABLE
 from daas.errors import BadInput
 
 _MEMORY_LIMIT = 2 * 2**30  # bytes of decoded images
+_LOOKED_AT = 64  # images that are looked at where not all are read, and their side
 _CHUNK = 64  # images that a thread reads between two ticks of the progress bar
 
 
@@ -38,8 +43,7 @@ def load_images(
         dataset: ``digits`` (embedded), a timm name such as ``torch/cifar10``, ``hfds/...`` or ``wds/...``, or empty for
             ``data_dir`` alone.
         data_dir: A folder of class folders or a ``.tar`` of one, possibly below ``train`` and ``val`` (or ``test``)
-            folders; for a named data set the place where it is stored. Hidden files, and images that lie beside the
-            class folders, are not read.
+            folders (``layout.arranged``); for a named data set the place where it is stored.
         split: ``train``, ``val`` or ``test``: the folder of that name where there are such folders, and only ``train``
             where there are none; for a named data set a split of that set. ``HELD_OUT`` for a place that was named
             for validation: its ``val`` or ``test`` folder, and all of it where it is not divided.
@@ -57,11 +61,28 @@ def load_images(
     """
     if dataset == "digits":
         return digits(split, image_size or DIGITS_SIZE)
+    source = open_source(dataset, data_dir, split=split, download=download, image_size=image_size)
+    return read_source(source, image_size, skip_bad_images, max(1, workers))
+
+
+def open_source(
+    dataset: str,
+    data_dir: Path | str | None,
+    *,
+    split: str = "train",
+    download: bool = True,
+    image_size: int | None = None,
+) -> Source:
+    """Finds labelled images; only those that can be streamed alone are decoded. The arguments are ``load_images``'s.
+
+    Raises:
+        BadInput: Nothing there, fewer than two classes, an unknown data set.
+    """
     if dataset:
         source = timm_source(dataset, None if data_dir is None else Path(data_dir), split, download, image_size)
     elif data_dir is None:
         raise BadInput("No images: name a data set or a folder.")
-    elif str(data_dir).endswith(".tar"):
+    elif str(data_dir).lower().endswith(".tar") and not Path(data_dir).is_dir():
         source = tar_source(Path(data_dir), split)
     else:
         source = folder_source(Path(data_dir), split)
@@ -70,7 +91,7 @@ def load_images(
             f"{source.name} has {len(source.class_names)} class ({', '.join(source.class_names)}); at least 2 are "
             "needed, one folder per class, with its images inside."
         )
-    return read_source(source, image_size, skip_bad_images, max(1, workers))
+    return source
 
 
 def read_source(
@@ -94,34 +115,101 @@ def _decoded(source: Source, size: int, skip: bool, threads: int) -> ImageData:
     count = len(source.labels)
     labels = torch.tensor(source.labels, dtype=torch.int64)
     in_memory = count * size * size * 3 <= _MEMORY_LIMIT
-    pixels = torch.empty(count if in_memory else 0, size, size, 3, dtype=torch.uint8)
-    good = torch.ones(count, dtype=torch.bool)
-    census = Census()
+    pixels = torch.empty(count, size, size, 3, dtype=torch.uint8) if in_memory else None
+    if pixels is not None or skip:  # large sets are read through once only to find the bad images
+        good, census = read_through(source, size, skip, threads, pixels)
+        originals = census.facts(count) if source.original else None
+    else:
+        good, census, originals = torch.ones(count, dtype=torch.bool), look(source), None
+    kept = good.nonzero().squeeze(1)
+    skipped, warnings = count - len(kept), warnings_about(source, census, source.unread)
+    if pixels is None:
+        return DiskImages(source, kept, labels[kept], size, skipped, threads, originals, warnings)
+    if skipped:
+        pixels, labels = pixels[kept], labels[kept]
+    images: Tensor = pixels.permute(0, 3, 1, 2).contiguous()
+    return MemoryImages(
+        source.name, images, labels, source.class_names, skipped, originals, source.held_out, source.unread, warnings,
+        source.folders,
+    )  # fmt: skip
+
+
+def read_through(
+    source: Source, size: int, skip: bool, threads: int, out: Tensor | None = None
+) -> tuple[Tensor, Census]:
+    """Decodes all images once.
+
+    Args:
+        source: The images.
+        size: Side of the squares.
+        skip: Pass over images that cannot be read.
+        threads: That decode.
+        out: [N, size, size, 3] uint8 that receives the squares, or None.
+
+    Returns:
+        Which images can be read, [N] bool, and what they are like.
+
+    Raises:
+        BadInput: An unreadable image (named), or none that can be read.
+    """
+    good, census = torch.ones(len(source.labels), dtype=torch.bool), Census()
 
     def one(index: int) -> None:
         try:
-            read = source.pixels(index, size, census if source.original else None)
+            read = source.pixels(index, size, census)
         except BadInput:
             if not skip:
                 raise
             good[index] = False
         else:
-            if in_memory:
-                pixels[index] = read
+            if out is not None:
+                out[index] = read
 
-    if in_memory or skip:  # large sets are read through once only to find the bad images
-        _in_parallel(one, count, threads, f"reading {source.name}")
-    kept = good.nonzero().squeeze(1)
-    if not len(kept):
-        raise BadInput(f"{source.name}: none of {count} images could be read.")
-    skipped = count - len(kept)
-    originals = census.facts(count)
-    if not in_memory:
-        return DiskImages(source, kept, labels[kept], size, skipped, threads, originals, source.held_out)
-    if skipped:
-        pixels, labels = pixels[kept], labels[kept]
-    images: Tensor = pixels.permute(0, 3, 1, 2).contiguous()
-    return MemoryImages(source.name, images, labels, source.class_names, skipped, originals, source.held_out)
+    _in_parallel(one, len(good), threads, f"reading {source.name}")
+    if not good.any():
+        raise BadInput(f"{source.name}: none of {len(good)} images could be read.")
+    return good, census
+
+
+def look(source: Source) -> Census:
+    """Decodes a few images, evenly spaced, to see what they are like.
+
+    Raises:
+        BadInput: One of them cannot be read; the message names it.
+    """
+    census, count = Census(), len(source.labels)
+    for index in np.linspace(0, count - 1, min(_LOOKED_AT, count)).astype(int).tolist():
+        source.pixels(index, _LOOKED_AT, census)
+    return census
+
+
+def warnings_about(source: Source, census: Census, unread: Mapping[str, int]) -> tuple[str, ...]:
+    """What people should know before they trust these images: what was not read, and values that look wrong."""
+    said = (unread_sentence(unread), *source.notes, *census.warnings(source.describe))
+    return tuple(f"{source.name}: {text}" for text in said if text)
+
+
+def refuse_training_images(train: ImageData | Source, val: ImageData | Source, data_dir: str, val_dir: str) -> None:
+    """Checks that no images to validate on are images to train on, however their folders are spelled.
+
+    Args:
+        train: The training images.
+        val: Those to validate on.
+        data_dir: Where the training images were looked for.
+        val_dir: The same for validation; empty where they are a split of ``data_dir``.
+
+    Raises:
+        BadInput: They lie in the same folders, or both options name the same place.
+    """
+    if val_dir and data_dir and os.path.realpath(val_dir) == os.path.realpath(data_dir):
+        way_out = "Leave --val-dir out to use its val or test folder, or name" if train.held_out else "Name"
+        raise BadInput(f"--val-dir {val_dir} is the same place as --data-dir. {way_out} a folder of other images.")
+    shared = sorted(train.folders & val.folders)
+    if shared:
+        raise BadInput(
+            f"Validation would use the training images: {shared[0]} is in both. Put the images into train/CLASS/ and "
+            "val/CLASS/, or name a folder of other images with --val-dir."
+        )
 
 
 def _in_parallel(work: Callable[[int], None], count: int, threads: int, title: str) -> None:

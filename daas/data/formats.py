@@ -1,0 +1,123 @@
+"""Files that hold images: which endings are read, which only look like it, and how one file is opened safely."""
+
+from __future__ import annotations
+
+import mimetypes
+from functools import cache
+from typing import BinaryIO
+
+from PIL import Image, UnidentifiedImageError
+
+EXTENSIONS = (
+    ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".avif", ".jp2", ".j2k", ".jpx", ".bmp", ".dib",
+    ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm",
+    ".heic", ".heif",  # with pillow-heif; named as unreadable without it
+)  # fmt: skip
+"""Endings of files that are read, in any case."""
+
+FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "JPEG2000", "BMP", "DIB", "GIF", "TIFF", "PPM")
+"""Pillow's decoders that may look at a file: none of them starts another program. MPO is a kind of JPEG."""
+
+DRAFT_AREA = 2**25
+"""Pixels above which a JPEG file is decoded at a half, a quarter or an eighth of its size."""
+MAX_AREA = 2**26
+"""Pixels that are decoded at most; a quarter of a gigabyte in Pillow's memory."""
+MAX_ASPECT = 100
+"""Of an image that is longer than this many times its shorter side, the middle is read."""
+
+STORED_SIZE = "stored size"
+"""Key of ``Image.info`` with the width and height of a JPEG file that was decoded at less."""
+
+_ALSO_IMAGES = frozenset((
+    ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".orf", ".rw2", ".raf", ".pef", ".srw",
+    ".raw", ".rwl", ".3fr", ".iiq", ".kdc", ".dcr", ".mrw", ".x3f", ".psd", ".psb", ".xcf", ".kra", ".tga", ".pcx",
+    ".dds", ".exr", ".hdr", ".pfm", ".jxl", ".jxr", ".hdp", ".wdp", ".jng", ".mng", ".hif", ".heics", ".heifs",
+    ".avifs", ".jps", ".pns", ".eps", ".ai", ".dcm", ".dicom", ".svs", ".ndpi", ".czi", ".nd2", ".lif", ".vsi",
+    ".mrxs", ".scn", ".fits", ".fit", ".npy", ".npz", ".cur", ".wmf", ".emf",
+))  # fmt: skip
+"""Endings of pictures that nothing here reads, beside those that ``mimetypes`` calls images."""
+_TYPES = mimetypes.MimeTypes()  # without the tables of the machine, which differ
+_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\x00", b"MM\x00*", b"\x00\x00\x00\x0cjP", b"BM")
+_FAMILY = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")  # brands of HEIF after "ftyp"
+
+
+def ending(name: str) -> str:
+    """The ending of a file's name in small letters, with its dot; empty where there is none."""
+    dot = name.rfind(".")
+    return name[dot:].lower() if dot > 0 else ""
+
+
+def unread_kind(name: str, head: bytes | None = None) -> str:
+    """What to call a file that looks like an image but is not read: its ending, or an empty text for other files.
+
+    Args:
+        name: Of the file.
+        head: Its first bytes; looked at where the ending is unknown.
+
+    >>> unread_kind("IMG_0001.DNG"), unread_kind("notes.txt"), unread_kind("IMG_0002", b"GIF89a")
+    ('.dng', '', 'without an ending that tells an image')
+    """
+    suffix = ending(name)
+    if suffix in _ALSO_IMAGES:
+        return suffix
+    kind, packed = _TYPES.guess_type(f"x{suffix}", strict=False)
+    if kind is not None and packed is None:
+        return suffix if kind.startswith("image/") else ""
+    return "without an ending that tells an image" if head is not None and _is_image(head) else ""
+
+
+def tells_nothing(name: str) -> bool:
+    """Whether only the content says what a file is."""
+    return ending(name) not in _ALSO_IMAGES and _TYPES.guess_type(f"x{ending(name)}", strict=False)[0] is None
+
+
+def _is_image(head: bytes) -> bool:
+    return head.startswith(_MAGIC) or head[8:12] == b"WEBP" or head[4:8] == b"ftyp"
+
+
+def read_image(file: BinaryIO) -> Image.Image:
+    """Decodes the first picture of a file.
+
+    JPEG files of more than ``DRAFT_AREA`` pixels are decoded at a half, a quarter or an eighth of their size.
+
+    Args:
+        file: Open, at its beginning.
+
+    Raises:
+        ValueError: More than ``MAX_AREA`` pixels, or HEIC without its plug-in; Pillow raises all kinds of errors.
+    """
+    try:
+        image: Image.Image = Image.open(file, formats=_formats())
+    except UnidentifiedImageError as error:
+        file.seek(0)
+        head = file.read(12)
+        if head[4:8] != b"ftyp" or head[8:] not in _FAMILY:
+            raise ValueError(f"it is none of {', '.join(_formats())}, or damaged at its beginning") from error
+        file.seek(0)
+        image = _heif(file)
+    factor = next((f for f in (1, 2, 4, 8) if image.width * image.height <= DRAFT_AREA * f * f), 8)
+    if factor > 1 and image.format in ("JPEG", "MPO"):
+        image.info[STORED_SIZE] = image.size
+        image.draft(None, (max(1, image.width // factor), max(1, image.height // factor)))
+    if image.width * image.height > MAX_AREA:
+        raise ValueError(
+            f"it has {image.width} x {image.height} pixels, more than {MAX_AREA // 2**20} million; make it smaller"
+        )
+    image.load()
+    return image
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those of ``FORMATS`` that Pillow was built with."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def _heif(file: BinaryIO) -> Image.Image:
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError as error:
+        raise ValueError("HEIC files need a plug-in: pip install 'timm-daas[heic]'") from error
+    found: Image.Image = HeifImageFile(file)  # type: ignore[no-untyped-call]  # its constructor has no annotations
+    return found

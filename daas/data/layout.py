@@ -1,0 +1,290 @@
+"""Which folders are splits and which are classes: the one meaning of a folder, for every part of this package."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from daas.data.formats import EXTENSIONS
+from daas.data.listing import Listing, Parts
+from daas.errors import BadInput
+
+HELD_OUT = "held out"
+"""Split of a place that was named for validation: ``val`` or ``test`` if it is divided, otherwise all of it."""
+
+_SYNONYMS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "eval", "evaluation"),
+    "test": ("test", "testing"),
+}
+_ORDER = {"train": ("train",), "val": ("val", "test"), "test": ("test", "val"), HELD_OUT: ("val", "test", "train")}
+"""Which kinds of folders serve for a split, the first that is there."""
+_KIND = {name: kind for kind, names in _SYNONYMS.items() for name in names}
+_THINGS = "sets?|data|datasets?|images?|imgs?|pics?|pictures?|photos?"
+_SPLIT_WORD = re.compile(f"({'|'.join(_KIND)})(?:{_THINGS})?")
+_THING = re.compile(_THINGS)
+
+
+class Role(NamedTuple):
+    """What a folder's name says: the kind of split, and the words that say something else (``seg`` of seg_train)."""
+
+    kind: str
+    rest: tuple[str, ...]
+
+
+def role(name: str) -> Role | None:
+    """The split that a folder's name says, in any case and beside words such as ``set`` or ``images``.
+
+    >>> role("Training"), role("test_set"), role("seg_train"), role("trains")
+    (Role(kind='train', rest=()), Role(kind='test', rest=()), Role(kind='train', rest=('seg',)), None)
+    """
+    words = re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).casefold())
+    kinds = [_KIND[match[1]] for word in words if (match := _SPLIT_WORD.fullmatch(word))]
+    if len(kinds) != 1:
+        return None
+    rest = (word for word in words if not _SPLIT_WORD.fullmatch(word) and not _THING.fullmatch(word))
+    return Role(kinds[0], tuple(rest))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The images of a split.
+
+    Attributes:
+        found: Their indices in the listing, sorted by path.
+        labels: One per image.
+        names: Of the classes.
+        held_out: Whether there are images to validate on.
+        unread: What is not read in this split, by reason.
+        notes: What else should be said, in sentences.
+    """
+
+    found: list[int]
+    labels: list[int]
+    names: tuple[str, ...]
+    held_out: bool
+    unread: dict[str, int]
+    notes: tuple[str, ...]
+
+
+def arranged(where: str, listing: Listing, split: str) -> Layout:
+    """Chooses the images of a split and sorts them into classes.
+
+    Args:
+        where: The folder or archive, for messages.
+        listing: What lies there.
+        split: ``train``, ``val``, ``test`` or another name of a folder; ``HELD_OUT``.
+
+    Raises:
+        BadInput: No images in class folders, no such split, folders that are parts of a set where classes should
+            be, a class of which nothing can be read.
+    """
+    below = {index: parts for index, parts in enumerate(listing.images) if len(parts) > 1}
+    depth = _wrappers(below.values())
+    folders = {parts[depth] for parts in below.values()}
+    splits = _splits(folders, {parts[depth] for parts in below.values() if len(parts) == depth + 2})
+    chosen = _chosen(where, folders, splits, split)
+    prefix = next(iter(below.values()), ())[:depth]
+    if chosen:
+        prefix = (*prefix, chosen)
+        below = {index: parts for index, parts in below.items() if parts[depth] == chosen}
+        prefix = _same_again(prefix, below.values())
+    depth = len(prefix)
+    classes = {index: parts for index, parts in below.items() if len(parts) > depth + 1}
+    names = tuple(sorted({parts[depth] for parts in classes.values()}))
+    kind = splits[chosen].kind if chosen in splits else ""
+    others = {name for name, known in splits.items() if known.kind != kind} if splits else folders if chosen else set()
+    unread = _unread(listing, prefix, set(classes), others)
+    if not names:
+        raise BadInput(
+            f"{where} holds no images in class folders. Expected CLASS/IMAGE with one folder per class; images are "
+            f"{', '.join(EXTENSIONS)}.{_said(unread)}"
+        )
+    _refuse_names(where, names)
+    _refuse_parts(where, prefix, classes.values())
+    _refuse_lost(where, listing, prefix, names)
+    found = sorted(classes, key=classes.__getitem__)
+    number = {name: label for label, name in enumerate(names)}
+    held_out = any(known.kind != "train" for known in splits.values()) or (bool(chosen) and not splits)
+    labels = [number[classes[index][depth]] for index in found]
+    return Layout(found, labels, names, held_out, unread, _notes(listing, prefix, names))
+
+
+def _wrappers(paths: Iterable[Parts]) -> int:
+    """How many folders lie around everything."""
+    paths, depth = list(paths), 0
+    least = min(map(len, paths), default=0)
+    while least - depth > 2 and len({parts[depth] for parts in paths}) == 1:
+        known = role(paths[0][depth])
+        if known and not known.rest:
+            break
+        depth += 1
+    return depth
+
+
+def _splits(folders: set[str], with_images: set[str]) -> dict[str, Role]:
+    """The folders that are splits: of all of plain names, or a training folder beside one to validate on."""
+    roles = {name: known for name in folders if (known := role(name))}
+    plain = {name: known for name, known in roles.items() if not known.rest}
+    if plain and (len(plain) == len(folders) or _whole(plain)):
+        return plain
+    for rest in sorted({known.rest for known in roles.values() if known.rest}):
+        group = {name: known for name, known in roles.items() if known.rest == rest and name not in with_images}
+        if _whole(group):
+            return group
+    return {}
+
+
+def _whole(group: Mapping[str, Role]) -> bool:
+    kinds = {known.kind for known in group.values()}
+    return "train" in kinds and len(kinds) > 1
+
+
+def _chosen(where: str, folders: set[str], splits: Mapping[str, Role], split: str) -> str:
+    """The folder of a split, or an empty name where the images are not divided into splits."""
+    kind = split if split == HELD_OUT else _KIND.get(split.casefold())
+    if split in folders and (splits or kind is None):
+        return split
+    if kind is None:
+        raise BadInput(
+            f"split {split!r} of {where} is unknown: it is one of {', '.join(_KIND)}, or the name of a folder in it."
+        )
+    if not splits:
+        if kind in ("train", HELD_OUT) or not folders:
+            return ""
+        raise BadInput(
+            f"{where} has no folder for the {split} split. Put the images into train/CLASS/ and val/CLASS/, or name "
+            "validation images with --val-dir."
+        )
+    for wanted in _ORDER[kind]:
+        names = [name for name, known in splits.items() if known.kind == wanted]
+        if names:
+            return min(names, key=lambda name: (*_rank(name, _SYNONYMS[wanted]), name))
+    raise BadInput(f"{where} has the splits {', '.join(sorted(splits))}, and none for {split}.")
+
+
+def _rank(name: str, usual: Sequence[str]) -> tuple[int]:
+    return (usual.index(name) if name in usual else len(usual),)
+
+
+def _same_again(prefix: Parts, paths: Iterable[Parts]) -> Parts:
+    """Looks through a single folder inside a split that is called like it (seg_train/seg_train) or ``images``."""
+    paths = list(paths)
+    while paths and len({parts[len(prefix)] for parts in paths}) == 1 and min(map(len, paths)) > len(prefix) + 2:
+        name = paths[0][len(prefix)]
+        if not role(name) and not _THING.fullmatch(name.casefold()):
+            break
+        prefix = (*prefix, name)
+    return prefix
+
+
+def _refuse_names(where: str, names: tuple[str, ...]) -> None:
+    """Refuses names of classes that no file of results could hold."""
+    bad = [name for name in names if not name.isprintable()]
+    if bad:
+        raise BadInput(
+            f"{where}: the class folder {bad[0].encode(errors='surrogateescape')!r} has a name that is no printable "
+            "UTF-8. Rename it."
+        )
+
+
+def _refuse_parts(where: str, prefix: Parts, paths: Iterable[Parts]) -> None:
+    """Refuses folders whose subfolders have the names of their sister's: these are the classes."""
+    own: dict[str, set[str]] = {}
+    direct = set()
+    for parts in paths:
+        name, *rest = parts[len(prefix) :]
+        if len(rest) == 1:
+            direct.add(name)
+        else:
+            own.setdefault(name, set()).add(rest[0])
+    inner = sorted(name for name in own if name not in direct)
+    for first in inner:
+        for second in inner:
+            if first != second and len(own[second]) > 1 and own[first] <= own[second]:
+                pair, here = " and ".join(sorted((first, second))), "/".join((where, *prefix))
+                raise BadInput(
+                    f"{here}: {pair} hold no images of their own, but folders of the same names "
+                    f"({', '.join(sorted(own[first])[:5])}), which are probably the classes. Where {pair} are parts of "
+                    f"the set, name one of them ({here}/{second}) or call them train and val; where they are the "
+                    "classes, put their images directly into them."
+                )
+
+
+def _refuse_lost(where: str, listing: Listing, prefix: Parts, names: tuple[str, ...]) -> None:
+    """Refuses a set of which a class would vanish because nothing of it can be read."""
+    lost: dict[str, Counter[str]] = {}
+    depth = len(prefix)
+    for parts, kind in listing.unread:
+        if len(parts) > depth + 1 and parts[:depth] == prefix and parts[depth] not in names:
+            lost.setdefault(parts[depth], Counter())[kind] += 1
+    for parts, reason in listing.closed.items():
+        if len(parts) == depth + 1 and parts[:depth] == prefix:
+            lost.setdefault(parts[depth], Counter())[reason] += 1
+    if lost:
+        said = ", ".join(f"{name} ({counted(kinds)})" for name, kinds in sorted(lost.items())[:5])
+        raise BadInput(
+            f"{where}: nothing in these class folders can be read: {said}. Convert their images to JPEG or PNG, or "
+            "move the folders elsewhere."
+        )
+
+
+def _unread(listing: Listing, prefix: Parts, read: set[int], others: set[str]) -> dict[str, int]:
+    """What lies in the split, or around all splits, and is not read, by reason; other splits are no loss."""
+    found: Counter[str] = Counter()
+    for parts, kind in listing.unread:
+        if parts[_apart(parts, prefix)] not in others:
+            found[kind] += 1
+    for index, parts in enumerate(listing.images):
+        if index not in read:
+            apart = _apart(parts, prefix)
+            if len(parts) == apart + 1:
+                found["beside the class folders"] += 1
+            elif parts[apart] not in others:
+                found[f"in {parts[apart]}/"] += 1
+    return dict(found.most_common())
+
+
+def _apart(parts: Parts, prefix: Parts) -> int:
+    """Where a path leaves the way to the classes."""
+    pairs = enumerate(zip(parts, prefix, strict=False))
+    return next((index for index, (name, usual) in pairs if name != usual), min(len(prefix), len(parts) - 1))
+
+
+def _notes(listing: Listing, prefix: Parts, names: tuple[str, ...]) -> tuple[str, ...]:
+    notes = [
+        f"The folder {'/'.join(parts)} could not be opened ({reason}), and nothing in it was read."
+        for parts, reason in sorted(listing.closed.items())
+    ]
+    depth = len(prefix)
+    empty = sorted(
+        parts[depth] for parts in listing.folders
+        if len(parts) == depth + 1 and parts[:depth] == prefix and parts[depth] not in names
+    )  # fmt: skip
+    if empty:
+        more = f" and {len(empty) - 5} more" if len(empty) > 5 else ""
+        notes.append(f"No images, and therefore no class: {', '.join(empty[:5])}{more}.")
+    return tuple(notes)
+
+
+def counted(unread: Mapping[str, int]) -> str:
+    """``12 .dng, 8 .cr2``."""
+    return ", ".join(f"{count} {kind}" for kind, count in unread.items())
+
+
+def unread_sentence(unread: Mapping[str, int]) -> str:
+    """What was not read, in a sentence; empty where everything was.
+
+    >>> unread_sentence({".dng": 12, "symbolic links": 1})
+    '13 files were not read: 12 .dng, 1 symbolic links.'
+    """
+    total = sum(unread.values())
+    return f"{total} file{'s were' if total > 1 else ' was'} not read: {counted(unread)}." if total else ""
+
+
+def _said(unread: Mapping[str, int]) -> str:
+    sentence = unread_sentence(unread)
+    return f" {sentence}" if sentence else ""

@@ -1,0 +1,204 @@
+"""What lies in a folder or an archive: images, and what looks like one but is not read, each with its reason."""
+
+from __future__ import annotations
+
+import io
+import os
+import posixpath
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from daas.data.formats import EXTENSIONS, ending, tells_nothing, unread_kind
+from daas.errors import BadInput
+
+_LITTER = frozenset(
+    ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found", "__pycache__")
+)
+"""Folders that desktops, servers and notebooks leave behind."""
+_LOOKED_INTO = 1000  # files of unknown endings whose first bytes are looked at
+_END = 2**20  # bytes behind the last member that are looked at
+
+Parts = tuple[str, ...]
+"""A path from the root, as its names."""
+
+
+@dataclass
+class Listing:
+    """Files below a root.
+
+    Attributes:
+        images: Paths of the images, in the order in which they were met.
+        places: Where each of them lies: a path on disk, or (offset, bytes) in an archive.
+        unread: Paths of what looks like an image and is not read, with the reason: an ending, or words.
+        folders: All folders that are not hidden.
+        closed: Folders that could not be opened, with the system's words.
+    """
+
+    images: list[Parts] = field(default_factory=list)
+    places: list[Any] = field(default_factory=list)
+    unread: list[tuple[Parts, str]] = field(default_factory=list)
+    folders: set[Parts] = field(default_factory=set)
+    closed: dict[Parts, str] = field(default_factory=dict)
+    _looked: int = 0
+
+    def add_image(self, parts: Parts, place: Any) -> None:
+        """An image that can be opened."""
+        self.images.append(parts)
+        self.places.append(place)
+
+    def may_look(self, name: str) -> bool:
+        """Whether the first bytes of a file are worth looking at; a thousand times at most."""
+        if not tells_nothing(name):
+            return False
+        self._looked += 1
+        return self._looked <= _LOOKED_INTO
+
+
+def hidden(name: str) -> bool:
+    """Whether a file or folder of this name is never read: hidden, or what desktops leave behind."""
+    return name.startswith(".") or name in _LITTER
+
+
+def listed_folder(root: Path) -> Listing:
+    """Looks through a folder, through links to other folders too, each folder once on its way down."""
+    found = Listing()
+    for entry, parts in _walk(root, found):
+        image = ending(entry.name) in EXTENSIONS
+        if _is_file(entry):
+            if image:
+                found.add_image(parts, entry.path.removeprefix("./"))
+            else:
+                kind = unread_kind(entry.name, _head(entry.path) if found.may_look(entry.name) else None)
+                if kind:
+                    found.unread.append((parts, kind))
+        elif image or unread_kind(entry.name):
+            found.unread.append((parts, "broken links" if entry.is_symlink() else "pipes, sockets or devices"))
+    return found
+
+
+def _walk(root: Path, found: Listing) -> Iterator[tuple[os.DirEntry[str], Parts]]:
+    """All entries that are no folders and not hidden; notes the folders."""
+    place = root.absolute()
+    todo: list[tuple[str, Parts, frozenset[str]]] = [
+        (str(root), (), frozenset(os.path.realpath(parent) for parent in (place, *place.parents)))
+    ]
+    while todo:
+        here, parts, way = todo.pop()
+        try:
+            with os.scandir(here) as listed:
+                entries = list(listed)
+        except OSError as error:
+            found.closed[parts] = error.strerror or str(error)
+            continue
+        real = os.path.realpath(here)
+        for entry in entries:
+            if hidden(entry.name):
+                continue
+            below = (*parts, entry.name)
+            if not _is_folder(entry):
+                yield entry, below
+                continue
+            target = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(real, entry.name)
+            if target not in way:
+                found.folders.add(below)
+                todo.append((entry.path, below, way | {target}))
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _head(path: str) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read(12)
+    except OSError:
+        return None
+
+
+def files_below(root: Path) -> Iterator[Path]:
+    """All files below a folder that are not hidden, through links to other folders too."""
+    return (Path(entry.path) for entry, _ in _walk(root, Listing()) if _is_file(entry))
+
+
+def listed_tar(path: Path) -> Listing:
+    """Looks through an archive; hard links lead to what they link to.
+
+    Raises:
+        BadInput: It is no ``.tar``, damaged, or cut off.
+    """
+    found, size = Listing(), path.stat().st_size
+    regular: dict[str, tuple[int, int]] = {}
+    try:
+        with tarfile.open(path, "r:") as archive, path.open("rb") as file:
+            for member in archive:
+                parts = PurePosixPath(member.name).parts
+                if member.isreg() and not member.issparse() and member.offset_data + member.size <= size:
+                    regular[member.name] = (member.offset_data, member.size)
+                if parts and not any(map(hidden, parts)):
+                    _sort_in(found, parts, member, regular, file)
+            file.seek(archive.offset)
+            end = file.read(_END)
+            _note_linked_folders(found, archive)
+    except (tarfile.TarError, OSError) as error:
+        raise BadInput(f"{path} is no whole .tar archive ({error}).") from error
+    if len(end) < tarfile.BLOCKSIZE or any(end):
+        seen = f"after {len(found.images)} images " + ("come other data" if any(end) else "it is cut off")
+        raise BadInput(
+            f"{path} is no whole .tar archive: {seen}. Copy or download it again; of several archives in one file, "
+            "unpack each."
+        )
+    return found
+
+
+def _sort_in(
+    found: Listing, parts: Parts, member: tarfile.TarInfo, regular: dict[str, tuple[int, int]], file: io.BufferedReader
+) -> None:
+    folder = parts if member.isdir() else parts[:-1]
+    while folder and folder not in found.folders:
+        found.folders.add(folder)
+        folder = folder[:-1]
+    if member.isdir():
+        return
+    place = regular.get(member.linkname if member.islnk() else member.name)
+    if member.issym() or place is None:
+        if ending(parts[-1]) in EXTENSIONS or unread_kind(parts[-1]):
+            found.unread.append((parts, _special(member)))
+    elif ending(parts[-1]) in EXTENSIONS:
+        found.add_image(parts, place)
+    else:
+        head = None
+        if found.may_look(parts[-1]):
+            file.seek(place[0])
+            head = file.read(min(12, place[1]))
+        if kind := unread_kind(parts[-1], head):
+            found.unread.append((parts, kind))
+
+
+def _note_linked_folders(found: Listing, archive: tarfile.TarFile) -> None:
+    for member in archive:
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(member.name), member.linkname))
+        if member.issym() and PurePosixPath(target).parts in found.folders:
+            found.closed[PurePosixPath(member.name).parts] = "a symbolic link"
+
+
+def _special(member: tarfile.TarInfo) -> str:
+    """What to call a member that holds no file."""
+    if member.issym():
+        return "symbolic links"
+    if member.islnk():
+        return "links to nothing"
+    return "sparse members" if member.issparse() else "pipes, sockets or devices"
