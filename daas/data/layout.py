@@ -80,7 +80,7 @@ def arranged(where: str, listing: Listing, split: str) -> Layout:
 
     Raises:
         BadInput: No images in class folders, no such split, folders that are parts of a set where classes should
-            be, a class of which nothing can be read.
+            be, a class folder that cannot be opened.
     """
     below = {index: parts for index, parts in enumerate(listing.images) if len(parts) > 1}
     depth = _wrappers(below.values())
@@ -103,9 +103,8 @@ def arranged(where: str, listing: Listing, split: str) -> Layout:
             f"{where} holds no images in class folders. Expected CLASS/IMAGE with one folder per class; images are "
             f"{', '.join(EXTENSIONS)}.{_said(unread)}"
         )
-    _refuse_names(where, names)
     _refuse_parts(where, prefix, classes.values())
-    _refuse_lost(where, listing, prefix, names)
+    _refuse_closed(where, listing, prefix)
     found = sorted(classes, key=classes.__getitem__)
     number = {name: label for label, name in enumerate(names)}
     held_out = any(known.kind != "train" for known in splits.values()) or (bool(chosen) and not splits)
@@ -181,16 +180,6 @@ def _same_again(prefix: Parts, paths: Iterable[Parts]) -> Parts:
     return prefix
 
 
-def _refuse_names(where: str, names: tuple[str, ...]) -> None:
-    """Refuses names of classes that no file of results could hold."""
-    bad = [name for name in names if not name.isprintable()]
-    if bad:
-        raise BadInput(
-            f"{where}: the class folder {bad[0].encode(errors='surrogateescape')!r} has a name that is no printable "
-            "UTF-8. Rename it."
-        )
-
-
 def _refuse_parts(where: str, prefix: Parts, paths: Iterable[Parts]) -> None:
     """Refuses folders whose subfolders have the names of their sister's: these are the classes."""
     own: dict[str, set[str]] = {}
@@ -214,21 +203,14 @@ def _refuse_parts(where: str, prefix: Parts, paths: Iterable[Parts]) -> None:
                 )
 
 
-def _refuse_lost(where: str, listing: Listing, prefix: Parts, names: tuple[str, ...]) -> None:
-    """Refuses a set of which a class would vanish because nothing of it can be read."""
-    lost: dict[str, Counter[str]] = {}
-    depth = len(prefix)
-    for parts, kind in listing.unread:
-        if len(parts) > depth + 1 and parts[:depth] == prefix and parts[depth] not in names:
-            lost.setdefault(parts[depth], Counter())[kind] += 1
-    for parts, reason in listing.closed.items():
-        if len(parts) == depth + 1 and parts[:depth] == prefix:
-            lost.setdefault(parts[depth], Counter())[reason] += 1
-    if lost:
-        said = ", ".join(f"{name} ({counted(kinds)})" for name, kinds in sorted(lost.items())[:5])
+def _refuse_closed(where: str, listing: Listing, prefix: Parts) -> None:
+    """Refuses a set with a class folder that cannot be opened."""
+    closed = [parts for parts in listing.closed if len(parts) == len(prefix) + 1 and parts[:-1] == prefix]
+    if closed:
+        said = ", ".join(f"{'/'.join(parts)} ({listing.closed[parts]})" for parts in sorted(closed)[:5])
         raise BadInput(
-            f"{where}: nothing in these class folders can be read: {said}. Convert their images to JPEG or PNG, or "
-            "move the folders elsewhere."
+            f"{where}: class folders that cannot be opened: {said}. Give yourself the right to read them, put folders "
+            "in the place of links, or move them elsewhere."
         )
 
 
@@ -260,13 +242,23 @@ def _notes(listing: Listing, prefix: Parts, names: tuple[str, ...]) -> tuple[str
         for parts, reason in sorted(listing.closed.items())
     ]
     depth = len(prefix)
-    empty = sorted(
-        parts[depth] for parts in listing.folders
+    missing: dict[str, Counter[str]] = {
+        parts[depth]: Counter() for parts in listing.folders
         if len(parts) == depth + 1 and parts[:depth] == prefix and parts[depth] not in names
-    )  # fmt: skip
+    }  # fmt: skip
+    for parts, kind in listing.unread:
+        if len(parts) > depth + 1 and parts[:depth] == prefix and parts[depth] in missing:
+            missing[parts[depth]][kind] += 1
+    empty = sorted(name for name, kinds in missing.items() if not kinds)
     if empty:
         more = f" and {len(empty) - 5} more" if len(empty) > 5 else ""
-        notes.append(f"No images, and therefore no class: {', '.join(empty[:5])}{more}.")
+        notes.append(f"Without images, and therefore no class: {', '.join(empty[:5])}{more}.")
+    for name, kinds in sorted(missing.items()):
+        if kinds:
+            notes.append(
+                f"There is no class {name}: nothing in its folder can be read ({counted(kinds)}). Convert its files to "
+                "JPEG or PNG, or move the folder elsewhere."
+            )
     return tuple(notes)
 
 

@@ -91,11 +91,19 @@ def _files(run: Run) -> dict[str, str]:
 
 
 def batches_of(options: TrainOptions, place: Place, policy: EpochPolicy | None, train: bool) -> Batches:
-    """Opens the images: held on the device, or loaded by timm's loader."""
+    """Opens the images, held on the device or loaded by timm's loader, and says what was left out."""
     transform = build.data_config(options)
+    batches: Batches
     if holds_images(options):
-        return memory_batches(options, place, transform, train)
-    return LoaderBatches(options, place, transform, policy, train)
+        batches = memory_batches(options, place, transform, train)
+    else:
+        batches = LoaderBatches(options, place, transform, policy, train)
+    if place.first:
+        skipped = batches.facts["skipped"]
+        said = [f"{skipped} images could not be read and were left out."] if skipped else []
+        for text in (*said, *batches.facts["image_warnings"]):
+            print(f"Warning: {text}", file=sys.stderr)
+    return batches
 
 
 def set_up(

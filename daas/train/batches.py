@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from daas.data import ImageData, MemoryImages, load_images
-from daas.data.files import HELD_OUT
+from daas.data.facts import facts_of
+from daas.data.layout import HELD_OUT
+from daas.data.sources import refuse_training_images
 from daas.errors import BadInput
 from daas.seeds import generator
 from daas.train.clock import Clock
@@ -64,6 +66,7 @@ class Batches(ABC):
         val_images: Validation images over all processes.
         per_epoch: Batches of an epoch in this process; equally many in each.
         transform: Preprocessing, as result.json has it.
+        facts: What was not read (``daas.data.facts.facts_of``).
         ahead: Whether a batch is augmented before the one before it is used, as timm does it.
     """
 
@@ -74,6 +77,7 @@ class Batches(ABC):
     val_images: int
     per_epoch: int
     transform: dict[str, Any]
+    facts: dict[str, Any]
     ahead: bool = False
 
     @abstractmethod
@@ -119,11 +123,17 @@ class MemoryBatches(Batches):
         self.transform = {**transform, "interpolation": "bicubic", "crop_pct": 1.0, "crop_mode": "center"}
         self.val = _on(place.device, val)
         self.train = self.val if train is None else _on(place.device, train)
+<<<<<<< HEAD
         self.name, self.class_names, self.val_class_names = (
             self.train.name,
             self.train.class_names,
             self.val.class_names,
         )
+=======
+        self.facts = facts_of(*(part for part in (train, val) if part is not None))
+        same_classes(self.train.class_names, self.val.class_names)
+        self.name, self.class_names = self.train.name, self.train.class_names
+>>>>>>> 7c1e3a3 (Train: folders and archives are read as the search reads them; timm's loaders are fed from the same listing)
         self.train_images, self.val_images = len(self.train), len(self.val)
         self.global_batch = options.batch_size * place.world
         self.per_epoch = self.train_images // self.global_batch
@@ -177,11 +187,16 @@ def memory_batches(options: TrainOptions, place: Place, transform: dict[str, Any
         train: Whether training images are wanted too.
 
     Raises:
-        BadInput: As ``daas.data.load_images``, or fewer images than a batch.
+        BadInput: As ``daas.data.load_images``, images to train on among those to validate on, or fewer images than a
+            batch.
     """
     size = int(transform["input_size"][-1])
     val = _load(options, size, validation=True)
-    return MemoryBatches(options, place, transform, _load(options, size, validation=False) if train else None, val)
+    if not train:
+        return MemoryBatches(options, place, transform, None, val)
+    images = _load(options, size, validation=False)
+    refuse_training_images(images, val, options.data_dir, options.val_dir)
+    return MemoryBatches(options, place, transform, images, val)
 
 
 def _load(options: TrainOptions, size: int, validation: bool) -> ImageData:
@@ -211,6 +226,27 @@ def _split(options: TrainOptions, name: str) -> str:
     return known[name]
 
 
+<<<<<<< HEAD
+=======
+def same_classes(training: Sequence[str], validation: Sequence[str]) -> None:
+    """Checks that labels mean the same in both sets.
+
+    Raises:
+        BadInput: They do not.
+    """
+    if tuple(training) != tuple(validation):
+        only = [
+            f"{', '.join(names[:8])}{' and others' if len(names) > 8 else ''} only in {where}"
+            for where, one, other in (("training", training, validation), ("validation", validation, training))
+            if (names := [name for name in one if name not in other])
+        ]
+        raise BadInput(
+            f"training and validation images have different classes: {'; '.join(only) or 'the order differs'}. Use the "
+            "same class folders, with images inside, in both."
+        )
+
+
+>>>>>>> 7c1e3a3 (Train: folders and archives are read as the search reads them; timm's loaders are fed from the same listing)
 def few_images(name: str, images: int, batch: int) -> str:
     """What to say where there is not one whole batch."""
     return (

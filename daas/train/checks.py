@@ -13,7 +13,7 @@ _LOADER_ONLY = (
     "color_jitter", "color_jitter_prob", "grayscale_prob", "gaussian_blur_prob", "train_interpolation",
     "aa_in_workers",
 )  # fmt: skip
-_PAD_ONLY = ("crop_padding", "skip_bad_images", "hflip_swap")
+_PAD_ONLY = ("crop_padding", "hflip_swap")
 _AT_LEAST: dict[str, float] = {
     "epochs": 1, "batch_size": 1, "validation_batch_size": 1, "grad_accum_steps": 1, "workers": 0, "val_interval": 1,
     "log_interval": 1, "recovery_interval": 0, "img_size": 1, "num_classes": 1, "cutout": 0, "crop_padding": 0,

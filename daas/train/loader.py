@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 import os
+=======
+>>>>>>> 7c1e3a3 (Train: folders and archives are read as the search reads them; timm's loaders are fed from the same listing)
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from daas.augment import DAASPolicy
+from daas.data.facts import facts_of
+from daas.data.layout import HELD_OUT
+from daas.data.pictures import Pictures, class_map
+from daas.data.sources import open_source, refuse_training_images
 from daas.errors import BadInput
 from daas.files import digest
 from daas.train.augmentation import EpochPolicy, mixed_when_loaded, mixes_in, mixup_arguments
@@ -54,8 +61,10 @@ class LoaderBatches(Batches):
             raise BadInput("--no-prefetcher normalises in the workers; --aa daas: comes before that. Leave one out.")
         self.val_data = _data(options, validation=True)
         self.train_data = _data(options, validation=False) if train else self.val_data
-        if train:
-            _check_splits(options, self.train_data, self.val_data)
+        parts = [data for data in (self.train_data, self.val_data) if isinstance(data, Pictures)]
+        if train and len(parts) == 2:
+            refuse_training_images(parts[0].source, parts[1].source, options.data_dir, options.val_dir)
+        self.facts = facts_of(*parts[: 1 + train])
         self.name = options.dataset or Path(options.data_dir or options.val_dir).resolve().name
         self.class_names = _class_names(options, self.train_data)
         self.val_class_names = _class_names(options, self.val_data)
@@ -134,7 +143,7 @@ class LoaderBatches(Batches):
         if saved is not None:
             restore(saved[0], device)
         self._start = capture(device)
-        source = iter(self.train_loader)
+        source = _told(self.train_loader)
         for _ in range(start):
             next(source)  # the workers' streams must advance; nothing of this batch is needed
         if saved is not None:
@@ -168,7 +177,7 @@ class LoaderBatches(Batches):
     def validation(self) -> Iterator[Batch]:
         """Every image once: timm's sampler pads with repeated images, which are left out again."""
         left = len(range(self.place.rank, self.val_images, self.place.world))
-        for found in self.val_loader:
+        for found in _told(self.val_loader):
             images, labels = (part[:left].to(self.place.device, non_blocking=True) for part in found)
             left -= len(labels)
             if len(labels):
@@ -206,22 +215,30 @@ class _PolicyCollate:
 
 
 def _data(options: TrainOptions, validation: bool) -> Any:
-    """A timm data set with random access.
+    """Images with random access: of a folder or archive as every part of this package reads them, or timm's.
 
     Raises:
-        BadInput: timm cannot open it, or it is a stream.
+        BadInput: They cannot be opened, or they are a stream.
     """
     own = validation and options.val_dir
-    name, root = ("", options.val_dir) if own else (options.dataset, options.data_dir or None)
     split = options.val_split if validation else options.train_split
-    if not name and root is None:
-        raise BadInput("No images: name a folder with --data-dir, or a data set with --dataset.")
-    if not name and str(root).endswith(".tar"):
+    if not own and options.dataset:
+        return _named(options, split, validation)
+    root = options.val_dir if own else options.data_dir
+    if not root:
+        raise BadInput("No images: name a folder or archive with --data-dir, or a data set with --dataset.")
+    source = open_source("", root, split=HELD_OUT if own else split)
+    labels = class_map(options.class_map, root) if options.class_map else None
+    return Pictures(source, options.skip_bad_images, max(1, options.workers), labels)
+
+
+def _named(options: TrainOptions, split: str, validation: bool) -> Any:
+    name, root = options.dataset, options.data_dir or None
+    if options.skip_bad_images:
         raise BadInput(
-            f"{root}: archives are read by --train-crop-mode pad. Give it, or unpack the archive and name the folder."
+            f"--skip-bad-images: --dataset {name} is read by timm, which replaces images that it cannot read by their "
+            "neighbours. Leave it out, or choose --train-crop-mode pad."
         )
-    if not name and not Path(str(root)).exists():
-        raise BadInput(f"{root}: there is no such folder. It must hold one folder per class below {split}/.")
     if root is None and name.lower().startswith("torch/"):
         root = str(Path.home() / ".cache" / "daas")
     try:
@@ -231,9 +248,7 @@ def _data(options: TrainOptions, validation: bool) -> Any:
         )  # fmt: skip
     except _REFUSALS as error:
         hint = " --dataset-download fetches torch/ data sets." if name.lower().startswith("torch/") else ""
-        raise BadInput(
-            f"timm cannot open {name or root} (split {split}): {str(error) or repr(error)}.{hint}"
-        ) from error
+        raise BadInput(f"timm cannot open {name} (split {split}): {str(error) or repr(error)}.{hint}") from error
     if isinstance(data, IterableDataset):
         raise BadInput(
             f"--dataset {name} is a stream; --train-crop-mode pad reads it into memory and trains from there."
@@ -241,16 +256,17 @@ def _data(options: TrainOptions, validation: bool) -> Any:
     return data
 
 
-def _check_splits(options: TrainOptions, train: Any, val: Any) -> None:
-    """Timm validates on the training images where a folder has no split; that is refused."""
-    if options.dataset or len(train) != len(val):  # most sets are told apart without looking at their paths
-        return
-    first, second = ([os.path.realpath(path) for path in data.filenames(absolute=True)] for data in (train, val))
-    if first == second:
-        raise BadInput(
-            f"{options.data_dir} has no folder {options.val_split}/, so validation would use the training images. Put "
-            "the images into train/CLASS/ and validation/CLASS/, or name validation images with --val-dir."
-        )
+def _told(loader: DataLoader[Any]) -> Iterator[Any]:
+    """A loader's batches; of an error in a loading process the message alone, without its traceback."""
+    batches = iter(loader)  # draws random numbers, and does so now
+
+    def following() -> Iterator[Any]:
+        try:
+            yield from batches
+        except BadInput as error:
+            raise BadInput(str(error).rpartition("daas.errors.BadInput: ")[2].strip()) from error
+
+    return following()
 
 
 def _what(data: Any, class_names: Sequence[str]) -> list[Any]:
@@ -263,7 +279,7 @@ def _what(data: Any, class_names: Sequence[str]) -> list[Any]:
 
 
 def _class_names(options: TrainOptions, data: Any) -> tuple[str, ...]:
-    names = getattr(data, "classes", None)
+    names: Sequence[Any] | None = getattr(data, "classes", None)
     if names is None:
         by_name = getattr(getattr(data, "reader", None), "class_to_idx", None) or {}
         names = sorted(by_name, key=lambda name: int(by_name[name]))

@@ -18,8 +18,7 @@ class DataOptions:
 
     data_dir: str = _o(
         "",
-        "folder of class folders (below train/ and validation/), a .tar of one (with --train-crop-mode pad), or a "
-        "--dataset's place",
+        "folder of class folders (below train/ and validation/), a .tar of one, or a --dataset's place",
     )
     dataset: str = _o("", "a data set that timm opens by name (torch/cifar10, hfds/...), or digits (*)")
     val_dir: str = _o("", "(*) folder or .tar of validation images, where they are not a split of the data set")
@@ -27,7 +26,7 @@ class DataOptions:
     val_split: str = _o("validation", "split to validate on")
     dataset_download: bool = _o(False, "fetch a torch/ data set that is not there")
     class_map: str = _o("", "text file that maps class folders to labels")
-    skip_bad_images: bool = _o(False, "(*) leave out images that cannot be read (--train-crop-mode pad)")
+    skip_bad_images: bool = _o(False, "(*) leave out images that cannot be read; all are read once to find them")
 
 
 @dataclass(frozen=True)

@@ -144,6 +144,7 @@ def describe(
     built_with = {**kwargs, "genotype": genotype} if options.model.startswith("daas_cell_") else dict(kwargs)
     names = batches.class_names
     data = {"name": batches.name, "train_images": batches.train_images, "val_images": batches.val_images}
+    data |= batches.facts
     return {
         "format": RESULT_FORMAT,
         "model": options.model,

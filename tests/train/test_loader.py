@@ -37,7 +37,7 @@ DOCUMENTED = (
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """train/ and validation/ with three classes of small pictures of several sizes."""
+    """train/ and validation/ with three classes of small pictures; in their names timm's order and ours agree."""
     root = tmp_path_factory.mktemp("photos")
     random = torch.Generator().manual_seed(0)
     for split, count in (("train", 27), ("validation", 13)):
@@ -46,7 +46,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pixels = torch.randint(0, 120, (height, width, 3), generator=random) + 60 * torch.eye(3)[index % 3] * 2
             folder = root / split / ("red", "green", "blue")[index % 3]
             folder.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels.to(torch.uint8).numpy()).save(folder / f"{index}.png")
+            Image.fromarray(pixels.to(torch.uint8).numpy()).save(folder / f"{index:02d}.png")
     return root
 
 
@@ -275,10 +275,14 @@ def test_a_picture_of_the_batch_and_curves_are_written(run_train: Train) -> None
         (["--aa", "no-such-policy"], "timm cannot load images in this way"),
         (["--crop-padding", "4"], "--crop-padding: these belong to --train-crop-mode pad"),
         (["--data-dir", "nowhere"], "no such folder"),
-        (["--val-dir", "photos.tar"], "archives are read by --train-crop-mode pad"),
-        (["--data-dir", "TRAIN"], "has no folder validation/"),
+        (["--val-dir", "photos.tar"], "there is no such archive"),
+        (["--data-dir", "TRAIN"], "has no folder for the validation split"),
+        (["--val-dir", "TRAIN"], "Validation would use the training images"),
+        (["--val-dir", "PHOTOS"], "the same place as --data-dir. Leave --val-dir out"),
+        (["--val-split", "train"], "Validation would use the training images"),
+        (["--dataset", "torch/cifar10", "--skip-bad-images"], "is read by timm, which replaces images"),
         (["--dataset", "torch/no_such_set"], "timm cannot open"),
-        (["--class-map", "nowhere.txt"], "timm cannot open"),
+        (["--class-map", "nowhere.txt"], "there is no such file"),
         (["-b", "64"], "fewer than one batch"),
         (["--num-classes", "2"], "photos"),
         (["--pretrained"], "could not be made"),
@@ -290,7 +294,7 @@ def test_bad_input(
     if arguments == ["--pretrained"]:
         arguments = ["--pretrained", "--model", "test_resnet_without_weights"]
         message = "unknown to timm"
-    code, out = run_train(*(word.replace("TRAIN", str(photos / "train")) for word in arguments))
+    code, out = run_train(*(word.replace("TRAIN", str(photos / "train")).replace("PHOTOS", str(photos)) for word in arguments))
     assert code == 2
     assert message in capsys.readouterr().err
     assert not out.exists()

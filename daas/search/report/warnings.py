@@ -88,4 +88,5 @@ def about_images(facts: dict[str, Any]) -> dict[str, str]:
         )
     if facts["skipped"]:
         found["skipped"] = f"{facts['skipped']} images could not be read and were left out."
+    found |= {f"image warning {number}": text for number, text in enumerate(facts.get("image_warnings", ()))}
     return found

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from daas.augment import DAASPolicy, Policy, find_policy
 from daas.data import BatchStream, ImageData, channel_stats, images_from, load_images, stratified_halves
-from daas.data.files import HELD_OUT
+from daas.data.facts import facts_of
+from daas.data.layout import HELD_OUT
+from daas.data.sources import refuse_training_images
 from daas.errors import BadInput
 from daas.files import digest
 from daas.models import CellNet, Genotype
@@ -77,9 +79,10 @@ def build_data(config: SearchConfig, given: Given | None = None) -> SearchData:
         train, val = images.subset(first), images.subset(second)
     else:
         train = images
-        val = _own_validation(
-            images_from(own_val, split=HELD_OUT, image_size=images.image_size, **read), train, classes
-        )
+        read_val = images_from(own_val, split=HELD_OUT, image_size=images.image_size, **read)
+        if isinstance(own_val, str | Path):
+            refuse_training_images(images, read_val, str(config.data_dir or ""), str(own_val))
+        val = _own_validation(read_val, train, classes)
     mean, std = channel_stats(train)
     train_labels, val_labels = (_relabel(_numbers(half), classes) for half in (train, val))
     return SearchData(
@@ -100,7 +103,7 @@ def build_data(config: SearchConfig, given: Given | None = None) -> SearchData:
             "image_size": images.image_size,
             "mean": list(mean),
             "std": list(std),
-            "skipped": images.skipped + (0 if own_val is None else val.skipped),
+            **facts_of(*((images,) if own_val is None else (images, val))),
             "originals": images.originals,
             "held_out": images.held_out,
         },

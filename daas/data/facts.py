@@ -1,0 +1,39 @@
+"""What summaries and warnings say about the reading of several sets of images together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+
+class Read(Protocol):
+    """A set of images that was read: ``ImageData``, ``Pictures``."""
+
+    @property
+    def skipped(self) -> int:
+        """Images that could not be read and were left out."""
+
+    @property
+    def unread(self) -> Mapping[str, int]:
+        """Files that look like images and were not read, by reason."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What people should know, in sentences."""
+
+
+def facts_of(*sets: Read) -> dict[str, Any]:
+    """What was left out, as summary.json and result.json have it.
+
+    Returns:
+        ``skipped`` images that could not be read, ``unread`` files by reason, ``image_warnings``: all sentences.
+    """
+    unread: Counter[str] = Counter()
+    for one in sets:
+        unread.update(one.unread)
+    return {
+        "skipped": sum(one.skipped for one in sets),
+        "unread": dict(unread.most_common()),
+        "image_warnings": list(dict.fromkeys(text for one in sets for text in one.warnings)),
+    }
