@@ -13,11 +13,10 @@ from torch import Tensor
 from daas.augment.policy import Policy
 from daas.augment.transform import DAASPolicy
 from daas.data.files import files_below
-from daas.data.formats import read_image
+from daas.data.formats import EXTENSIONS, read_image
 from daas.data.pixels import UNREADABLE, fitted, picture
 from daas.errors import BadInput
 
-_ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".gif", ".tif", ".tiff"}
 _LEAST, _GAP, _FONT = 160, 12, 14  # least side of a tile, space between tiles, size of the letters; in pixels
 
 
@@ -37,9 +36,9 @@ def pictures(folder: Path, count: int, size: int) -> list[Tensor]:
     """
     if not folder.is_dir():
         raise BadInput(f"--images {folder}: no such folder.")
-    found = sorted(path for path in files_below(folder) if path.suffix.lower() in _ENDINGS and path.is_file())
+    found = sorted(path for path in files_below(folder) if path.suffix.lower() in EXTENSIONS and path.is_file())
     if not found:
-        raise BadInput(f"--images {folder}: there are no pictures in it ({', '.join(sorted(_ENDINGS))}).")
+        raise BadInput(f"--images {folder}: there are no pictures in it ({', '.join(EXTENSIONS)}).")
     chosen = [found[index * len(found) // count] for index in range(count)] if count < len(found) else found
     return [_square(path, size) for path in chosen]
 

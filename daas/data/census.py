@@ -13,7 +13,7 @@ from PIL import Image
 
 from daas.data.formats import STORED_SIZE
 
-_DARK = 31  # brightest value of 255 up to which an image counts as dark: an eighth of the range
+_DARK = 36  # brightest value of 255 up to which an image counts as dark: an eighth, and what resizing adds to it
 _FLAT = 2  # distance of the brightest and the darkest value up to which an image counts as one colour
 
 
@@ -84,10 +84,10 @@ class Census:
             )
         dark = [seen.high for seen in self._seen if seen.high - seen.low > _FLAT and seen.high <= _DARK]
         if 2 * len(dark) > count:
-            share = round(256 / (max(dark) + 1))
+            share = 2 ** round(math.log2(255 / max(dark)))
             found.append(
                 f"{len(dark)} of {count} images that were looked at are dark: their brightest pixel is {max(dark)} of "
-                f"255, so they use 1/{share} of the range. Values of 12 bits in files of 16? Spread them over all of "
-                "it, or save them with 8 bits."
+                f"255, so they use about 1/{share} of the range. Values of 12 bits in files of 16? Spread them over all "
+                "of it, or save them with 8 bits."
             )
         return found

@@ -83,7 +83,8 @@ def arranged(where: str, listing: Listing, split: str) -> Layout:
             be, a class folder that cannot be opened.
     """
     below = {index: parts for index, parts in enumerate(listing.images) if len(parts) > 1}
-    depth = _wrappers(below.values())
+    depth = _wrappers(list(below.values()))
+    below = {index: parts for index, parts in below.items() if len(parts) > depth + 1}
     folders = {parts[depth] for parts in below.values()}
     splits = _splits(folders, {parts[depth] for parts in below.values() if len(parts) == depth + 2})
     chosen = _chosen(where, folders, splits, split)
@@ -112,15 +113,15 @@ def arranged(where: str, listing: Listing, split: str) -> Layout:
     return Layout(found, labels, names, held_out, unread, _notes(listing, prefix, names))
 
 
-def _wrappers(paths: Iterable[Parts]) -> int:
-    """How many folders lie around everything."""
-    paths, depth = list(paths), 0
-    least = min(map(len, paths), default=0)
-    while least - depth > 2 and len({parts[depth] for parts in paths}) == 1:
+def _wrappers(paths: Sequence[Parts]) -> int:
+    """How many folders lie around everything but a few pictures."""
+    depth = 0
+    while paths and len({parts[depth] for parts in paths}) == 1:
         known = role(paths[0][depth])
-        if known and not known.rest:
+        deeper = [parts for parts in paths if len(parts) > depth + 2]
+        if 2 * len(deeper) <= len(paths) or (known and not known.rest):
             break
-        depth += 1
+        paths, depth = deeper, depth + 1
     return depth
 
 
@@ -171,12 +172,10 @@ def _rank(name: str, usual: Sequence[str]) -> tuple[int]:
 
 def _same_again(prefix: Parts, paths: Iterable[Parts]) -> Parts:
     """Looks through a single folder inside a split that is called like it (seg_train/seg_train) or ``images``."""
-    paths = list(paths)
-    while paths and len({parts[len(prefix)] for parts in paths}) == 1 and min(map(len, paths)) > len(prefix) + 2:
-        name = paths[0][len(prefix)]
-        if not role(name) and not _THING.fullmatch(name.casefold()):
-            break
-        prefix = (*prefix, name)
+    inner = [parts for parts in paths if len(parts) > len(prefix) + 2]
+    names = {parts[len(prefix)] for parts in inner}
+    if len(names) == 1 and (role(name := names.pop()) or _THING.fullmatch(name.casefold())):
+        return (*prefix, name)
     return prefix
 
 

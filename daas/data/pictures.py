@@ -69,6 +69,10 @@ class Pictures(Dataset[tuple[Any, int]]):
         image: Any = self.source.picture(position)
         return (image if self.transform is None else self.transform(image)), int(self.labels[position])
 
+    def filenames(self) -> list[str]:
+        """What each image is called, as timm's data sets have it."""
+        return [self.source.describe(int(position)) for position in self.kept]
+
 
 def class_map(path: str, root: str) -> dict[str, int]:
     """Reads a text file with the name of a class folder in each line: name -> label, from 0.

@@ -123,17 +123,12 @@ class MemoryBatches(Batches):
         self.transform = {**transform, "interpolation": "bicubic", "crop_pct": 1.0, "crop_mode": "center"}
         self.val = _on(place.device, val)
         self.train = self.val if train is None else _on(place.device, train)
-<<<<<<< HEAD
+        self.facts = facts_of(*(part for part in (train, val) if part is not None))
         self.name, self.class_names, self.val_class_names = (
             self.train.name,
             self.train.class_names,
             self.val.class_names,
         )
-=======
-        self.facts = facts_of(*(part for part in (train, val) if part is not None))
-        same_classes(self.train.class_names, self.val.class_names)
-        self.name, self.class_names = self.train.name, self.train.class_names
->>>>>>> 7c1e3a3 (Train: folders and archives are read as the search reads them; timm's loaders are fed from the same listing)
         self.train_images, self.val_images = len(self.train), len(self.val)
         self.global_batch = options.batch_size * place.world
         self.per_epoch = self.train_images // self.global_batch
@@ -226,27 +221,6 @@ def _split(options: TrainOptions, name: str) -> str:
     return known[name]
 
 
-<<<<<<< HEAD
-=======
-def same_classes(training: Sequence[str], validation: Sequence[str]) -> None:
-    """Checks that labels mean the same in both sets.
-
-    Raises:
-        BadInput: They do not.
-    """
-    if tuple(training) != tuple(validation):
-        only = [
-            f"{', '.join(names[:8])}{' and others' if len(names) > 8 else ''} only in {where}"
-            for where, one, other in (("training", training, validation), ("validation", validation, training))
-            if (names := [name for name in one if name not in other])
-        ]
-        raise BadInput(
-            f"training and validation images have different classes: {'; '.join(only) or 'the order differs'}. Use the "
-            "same class folders, with images inside, in both."
-        )
-
-
->>>>>>> 7c1e3a3 (Train: folders and archives are read as the search reads them; timm's loaders are fed from the same listing)
 def few_images(name: str, images: int, batch: int) -> str:
     """What to say where there is not one whole batch."""
     return (

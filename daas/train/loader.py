@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-import os
-=======
->>>>>>> 7c1e3a3 (Train: folders and archives are read as the search reads them; timm's loaders are fed from the same listing)
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any

@@ -294,7 +294,8 @@ def test_bad_input(
     if arguments == ["--pretrained"]:
         arguments = ["--pretrained", "--model", "test_resnet_without_weights"]
         message = "unknown to timm"
-    code, out = run_train(*(word.replace("TRAIN", str(photos / "train")).replace("PHOTOS", str(photos)) for word in arguments))
+    places = {"TRAIN": str(photos / "train"), "PHOTOS": str(photos)}
+    code, out = run_train(*(places.get(word, word) for word in arguments))
     assert code == 2
     assert message in capsys.readouterr().err
     assert not out.exists()

@@ -46,7 +46,8 @@ def test_the_result_says_what_was_done_and_reached(run: Path) -> None:
     result = json.loads((run / "result.json").read_text())
     rows = list(csv.DictReader((run / "summary.csv").open()))
     assert Policy.from_dict(result["policy"]).slots == 2
-    assert result["data"] == {"name": "digits", "train_images": 1297, "val_images": 500}
+    read = {"skipped": 0, "unread": {}, "image_warnings": []}
+    assert result["data"] == {"name": "digits", "train_images": 1297, "val_images": 500, **read}
     assert (result["epochs"], result["seed"], result["num_classes"], result["input_size"]) == (2, 42, 10, [3, 16, 16])
     assert result["class_names"] == [str(digit) for digit in range(10)]
     assert result["versions"]["daas"] == daas.__version__

@@ -1,0 +1,106 @@
+"""Images for loaders that crop and resize them: the same files, order, labels and orientation as everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from timm.data import create_loader
+
+from daas.data import load_images
+from daas.data.facts import facts_of
+from daas.data.files import folder_source
+from daas.data.pictures import Pictures, class_map
+from daas.data.pixels import fitted
+from daas.data.sources import open_source, refuse_training_images
+from daas.errors import BadInput
+from tests.data.conftest import Tree, below, packed, picture
+
+
+def strange(root: Path) -> Path:
+    """Adds what two readings would see differently."""
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    picture(1, (40, 24)).save(root / "cat" / "turned.jpg", exif=exif, quality=95)
+    Image.fromarray((np.arange(400).reshape(20, 20) * 160).astype(np.uint16)).save(root / "dog" / "deep.png")
+    Image.new("RGBA", (30, 20), (200, 0, 0, 90)).save(root / "dog" / "clear.webp", lossless=True)
+    picture(2).save(root / "cat" / "10.bmp")
+    picture(3).save(root / "cat" / "9.tif")
+    picture(4).save(root / "beside.png")
+    return root
+
+
+def test_both_readings_are_one(tree: Tree) -> None:
+    root = strange(tree([*below("."), ".hidden/1.png"]))
+    for place in (root, packed(root)):
+        squares, pictures = load_images(data_dir=place, image_size=16), Pictures(open_source("", place))
+        assert pictures.classes == squares.class_names == ("cat", "dog")
+        assert len(pictures) == len(squares) == 9
+        for index, square in enumerate(squares.fetch(torch.arange(9))):
+            image, label = pictures[index]
+            assert label == squares.labels[index]
+            assert torch.equal(torch.from_numpy(np.array(fitted(image, 16))).permute(2, 0, 1), square)
+        assert facts_of(pictures) == facts_of(squares)
+        assert pictures.unread == {"beside the class folders": 1}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_timms_loader_takes_them(workers: int, tree: Tree) -> None:
+    pictures = Pictures(folder_source(strange(tree(below("."))), "train"))
+    loader = create_loader(
+        pictures, (3, 8, 8), batch_size=4, use_prefetcher=False, num_workers=workers, persistent_workers=False
+    )
+    images, labels = zip(*loader, strict=True)
+    assert torch.cat(images).shape == (9, 3, 8, 8)
+    assert torch.cat(labels).tolist() == [0] * 5 + [1] * 4
+
+
+def test_unreadable_images_are_named_or_skipped_and_counted(tree: Tree) -> None:
+    root = tree(below(".", count=3))
+    (root / "cat" / "1.png").write_bytes(b"no picture")
+    source = folder_source(root, "train")
+    with pytest.raises(BadInput, match=r"cat/1\.png cannot be read as an image"):
+        Pictures(source)
+    found = Pictures(source, skip_bad_images=True, threads=2)
+    assert (len(found), found.skipped) == (5, 1)
+    assert [found[index][1] for index in range(5)] == [0, 0, 1, 1, 1]
+    (root / "dog" / "2.png").write_bytes(b"no picture any more")
+    with pytest.raises(BadInput, match=r"dog/2\.png cannot be read"):
+        found[4]
+
+
+def test_labels_of_ones_own(tree: Tree, tmp_path: Path) -> None:
+    root = tree(below(".", classes=("cat", "dog", "owl")))
+    (tmp_path / "map.txt").write_text("owl\nape\ncat\n")
+    (root / "within.txt").write_text("dog\n")
+    found = Pictures(folder_source(root, "train"), labels=class_map(str(tmp_path / "map.txt"), str(root)))
+    assert found.classes == ("owl", "ape", "cat")
+    assert [found[index][1] for index in range(len(found))] == [2, 2, 0, 0]
+    assert found.unread == {"of classes that have no label": 2}
+    assert "2 files were not read" in found.warnings[0]
+    assert class_map("within.txt", str(root)) == {"dog": 0}
+    with pytest.raises(BadInput, match="no images are left"):
+        Pictures(folder_source(root, "train"), labels={"elk": 0})
+    (tmp_path / "map.pkl").write_bytes(b"\x80\x04\x95")
+    with pytest.raises(BadInput, match="is no text file"):
+        class_map(str(tmp_path / "map.pkl"), "")
+
+
+@pytest.mark.parametrize("archive", [False, True])
+def test_training_images_are_told_from_others_by_their_folders(archive: bool, tree: Tree, tmp_path: Path) -> None:
+    root = tree([*below("train"), *below("val")])
+    linked = tmp_path / "linked"
+    linked.symlink_to(root)
+    places = [packed(root)] * 2 if archive else [root, linked]
+    train, again, val = (
+        open_source("", place, split=split)
+        for place, split in ((places[0], "train"), (places[1], "train"), (places[0], "val"))
+    )
+    refuse_training_images(train, val, "photos", "")
+    with pytest.raises(BadInput, match="Validation would use the training images"):
+        refuse_training_images(train, again, "photos", "elsewhere")
+    with pytest.raises(BadInput, match=r"the same place as --data-dir\. Leave --val-dir out to use its val"):
+        refuse_training_images(train, val, str(places[0]), str(places[0]))
