@@ -87,7 +87,7 @@ class Census:
             share = 2 ** round(math.log2(255 / max(dark)))
             found.append(
                 f"{len(dark)} of {count} images that were looked at are dark: their brightest pixel is {max(dark)} of "
-                f"255, so they use about 1/{share} of the range. Values of 12 bits in files of 16? Spread them over all "
-                "of it, or save them with 8 bits."
+                f"255, so they use about 1/{share} of the range. Values of 12 bits in files of 16? Spread them over "
+                "all of it, or save them with 8 bits."
             )
         return found
