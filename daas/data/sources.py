@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -189,21 +188,12 @@ def warnings_about(source: Source, census: Census, unread: Mapping[str, int]) ->
     return tuple(f"{source.name}: {text}" for text in said if text)
 
 
-def refuse_training_images(train: ImageData | Source, val: ImageData | Source, data_dir: str, val_dir: str) -> None:
-    """Checks that no images to validate on are images to train on, however their folders are spelled.
-
-    Args:
-        train: The training images.
-        val: Those to validate on.
-        data_dir: Where the training images were looked for.
-        val_dir: The same for validation; empty where they are a split of ``data_dir``.
+def refuse_training_images(train: ImageData | Source, val: ImageData | Source) -> None:
+    """Checks that images to validate on are none to train on, however their folders are spelled or linked.
 
     Raises:
-        BadInput: They lie in the same folders, or both options name the same place.
+        BadInput: They lie in the same folders.
     """
-    if val_dir and data_dir and os.path.realpath(val_dir) == os.path.realpath(data_dir):
-        way_out = "Leave --val-dir out to use its val or test folder, or name" if train.held_out else "Name"
-        raise BadInput(f"--val-dir {val_dir} is the same place as --data-dir. {way_out} a folder of other images.")
     shared = sorted(train.folders & val.folders)
     if shared:
         raise BadInput(

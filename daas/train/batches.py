@@ -190,7 +190,7 @@ def memory_batches(options: TrainOptions, place: Place, transform: dict[str, Any
     if not train:
         return MemoryBatches(options, place, transform, None, val)
     images = _load(options, size, validation=False)
-    refuse_training_images(images, val, options.data_dir, options.val_dir)
+    refuse_training_images(images, val)
     return MemoryBatches(options, place, transform, images, val)
 
 

@@ -59,7 +59,7 @@ class LoaderBatches(Batches):
         self.train_data = _data(options, validation=False) if train else self.val_data
         parts = [data for data in (self.train_data, self.val_data) if isinstance(data, Pictures)]
         if train and len(parts) == 2:
-            refuse_training_images(parts[0].source, parts[1].source, options.data_dir, options.val_dir)
+            refuse_training_images(parts[0].source, parts[1].source)
         self.facts = facts_of(*parts[: 1 + train])
         self.name = options.dataset or Path(options.data_dir or options.val_dir).resolve().name
         self.class_names = _class_names(options, self.train_data)

@@ -82,7 +82,7 @@ def build_data(config: SearchConfig, given: Given | None = None) -> SearchData:
         train = images
         read_val = images_from(own_val, split=HELD_OUT, image_size=images.image_size, **read)
         if isinstance(own_val, str | Path):
-            refuse_training_images(images, read_val, str(config.data_dir or ""), str(own_val))
+            refuse_training_images(images, read_val)
         val = _own_validation(read_val, train, classes)
     mean, std = channel_stats(train)
     train_labels, val_labels = (_relabel(_numbers(half), classes) for half in (train, val))

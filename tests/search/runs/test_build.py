@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from daas import DAASPolicy
+from daas.errors import BadInput
 from daas.models.zoo import find_genotype
 from daas.search.options import parse
+from daas.search.report.warnings import about_images
 from daas.search.runs.build import build_data, build_search, inputs
 from tests.conftest import SHORT_SEARCH
 
@@ -93,3 +95,22 @@ def test_validation_images_come_from_the_validation_folder_where_there_is_one(
     assert (data.facts["train_images"], data.facts["val_images"]) == (60, 20)
     whole = build_data(parse([*small, "--data-dir", str(divided), "--val-dir", str(two_classes)]))
     assert whole.facts["val_images"] == 80
+
+
+@pytest.mark.parametrize("ending", ["", "/", "/../two"])
+def test_validation_images_are_none_to_train_on(two_classes: Path, ending: str) -> None:
+    place = f"{two_classes}{ending}"
+    config = parse(["--preset", "demo", "--image-size", "8", "--data-dir", str(two_classes), "--val-dir", place])
+    with pytest.raises(BadInput, match="Validation would use the training images"):
+        build_data(config)
+
+
+def test_what_was_not_read_is_in_the_facts_and_in_the_warnings(two_classes: Path) -> None:
+    (two_classes / "dark" / "1.DNG").write_bytes(b"raw")
+    (two_classes / "owl").mkdir()
+    (two_classes / "owl" / "2.CR2").write_bytes(b"raw")
+    facts = build_data(parse(["--preset", "demo", "--image-size", "8", "--data-dir", str(two_classes)])).facts
+    assert (facts["skipped"], facts["unread"]) == (0, {".dng": 1, ".cr2": 1})
+    said = " ".join(about_images(facts).values())
+    assert "2 files were not read: 1 .dng, 1 .cr2." in said
+    assert "There is no class owl: nothing in its folder can be read (1 .cr2)" in said
