@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from daas.augment.files import DRAW_FORMAT, check_keys, read_json, write_json
-from daas.augment.space import INDEX, at, signs
+from daas.augment.space import BASE, INDEX, OPERATIONS, at, known, named, signs
 from daas.errors import BadInput
 
 _LARGEST_VALUE = 1e4
 _SHOWN = 32  # images that print shows
+_OWN = len(OPERATIONS) + len(BASE)  # operations whose index is the same in every process
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,11 @@ class Draw:
     def concat(cls, draws: Sequence[Draw]) -> Draw:
         """Draws of several batches, one after the other."""
         return cls(*(torch.cat([getattr(draw, name) for draw in draws]) for name in ("op", "value", "center")))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Registered operations by name: another process may have registered them in another order."""
+        names = tuple(row.name for row in known()[_OWN:])
+        return _restored, (self.op, self.value, self.center, names)
 
     def __len__(self) -> int:
         return len(self.op)
@@ -160,3 +166,13 @@ class Draw:
         lines = [f"{image:4d}  {', '.join(self.describe(image)) or '-'}" for image in range(shown)]
         more = [f"and {len(self) - shown} more"] if shown < len(self) else []
         return "\n".join([f"Draw of {self.op.shape[1]} operations for each of {len(self)} images", *lines, *more])
+
+
+def _restored(op: Tensor, value: Tensor, center: Tensor, names: tuple[str, ...]) -> Draw:
+    """A draw of another process, where these operations were registered."""
+    if names and names != tuple(row.name for row in known()[_OWN:]):
+        used = {index: INDEX[named(names[index - _OWN]).name] for index in op.unique().tolist() if index >= _OWN}
+        there = op.clone()
+        for index, here in used.items():
+            op = torch.where(there == index, here, op)
+    return Draw(op, value, center)

@@ -60,7 +60,7 @@ def _change(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
         (_change("op", [["Swirl", None]] * 2), "unknown operation 'Swirl'; known are ShearX"),
         (_change("op", [1, 2]), "center has two numbers for each"),
         (_change("value", [[1.0]]), "center has two numbers for each"),
-        (_change("value", [[float("inf"), 0.0]] * 2), "value inf"),
+        (_change("value", [[float("inf"), 0.0]] * 2), "Infinity is no number of JSON"),
         (_change("center", [[[0.0, 1.0]] * 2] * 2), r"they lie in \[0, 1\)"),
         (_change("more", 1), r"unknown keys \['more'\]"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 import daas
 from benchmarks.pillow_policy import reference
-from daas.augment import DAASPolicy, Draw, Operation, PillowForm, PolicyOp, SubPolicy, register_operation
+from daas.augment import DAASPolicy, Draw, Operation, PillowForm, PolicyOp, SubPolicy, register_operation, space
 from daas.augment.__main__ import main
 from daas.augment.ops import Backend, apply
 from daas.augment.space import INDEX, OPERATION_NAMES, has_magnitude, indices, is_signed, magnitude_table, named
@@ -233,3 +234,22 @@ def test_registering_twice_is_refused_and_what_is_unknown_is_named() -> None:
         register_operation(SWAP)
     with pytest.raises(BadInput, match=r"unknown operation 'Wash'; known are .*Grayscale, Swap"):
         named("Wash")
+
+
+def test_a_draw_of_another_process_has_its_operations_by_name() -> None:
+    names = ["Rotate", "Wash", "Swap", "HFlip"]
+    for row in (WASH, SWAP):
+        register_operation(row)
+    op = indices(names).view(2, 2)
+    draw = Draw(op, torch.zeros(2, 2).double(), torch.zeros(2, 2, 2).double())
+    sent = pickle.dumps(draw)
+    assert pickle.loads(sent).op.equal(op)
+    count = len(NAMES)
+    # What another process has: the other order, then one of them alone.
+    space._all[count:], space.INDEX["Wash"], space.INDEX["Swap"] = [SWAP, WASH], count + 1, count
+    assert [space.at(index).name for index in pickle.loads(sent).op.flatten().tolist()] == names
+    del space._all[count + 1 :], space.INDEX["Wash"]
+    with pytest.raises(BadInput, match="unknown operation 'Wash'"):
+        pickle.loads(sent)
+    space.INDEX["Wash"] = count + 1
+    space._all.append(WASH)
