@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daas.errors import BadInput
-from daas.files import make_folder
+from daas.files import make_folder, unwritable
 from daas.race.statistics import Score
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Journal:
         make_folder(folder, "--out")
         path = folder / JOURNAL
         self._lock = FileLock(str(path) + ".lock", thread_local=False)
-        with self._lock:
+        with self.locked():
             _drop_half_line(path)
             try:
                 self._study = optuna.create_study(
@@ -90,9 +90,16 @@ class Journal:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Within the block no other process plans, claims or writes."""
-        with self._lock:
-            yield
+        """Within the block no other process plans, claims or writes.
+
+        Raises:
+            BadInput: The journal cannot be written; what is in it is whole.
+        """
+        try:
+            with self._lock:
+                yield
+        except OSError as error:
+            raise unwritable(self.folder / JOURNAL, error, "Then go on with --resume.") from error
 
     def config(self) -> dict[str, Any]:
         """What the race is about; empty where nobody has said it yet."""
@@ -107,7 +114,7 @@ class Journal:
         Raises:
             BadInput: It is about something else; the message says what.
         """
-        with self._lock:
+        with self.locked():
             known = self._study.user_attrs.get(_CONFIG)
             if known is None:
                 self._study.set_user_attr(_CONFIG, dict(config))
@@ -165,7 +172,7 @@ class Journal:
         """
         from optuna.trial import TrialState
 
-        with self._lock:
+        with self.locked():
             for name, value in {"seconds": seconds, **(asdict(score) if score else {})}.items():
                 claim._trial.set_user_attr(name, value)
             if score is None:

@@ -1,3 +1,4 @@
+import errno
 import multiprocessing
 import time
 from multiprocessing.process import BaseProcess
@@ -131,6 +132,21 @@ def test_a_claim_lasts_as_long_as_its_process(tmp_path: Path):
         taken = second.claim()
     assert taken is not None
     assert (taken.candidate, taken.run) == (0, 0)
+
+
+def test_a_full_disk_is_said_and_what_is_done_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    journal = Journal(tmp_path, NAMES)
+    work(journal, 6, RULES, Budget(TRAININGS, None), Pretended(tmp_path), lambda: len(journal.results()) >= 3)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with pytest.raises(BadInput, match=r"race\.journal could not be written .*--resume"):
+            play(tmp_path)
+    assert len(Journal(tmp_path, NAMES).results()) == 3
+    assert len(play(tmp_path).results()) == len({*trained(tmp_path)})
 
 
 def test_half_a_line_is_forgotten(whole: Journal, tmp_path: Path):
