@@ -206,7 +206,7 @@ def _run_folders(place: Path) -> Iterator[Door]:
         write_report(searched)
 
     both = st.tuples(json_files(summary), st.one_of(st.just(lines), trees(lines).map(_as_list)))
-    yield Door("run folders of a search", both, report, 0.15)
+    yield Door("run folders of a search", both, report, 0.02)
 
 
 def _as_list(tree: Any) -> list[Any]:
@@ -283,7 +283,7 @@ def _repositories(place: Path) -> Door:
                 if target.parent != folder:
                     target.parent.rmdir()
 
-    return Door("repositories", st.one_of(changed, models, broken, added), go, 0.15)
+    return Door("repositories", st.one_of(changed, models, broken, added), go, 0.1)
 
 
 def _images(place: Path) -> Iterator[Door]:

@@ -59,12 +59,12 @@ def shown(text: str) -> str:
 
 
 def in_code(text: str) -> str:
-    """A text of anybody inside a code span.
+    """A text of anybody inside a code span: nothing in it ends the span or is a tag, wherever the card is shown.
 
-    >>> in_code("a`b")
-    "a'b"
+    >>> in_code("<a`b>")
+    "(a'b)"
     """
-    return plain(text)[:300].replace("`", "'")
+    return plain(text)[:300].translate(str.maketrans("`<>", "'()"))
 
 
 def wilson(share: float, n: int) -> tuple[float, float]:

@@ -39,6 +39,8 @@ from daas.repository import (
 )
 
 APACHE = "apache-2.0"
+_OF_THE_NETWORK = ("architecture", "num_classes", "first_conv", "classifier", "fixed_input_size", "min_input_size")
+"""What timm says of an untrained model and holds for the trained one; sizes, papers and places of others do not."""
 
 
 def export(
@@ -88,7 +90,8 @@ def _write(run: Run, folder: Path, name: str, license_id: str, licence: str) -> 
     model, arguments = run.model()
     images = {key: tuple(result[key]) for key in ("input_size", "mean", "std")}
     cfg = {**images, **{key: result[key] for key in ("interpolation", "crop_pct", "crop_mode")}}
-    model.pretrained_cfg = {**model.pretrained_cfg, **cfg, "pool_size": None, "license": license_id, "tag": None}
+    own = {key: value for key, value in model.pretrained_cfg.items() if key in _OF_THE_NETWORK}
+    model.pretrained_cfg = {**own, **cfg, "license": license_id}
     labels = {"label_names": [str(label) for label in result["class_names"]]}
     save_for_hf(model, str(folder), model_config=labels, model_args=arguments, safe_serialization=True)
     shutil.copymode(folder / CONFIG, folder / WEIGHTS)  # safetensors makes files that only their owner can read
