@@ -24,9 +24,10 @@ from daas.augment.draw import Draw
 from daas.augment.ops import apply
 from daas.augment.space import OPERATION_NAMES
 from daas.data import BatchStream, load_images
+from daas.search.algorithm.estimators import Uniform
 from daas.search.algorithm.gradients import directional_derivative, one_step_ahead
 from daas.search.algorithm.influence import influence_rewards
-from daas.search.algorithm.state import AugmentationMethod, Search
+from daas.search.algorithm.state import State
 from daas.search.spaces.cells import ArchitectureDistribution
 from daas.search.spaces.supernet import SuperNet
 from daas.seeds import generator
@@ -37,7 +38,7 @@ NETWORKS = {
 }
 
 
-def changes(search: Search, train: BatchStream, val: BatchStream, step: int, images: int) -> Tensor:
+def changes(search: State, train: BatchStream, val: BatchStream, step: int, images: int) -> Tensor:
     """[images, 15, 3]: change of an image's own reward, of the others' sum, of its influence, against no operation."""
     assert search.augmentation is not None
     pixels, labels = train.batch(step)
@@ -87,10 +88,10 @@ def main() -> None:
     images = load_images(data_dir=options.data_dir)
     data = halves(images, 4000, 0)
     train, val = (BatchStream(half, 64, k) for k, half in enumerate(data))
-    search = build(0, len(images.class_names), data[0], AugmentationMethod("uniform"), 1, shared=False)
+    search = build(0, len(images.class_names), data[0], Uniform(policies=1), shared=False)
     if options.network == "supernet":
         put_supernet(search, len(images.class_names))
-    train_with(search, train, val, AugmentationMethod("uniform"), options.train, 0)
+    train_with(search, train, val, Uniform(policies=1), options.train, 0)
     found = torch.cat(
         [changes(search, train, val, 10_000 + k, options.images) for k in tqdm(range(options.batches), disable=None)]
     )
@@ -129,7 +130,7 @@ def main() -> None:
     write(name, command, text, figures)
 
 
-def put_supernet(search: Search, classes: int) -> None:
+def put_supernet(search: State, classes: int) -> None:
     """A supernet instead of the search's network; alpha and beta stay uniform."""
     with torch.random.fork_rng():
         torch.manual_seed(0)

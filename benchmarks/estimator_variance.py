@@ -19,30 +19,30 @@ from tqdm import tqdm
 from benchmarks.planted import ETA, build, halves
 from benchmarks.timing import table, write
 from daas.data import BatchStream, load_images
-from daas.search.algorithm.state import AugmentationMethod, Search
+from daas.search.algorithm.estimators import PerImage, PolicyGradient, Sampling, Uniform
+from daas.search.algorithm.state import Moment, State
 from daas.search.algorithm.step import iteration
 from daas.seeds import generator
 
-CONTESTANTS = {
-    "eq. 9 as printed": (2, AugmentationMethod("policy-gradient")),
-    "eq. 9, leave-one-out": (2, AugmentationMethod("policy-gradient", baseline=True)),
-    "per-image, jvp": (1, AugmentationMethod("per-image", baseline=True)),
-    "per-image, fd": (1, AugmentationMethod("per-image", baseline=True, reward="fd")),
-    "per-image, fd, R = 1": (1, AugmentationMethod("per-image", baseline=True, reward="fd", reward_batches=1)),
-    "per-image, fd, R = 3": (1, AugmentationMethod("per-image", baseline=True, reward="fd", reward_batches=3)),
-    "per-image, fd, R = 7": (1, AugmentationMethod("per-image", baseline=True, reward="fd", reward_batches=7)),
-    "per-image, influence": (1, AugmentationMethod("per-image", baseline=True, reward="influence")),
-    "per-image, influence, R = 1": (1, AugmentationMethod("per-image", True, "influence", 1)),
-    "per-image, influence, R = 3": (1, AugmentationMethod("per-image", True, "influence", 3)),
+CONTESTANTS: dict[str, Sampling] = {
+    "eq. 9 as printed": PolicyGradient(2, baseline=False),
+    "eq. 9, leave-one-out": PolicyGradient(2),
+    "per-image, jvp": PerImage(1),
+    "per-image, fd": PerImage(1, reward="fd"),
+    "per-image, fd, R = 1": PerImage(1, reward="fd", reward_batches=1),
+    "per-image, fd, R = 3": PerImage(1, reward="fd", reward_batches=3),
+    "per-image, fd, R = 7": PerImage(1, reward="fd", reward_batches=7),
+    "per-image, influence": PerImage(1, reward="influence"),
+    "per-image, influence, R = 1": PerImage(1, reward="influence", reward_batches=1),
+    "per-image, influence, R = 3": PerImage(1, reward="influence", reward_batches=3),
 }
-"""M and the estimator."""
 REFERENCE = "eq. 9 as printed"
 
 
 class Frozen:
     """A search whose iterations compute everything and move nothing."""
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: State) -> None:
         self.search = search
         search.weights = torch.optim.SGD(search.network.parameters(), 0.0)
         assert search.augmentation is not None
@@ -50,20 +50,20 @@ class Frozen:
 
     def gradient(self, train: BatchStream, val: BatchStream, step: int) -> Tensor:
         """The gamma gradient of an iteration, flattened."""
-        result = iteration(self.search, train.batch(step), val.batch(step), step, ETA, 1.0, True)
+        result = iteration(self.search, train.batch(step), val.batch(step), Moment(step, ETA, 1.0, True))
         return torch.cat([part.flatten() for part in result.policy_gradient.values()])
 
 
 def measure(
-    search: Search, train: BatchStream, val: BatchStream, rounds: int, offset: int
+    search: State, train: BatchStream, val: BatchStream, rounds: int, offset: int
 ) -> tuple[dict[str, Tensor], dict[str, list[float]]]:
     """Gradients [rounds, parameters] and seconds of every contestant."""
     frozen = Frozen(search)
     gradients: dict[str, list[Tensor]] = {name: [] for name in CONTESTANTS}
     seconds: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
     for k in tqdm(range(-1, rounds), desc="rounds", disable=None):
-        for number, (name, (policies, method)) in enumerate(CONTESTANTS.items()):
-            search.policies, search.method = policies, method
+        for number, (name, estimator) in enumerate(CONTESTANTS.items()):
+            search.estimator = estimator
             step = offset + (k + 1) * len(CONTESTANTS) + number  # fresh batches for everyone
             start = time.perf_counter()
             found = frozen.gradient(train, val, step)
@@ -104,14 +104,14 @@ def main() -> None:
     images = load_images(data_dir=options.data_dir)
     data = halves(images, 4000, options.seed)
     train, val = (BatchStream(half, 64, options.seed + k) for k, half in enumerate(data))
-    search = build(options.seed, len(images.class_names), data[0], CONTESTANTS[REFERENCE][1], 1, shared=False)
+    search = build(options.seed, len(images.class_names), data[0], CONTESTANTS[REFERENCE], shared=False)
     figures: dict[str, Any] = {}
     rows = []
-    for stage, steps, method in (
-        ("early", options.train, AugmentationMethod("uniform")),
-        ("late", options.search, AugmentationMethod("per-image", baseline=True, reward="fd", reward_batches=1)),
+    for stage, steps, estimator in (
+        ("early", options.train, Uniform(1)),
+        ("late", options.search, PerImage(1, reward="fd", reward_batches=1)),
     ):
-        train_with(search, train, val, method, steps, 0 if stage == "early" else options.train)
+        train_with(search, train, val, estimator, steps, 0 if stage == "early" else options.train)
         assert search.augmentation is not None
         entropy = search.augmentation.entropy()
         found = advantages(*measure(search, train, val, options.rounds, 10_000_000 * (1 + len(figures))))
@@ -138,15 +138,15 @@ def main() -> None:
 
 
 def train_with(
-    search: Search, train: BatchStream, val: BatchStream, method: AugmentationMethod, steps: int, start: int
+    search: State, train: BatchStream, val: BatchStream, estimator: Sampling, steps: int, start: int
 ) -> None:
-    """Trains the network, and gamma by the method, for some iterations."""
+    """Trains the network, and gamma by the estimator, for some iterations."""
     assert search.augmentation is not None
-    search.policies, search.method = 1, method
+    search.estimator = estimator
     search.weights = torch.optim.SGD(search.network.parameters(), ETA, momentum=0.9, weight_decay=3e-4)
     search.augmentation_optimizer = torch.optim.Adam(search.augmentation.parameters(), 0.03, betas=(0.5, 0.999))
-    for step in tqdm(range(start, start + steps), desc=method.estimator, disable=None):
-        iteration(search, train.batch(step), val.batch(step), step, ETA, 1.0, True)
+    for step in tqdm(range(start, start + steps), desc=estimator.name, disable=None):
+        iteration(search, train.batch(step), val.batch(step), Moment(step, ETA, 1.0, True))
 
 
 def _options() -> argparse.Namespace:

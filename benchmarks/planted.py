@@ -24,7 +24,8 @@ from daas.augment.ops import apply
 from daas.augment.space import INDEX, OPERATION_NAMES
 from daas.data import BatchStream, ImageData, channel_stats, load_images, stratified_halves
 from daas.data.images import MemoryImages
-from daas.search.algorithm.state import AugmentationMethod, Preparation, Search
+from daas.search.algorithm.estimators import NAMED, Sampling
+from daas.search.algorithm.state import Moment, Preparation, State
 from daas.search.algorithm.step import iteration
 from daas.search.spaces.policies import AugmentationDistribution
 from daas.search.spaces.supernet import FixedNetwork
@@ -50,13 +51,13 @@ def convnet(num_classes: int, width: int = 16) -> nn.Module:
     return nn.Sequential(*layers[:-1], nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * width, num_classes))
 
 
-def build(seed: int, classes: int, data: ImageData, method: AugmentationMethod, policies: int, shared: bool) -> Search:
+def build(seed: int, classes: int, data: ImageData, estimator: Sampling, shared: bool) -> State:
     """A search for the policy of the small network."""
     with torch.random.fork_rng():
         torch.manual_seed(generator(seed, _INITIAL).initial_seed())
         network = FixedNetwork(convnet(classes)).to(memory_format=torch.channels_last)
     distribution = AugmentationDistribution(generator=generator(seed, _GAMMA), shared=shared)
-    return Search(
+    return State(
         network=network,
         preparation=Preparation(*channel_stats(data), 4, 0.5),
         weights=torch.optim.SGD(network.parameters(), ETA, momentum=0.9, weight_decay=3e-4),
@@ -65,8 +66,7 @@ def build(seed: int, classes: int, data: ImageData, method: AugmentationMethod, 
         augmentation=distribution,
         augmentation_optimizer=torch.optim.Adam(distribution.parameters(), 0.01, betas=(0.5, 0.999)),
         architectures=1,
-        policies=policies,
-        method=method,
+        estimator=estimator,
         clip_grad=5.0,
         seed=seed,
     )
@@ -97,20 +97,23 @@ def plant(images: Tensor, operation: str, seed: int) -> Tensor:
 
 def run(images: ImageData, key: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     """One search; its line of results."""
-    seed, estimator = key["seed"], key["estimator"]
+    seed, name = key["seed"], key["estimator"]
     train, val = halves(images, options.images, seed)
-    baseline = estimator == "per-image" or "baseline" in key
-    method = AugmentationMethod(estimator, baseline, key["reward"], key["reward_batches"])
-    shared = key["policy_parameters"] == "shared"
-    search = build(seed, len(images.class_names), train, method, ESTIMATORS[estimator], shared)
+    settings: dict[str, Any] = {"policies": ESTIMATORS[name]}
+    if name == "policy-gradient":
+        settings["baseline"] = "baseline" in key
+    elif name == "per-image":
+        settings |= {"reward": key["reward"], "reward_batches": key["reward_batches"]}
+    estimator = NAMED[name](**settings)
+    search = build(seed, len(images.class_names), train, estimator, key["policy_parameters"] == "shared")
     planted = plant(val.fetch(torch.arange(len(val))), key["operation"], seed)
     val = MemoryImages(val.name, planted, val.labels, val.class_names)
     train_stream, val_stream = (
         BatchStream(data, options.batch_size, seed + k) for k, data in ((0, train), (1000, val))
     )
     start, shares = time.monotonic(), {}
-    for step in tqdm(range(options.iterations), desc=f"{key['operation']}, {estimator}, seed {seed}", disable=None):
-        result = iteration(search, train_stream.batch(step), val_stream.batch(step), step, ETA, 1.0, True)
+    for step in tqdm(range(options.iterations), desc=f"{key['operation']}, {name}, seed {seed}", disable=None):
+        result = iteration(search, train_stream.batch(step), val_stream.batch(step), Moment(step, ETA, 1.0, True))
         if (step + 1) % 200 == 0:
             assert search.augmentation is not None
             share = dict(zip(OPERATION_NAMES, search.augmentation.operation_share().tolist(), strict=True))

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from benchmarks.search_rivals import ETA, Batch, FirstOrder, MixedNet, SecondOrder, with_plain_depthwise
 from benchmarks.timing import ratio_text, table, take_turns, write
-from daas.search.algorithm.state import AugmentationMethod, Preparation, Search
+from daas.search.algorithm.estimators import WARM_UP, PerImage, PolicyGradient, Sampling
+from daas.search.algorithm.state import Moment, Preparation, State
 from daas.search.algorithm.step import iteration
 from daas.search.spaces.cells import ArchEstimator, ArchitectureDistribution
 from daas.search.spaces.policies import AugmentationDistribution
@@ -37,9 +38,8 @@ class Ours:
     Args:
         channels: Of the first cells.
         layers: Cells.
-        method: Of gamma; None to search the architecture alone.
+        estimator: Of gamma's gradient; None to search the architecture alone.
         architectures: N.
-        policies: M.
         arch_estimator: Of alpha.
     """
 
@@ -47,15 +47,14 @@ class Ours:
         self,
         channels: int,
         layers: int,
-        method: AugmentationMethod | None,
+        estimator: Sampling | None,
         architectures: int = 5,
-        policies: int = 2,
         arch_estimator: ArchEstimator = "gumbel",
     ) -> None:
         network = SuperNet(10, channels, layers).to(memory_format=torch.channels_last)
         architecture = ArchitectureDistribution(4, generator=generator(0, 1), estimator=arch_estimator)
-        augmentation = None if method is None else AugmentationDistribution(generator=generator(0, 2))
-        self.search = Search(
+        augmentation = None if estimator is None else AugmentationDistribution(generator=generator(0, 2))
+        self.search = State(
             network=network,
             preparation=Preparation((0.4, 0.4, 0.4), (0.3, 0.3, 0.3), 4, 0.5),
             weights=torch.optim.SGD(network.parameters(), ETA, momentum=0.9, weight_decay=3e-4),
@@ -66,8 +65,7 @@ class Ours:
             if augmentation is None
             else torch.optim.Adam(augmentation.parameters(), 0.01, betas=(0.5, 0.999)),
             architectures=architectures,
-            policies=policies,
-            method=method or AugmentationMethod(),
+            estimator=WARM_UP if estimator is None else estimator,
             clip_grad=5.0,
             seed=0,
         )
@@ -75,12 +73,8 @@ class Ours:
 
     def __call__(self, train: Batch, val: Batch) -> None:
         """One iteration."""
-        iteration(self.search, train, val, self.step, ETA, 1.0, self.search.augmentation is not None)
+        iteration(self.search, train, val, Moment(self.step, ETA, 1.0, self.search.augmentation is not None))
         self.step += 1
-
-
-def per_image(**options: Any) -> AugmentationMethod:
-    return AugmentationMethod("per-image", baseline=True, **options)
 
 
 CONTESTANTS: dict[str, Callable[[int, int], Callable[[Batch, Batch], None]]] = {
@@ -89,14 +83,14 @@ CONTESTANTS: dict[str, Callable[[int, int], Callable[[Batch, Batch], None]]] = {
     "DARTS, first order, PyTorch's depthwise": lambda c, n: FirstOrder(with_plain_depthwise(MixedNet(c, n))),
     "DARTS, second order": lambda c, n: SecondOrder(MixedNet(c, n)),
     "PC-DARTS, first order": lambda c, n: FirstOrder(MixedNet(c, n, partial=4)),
-    "--mode arch --arch-estimator darts": lambda c, n: Ours(c, n, None, 1, 1, "darts"),
-    "--mode arch --arch-estimator gdas": lambda c, n: Ours(c, n, None, 1, 1, "gdas"),
-    "--mode arch, N=5": lambda c, n: Ours(c, n, None, 5, 1),
-    "policy-gradient, N=5, M=2": lambda c, n: Ours(c, n, AugmentationMethod()),
-    "per-image, jvp, N=5, M=1": lambda c, n: Ours(c, n, per_image(), 5, 1),
-    "per-image, fd, N=5, M=1": lambda c, n: Ours(c, n, per_image(reward="fd"), 5, 1),
-    "per-image, fd, N=5, M=2": lambda c, n: Ours(c, n, per_image(reward="fd"), 5, 2),
-    "per-image, influence, N=5, M=1": lambda c, n: Ours(c, n, per_image(reward="influence"), 5, 1),
+    "--mode arch --arch-estimator darts": lambda c, n: Ours(c, n, None, 1, "darts"),
+    "--mode arch --arch-estimator gdas": lambda c, n: Ours(c, n, None, 1, "gdas"),
+    "--mode arch, N=5": lambda c, n: Ours(c, n, None),
+    "policy-gradient, N=5, M=2": lambda c, n: Ours(c, n, PolicyGradient(2, baseline=False)),
+    "per-image, jvp, N=5, M=1": lambda c, n: Ours(c, n, PerImage(1)),
+    "per-image, fd, N=5, M=1": lambda c, n: Ours(c, n, PerImage(1, reward="fd")),
+    "per-image, fd, N=5, M=2": lambda c, n: Ours(c, n, PerImage(2, reward="fd")),
+    "per-image, influence, N=5, M=1": lambda c, n: Ours(c, n, PerImage(1, reward="influence")),
 }
 """By name: (channels, cells) -> an iteration. The first five search an architecture alone; ours a policy too."""
 GROWTH: dict[str, dict[str, int]] = {
@@ -144,10 +138,12 @@ def growth(rounds: int) -> tuple[list[list[str]], dict[str, Any]]:
     """How the iteration's time grows with each size, from 8 channels, 4 cells, batch 16, N = 2, M = 1."""
     contestants = {}
     for name, factors in GROWTH.items():
-        for kind, method in (("policy-gradient", AugmentationMethod()), ("per-image", per_image(reward="fd"))):
+        policies = factors.get("policies", 1)
+        for estimator in (PolicyGradient(policies, baseline=False), PerImage(policies, reward="fd")):
+            kind = estimator.name
             run = Ours(
-                8 * factors.get("channels", 1), 4 * factors.get("layers", 1), method,
-                2 * factors.get("architectures", 1), factors.get("policies", 1),
+                8 * factors.get("channels", 1), 4 * factors.get("layers", 1), estimator,
+                2 * factors.get("architectures", 1),
             )  # fmt: skip
             contestants[f"{name}, {kind}"] = partial(run, *batches(16 * factors.get("batch", 1)))
     times = take_turns(contestants, rounds, warmup=1)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from daas.errors import BadInput
     from daas.models import Genotype, register_genotype
     from daas.screen.result import Screen
+    from daas.search.algorithm import estimators
     from daas.search.found import Found
     from daas.search.spaces.cell_space import CellSpace
     from daas.search.spaces.policy_space import PolicySpace
@@ -30,6 +31,7 @@ __all__ = [
     "Policy",
     "PolicySpace",
     "Screen",
+    "estimators",
     "list_policies",
     "models",
     "race",
@@ -63,6 +65,8 @@ def __getattr__(name: str) -> Any:
         found = getattr(import_module(_WHERE[name]), name)
         globals()[name] = found
         return found
+    if name == "estimators":
+        return import_module("daas.search.algorithm.estimators")
     if name in __all__:
         return import_module(f"daas.{name}")
     raise AttributeError(f"module 'daas' has no attribute {name!r}; it has {', '.join(__all__)}")

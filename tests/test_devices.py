@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from daas import DAASPolicy, list_policies
+from daas.search.algorithm.state import Moment
 from daas.search.algorithm.step import iteration
 from daas.train.__main__ import main as train
 from tests.pretended_gpu import DEVICE, Mixed, OnGPU, PretendedGPU, values_of
@@ -45,13 +46,13 @@ def test_the_pretended_gpu_minds_what_a_gpu_minds() -> None:
 )
 def test_an_iteration_waits_for_gates_and_rewards_alone(estimator: Any, method: dict[str, Any], waits: int) -> None:
     there, here = make(estimator, **method), make(estimator, **method)
-    iteration(here, batch(1), batch(2), 0, ETA, TAU, True)
+    iteration(here, batch(1), batch(2), Moment(0, ETA, TAU, True))
     with PretendedGPU() as gpu:
         there.network.to(DEVICE)
         there.weights = torch.optim.SGD(there.network.parameters(), ETA, momentum=0.9, weight_decay=0.01)
         train, val = ((images.to(DEVICE), labels.to(DEVICE)) for images, labels in (batch(1), batch(2)))
         gpu.waits.clear()
-        iteration(there, train, val, 0, ETA, TAU, True)
+        iteration(there, train, val, Moment(0, ETA, TAU, True))
         assert gpu.waits == ["aten::_to_copy"] * waits
     pairs = [
         (there.network, here.network),

@@ -17,7 +17,8 @@ from torch import Tensor
 from daas import processes
 from daas.augment.draw import Draw
 from daas.errors import BadInput
-from daas.search.algorithm.state import AugmentationMethod, Preparation, Search
+from daas.search.algorithm.estimators import PerImage
+from daas.search.algorithm.state import Moment, Preparation, State
 from daas.search.algorithm.step import iteration
 from daas.search.runs import checkpoint
 from daas.search.spaces.cells import ArchitectureDistribution
@@ -40,12 +41,12 @@ class DoublePreparation(Preparation):
         return super().augment(images, draw, crops).double()
 
 
-def make_search(architectures: int) -> Search:
+def make_search(architectures: int) -> State:
     torch.manual_seed(0)
     network = SuperNet(3, channels=2, layers=3, nodes=2).double()
     architecture = ArchitectureDistribution(2, generator=generator(1)).double()
     augmentation = AugmentationDistribution(generator=generator(2)).double()
-    return Search(
+    return State(
         network=network,
         preparation=DoublePreparation((0.4, 0.4, 0.4), (0.3, 0.3, 0.3), 1, 0.5),
         weights=torch.optim.SGD(network.parameters(), ETA, momentum=0.9, weight_decay=0.01),
@@ -54,8 +55,7 @@ def make_search(architectures: int) -> Search:
         augmentation=augmentation,
         augmentation_optimizer=torch.optim.Adam(augmentation.parameters(), 0.01, betas=(0.5, 0.999)),
         architectures=architectures,
-        policies=1,
-        method=AugmentationMethod("per-image", baseline=True),
+        estimator=PerImage(policies=1),
         clip_grad=5.0,
         seed=5,
     )
@@ -68,7 +68,7 @@ def searched(architectures: int) -> dict[str, Tensor]:
     images = torch.randint(256, (8, 3, 12, 12), generator=random, dtype=torch.uint8)
     labels = torch.randint(3, (8,), generator=random)
     for step in range(STEPS):
-        result = iteration(search, (images, labels), (images.flip(0), labels.flip(0)), step, ETA, TAU, step > 0)
+        result = iteration(search, (images, labels), (images.flip(0), labels.flip(0)), Moment(step, ETA, TAU, step > 0))
     means = result.means(torch.device("cpu"))
     processes.check_same("At the end", checkpoint.tensors(search))
     return {**checkpoint.tensors(search), "means": means}

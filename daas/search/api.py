@@ -13,6 +13,7 @@ from daas.augment import DAASPolicy, Policy
 from daas.data.given import named_or_path
 from daas.errors import BadInput
 from daas.models import Genotype
+from daas.search.algorithm.estimators import Sampling
 from daas.search.found import Found
 from daas.search.given import Callback, Given
 from daas.search.options import SearchConfig
@@ -31,6 +32,7 @@ def search(
     val: Any = None,
     network: CellSpace | nn.Module | Genotype | str | None = None,
     policy: PolicySpace | Policy | DAASPolicy | str | None = None,
+    estimator: Sampling | str | None = None,
     preset: str = "cpu",
     seed: int = 0,
     callbacks: Iterable[Callback] = (),
@@ -49,6 +51,7 @@ def search(
             normalised by the mean and standard deviation of the training images), of which a copy is searched on.
         policy: A ``PolicySpace`` (by default the paper's); or a policy that is fixed, a ``Policy``, a ``DAASPolicy``, a
             shipped name or a file, under which cells alone are searched (mode ``arch``).
+        estimator: How the policies learn, one of ``daas.estimators``, or a subclass of your own.
         preset: Fills in the options that are not given: ``demo``, ``cpu``, ``paper-cifar10``, ...
         seed: Of every random choice.
         callbacks: Called with every epoch's line of metrics, a dict; one that returns True stops the search.
@@ -85,6 +88,7 @@ def search(
         objects["val"] = val
     _network(network, values, objects)
     _policy(policy, values, objects)
+    _estimator(estimator, values, objects)
     return one.search(SearchConfig(**values), Given(**objects))
 
 
@@ -150,3 +154,25 @@ def _policy(policy: Any, values: dict[str, Any], objects: dict[str, Any]) -> Non
             f"policy is of type {type(policy).__name__}; it is a PolicySpace, or a fixed policy: a Policy, a "
             "DAASPolicy, a name or a file."
         )
+
+
+def _estimator(estimator: Any, values: dict[str, Any], objects: dict[str, Any]) -> None:
+    """And for the argument ``estimator``."""
+    if estimator is None:
+        return
+    if isinstance(estimator, str):
+        estimator_options = {"aug_estimator": estimator}
+    elif isinstance(estimator, Sampling):
+        estimator_options = estimator.options()
+        objects["estimator"] = estimator
+    else:
+        raise BadInput(
+            f"estimator is of type {type(estimator).__name__}; it is one of daas.estimators "
+            "(PolicyGradient(policies=2), PerImage(), ...), a subclass of daas.estimators.Estimator, or a name."
+        )
+    twice = sorted(estimator_options.keys() & values.keys())
+    if twice:
+        raise BadInput(f"{', '.join(twice)} belongs to the estimator and stands beside it; give it once.")
+    if values.get("mode") == "arch":
+        raise BadInput("estimator is of policies, and mode arch searches none.")
+    values |= estimator_options

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from daas.augment import Policy
+from daas.search.algorithm.estimators import Sampling
 from daas.search.spaces.policy_space import PolicySpace
 
 Callback = Callable[[dict[str, Any]], Any]
@@ -24,6 +25,7 @@ class Given:
         val: Validation images, instead of ``val_dir``.
         network: A fixed network, instead of ``model``.
         space: The policies that are searched.
+        estimator: Of gamma's gradient, instead of ``aug_estimator`` and what belongs to it.
         policy: A fixed policy, instead of the option ``policy``.
         callbacks: Called with every epoch's line.
     """
@@ -32,6 +34,7 @@ class Given:
     val: Any = None
     network: nn.Module | None = None
     space: PolicySpace = field(default_factory=PolicySpace)
+    estimator: Sampling | None = None
     policy: Policy | None = None
     callbacks: tuple[Callback, ...] = ()
 
@@ -45,6 +48,8 @@ class Given:
             found["val"] = type(self.val).__name__
         if self.network is not None:
             found["network"] = type(self.network).__name__
+        if self.estimator is not None and not self.estimator.name:
+            found["estimator"] = type(self.estimator).__name__
         if self.policy is not None:
             found["policy"] = self.policy.name
         return found

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from daas.errors import BadInput
 from daas.options import Parser, add_options, o, typed
+from daas.search.algorithm.estimators import AugEstimator, RewardRule
 from daas.search.algorithm.method import SINGLE_SAMPLE, check_method
-from daas.search.algorithm.state import AugEstimator, RewardRule
 from daas.search.report import board
 from daas.search.spaces.cells import ArchEstimator
 from daas.search.values import duration, seed_list

@@ -12,7 +12,7 @@ import torch
 
 from benchmarks import planted
 from daas.data.images import MemoryImages
-from daas.search.algorithm.state import AugmentationMethod
+from daas.search.algorithm.estimators import PolicyGradient
 
 
 class Built(Exception):
@@ -57,8 +57,8 @@ def test_a_run_with_a_baseline_is_another_run(tmp_path: Path, monkeypatch: pytes
 def test_the_baseline_reaches_the_search(baseline: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[bool] = []
 
-    def build(seed: int, classes: int, data: object, method: AugmentationMethod, *_: object) -> None:
-        seen.append(method.baseline)
+    def build(seed: int, classes: int, data: object, estimator: PolicyGradient, *_: object) -> None:
+        seen.append(estimator.baseline)
         raise Built
 
     images = MemoryImages("two", torch.zeros(8, 3, 8, 8, dtype=torch.uint8), torch.arange(8) % 2, ["a", "b"])

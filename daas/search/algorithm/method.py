@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 from daas.errors import BadInput
 from daas.models.primitives import PRIMITIVE_NAMES
 from daas.options import name_values
-from daas.search.algorithm.state import AugmentationMethod
+from daas.search.algorithm.estimators import (
+    WARM_UP,
+    PerImage,
+    PolicyGradient,
+    Sampling,
+    StraightThrough,
+    Uniform,
+)
 from daas.search.spaces.cells import NONE, PRIMITIVE_SETS
 
 if TYPE_CHECKING:
@@ -70,13 +77,16 @@ def _check_augmentation(config: SearchConfig) -> None:
         raise BadInput("--baseline leave-one-out needs at least two policies per iteration; raise --policies.")
 
 
-def augmentation_method(config: SearchConfig) -> AugmentationMethod:
-    """How gamma learns, from the options."""
-    several = config.aug_estimator == "per-image" or (
-        config.aug_estimator == "policy-gradient" and _rewards(config) > 1
-    )
-    baseline = several if config.baseline == "auto" else config.baseline == "leave-one-out"
-    return AugmentationMethod(config.aug_estimator, baseline, config.reward, config.reward_batches)
+def estimator_of(config: SearchConfig) -> Sampling:
+    """How policies are drawn and learn, from the options."""
+    if config.mode == "arch":
+        return WARM_UP
+    policies, baseline = config.policies, config.baseline != "none"  # of a single reward there is none in any case
+    if config.aug_estimator == "per-image":
+        return PerImage(policies, baseline, config.reward, config.reward_batches)
+    if config.aug_estimator == "policy-gradient":
+        return PolicyGradient(policies, baseline)
+    return StraightThrough(policies) if config.aug_estimator == "straight-through" else Uniform(policies)
 
 
 def _rewards(config: SearchConfig) -> int:

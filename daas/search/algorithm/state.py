@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from daas import processes
 from daas.augment import DAASPolicy
 from daas.augment.draw import Draw
 from daas.augment.ops import apply, normalized
@@ -19,10 +18,32 @@ from daas.data import crop_flip
 from daas.search.spaces.cells import ArchitectureDistribution, Path
 from daas.search.spaces.policies import AugmentationDistribution
 from daas.search.spaces.supernet import FixedNetwork, SuperNet
+from daas.seeds import generator
+
+if TYPE_CHECKING:
+    from daas.search.algorithm.estimators.base import Sampling
 
 Batch = tuple[Tensor, Tensor]
-AugEstimator = Literal["per-image", "policy-gradient", "straight-through", "uniform"]
-RewardRule = Literal["jvp", "fd", "influence"]
+Key = tuple[int, int, int]
+"""Iteration, architecture and number of a training pass: with the seed they address its random streams."""
+ARCHITECTURE, POLICY, SIGNS, CROPS, DROPOUT = range(5)  # what a random stream is for
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When an iteration takes place.
+
+    Attributes:
+        step: Its number; with the seed it addresses all random streams.
+        eta: Learning rate of the weights, also eta of eq. 6.
+        tau: Temperature of eq. 10 and 11.
+        joint: Whether policies are sampled and learned; False in the warm-up.
+    """
+
+    step: int
+    eta: float
+    tau: float
+    joint: bool = True
 
 
 @dataclass(frozen=True)
@@ -61,37 +82,8 @@ class Preparation:
         return torch.tensor(self.std, device=images.device, dtype=images.dtype).view(3, 1, 1)
 
 
-@dataclass(frozen=True)
-class AugmentationMethod:
-    """How gamma learns.
-
-    Attributes:
-        estimator: Of its gradient; ``uniform`` learns nothing.
-        baseline: Whether the mean of the other rewards is subtracted from each (``leave_one_out``): over all N * M
-            policies (policy-gradient), or over the batch and the image's other draws (per-image).
-        reward: Of single images: the derivative along v of the image's own loss, exactly by forward-mode derivatives
-            (jvp) or by a finite difference (fd), or of its influence on the loss of the batch, by a finite difference.
-        reward_batches: R, batches of policies per architecture that only serve for rewards, besides the M for training.
-    """
-
-    estimator: AugEstimator = "policy-gradient"
-    baseline: bool = False
-    reward: RewardRule = "jvp"
-    reward_batches: int = 0
-
-    @property
-    def learns(self) -> bool:
-        """Whether gamma has a gradient at all."""
-        return self.estimator != "uniform"
-
-    @property
-    def counts_influence(self) -> bool:
-        """Whether an image's reward is that of its influence on the whole batch."""
-        return self.estimator == "per-image" and self.reward == "influence"
-
-
 @dataclass
-class Search:
+class State:
     """Everything that one iteration reads and changes.
 
     Attributes:
@@ -103,8 +95,7 @@ class Search:
         augmentation: gamma; None when only an architecture is searched.
         augmentation_optimizer: Its own.
         architectures: N, sampled architectures per iteration.
-        policies: M, sampled policies (or batches of one policy per image) per architecture.
-        method: How gamma learns.
+        estimator: How policies are drawn, and how gamma learns from them.
         clip_grad: Largest norm of the weights' gradient; 0 for no limit.
         seed: Of all random streams.
         given_policy: Augments training images where no policy is sampled; None for crop and flip alone.
@@ -119,12 +110,17 @@ class Search:
     augmentation: AugmentationDistribution | None
     augmentation_optimizer: torch.optim.Optimizer | None
     architectures: int
-    policies: int
-    method: AugmentationMethod
+    estimator: Sampling
     clip_grad: float
     seed: int
     given_policy: DAASPolicy | None = None
     amp: bool = False
+
+    def sample_architecture(self, at: Moment, i: int) -> Path | None:
+        """z, the i-th architecture of an iteration (eq. 10, 11); None for a fixed network."""
+        if self.architecture is None:
+            return None
+        return self.architecture.sample(generator(self.seed, at.step, ARCHITECTURE, i), at.tau)
 
     def logits(
         self,
@@ -152,91 +148,3 @@ class Search:
             else:
                 logits = functional_call(self.network, dict(weights), (images, z, gated))
         return logits.float() if self.amp else logits
-
-
-@dataclass
-class StepResult:
-    """What one iteration saw; the tensors stay on the network's device, so that nothing waits for them.
-
-    Attributes:
-        train: Rows of (mean loss, share of correct images), one per training pass.
-        val: The same for the validation passes.
-        rewards: Rewards of the sampled policies.
-        policy_gradient: The gradient of gamma that was descended, by name; empty where gamma did not learn.
-    """
-
-    train: list[Tensor] = field(default_factory=list)
-    val: list[Tensor] = field(default_factory=list)
-    rewards: list[Tensor] = field(default_factory=list)
-    policy_gradient: dict[str, Tensor] = field(default_factory=dict)
-
-    def means(self, device: torch.device) -> Tensor:
-        """(train loss, train correct, validation loss, validation correct), [4], over the passes of all processes."""
-        sums = torch.zeros(2, 3, dtype=torch.float64, device=device)
-        for row, passes in enumerate((self.train, self.val)):
-            if passes:  # a process without samples has none
-                sums[row, :2] = torch.stack(passes).double().sum(0)
-                sums[row, 2] = len(passes)
-        sums = processes.total(sums)
-        return (sums[:, :2] / sums[:, 2:]).flatten()
-
-
-class Gradients:
-    """The three gradients of an iteration, gathered over its N architectures, then descended together.
-
-    Sums are taken in float64, so that they do not depend on the order of the samples, nor on how many processes share
-    them, but for the rarest rounding.
-
-    Weights that no sampled architecture used have no gradient: neither they nor their momentum move.
-    """
-
-    def __init__(self, search: Search) -> None:
-        self.search = search
-        self.theta: dict[Tensor, Tensor] = {}
-        self.architecture: dict[Tensor, Tensor] = {}
-        self.gamma: dict[Tensor, Tensor] = {}
-
-    def add(self, into: dict[Tensor, Tensor], parameters: list[Tensor], gradients: list[Tensor]) -> None:
-        """Adds 1/N of one architecture's gradients."""
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            part = gradient.double() / self.search.architectures
-            into[parameter] = into[parameter] + part if parameter in into else part
-
-    def descend(self) -> None:
-        """Step 2 and 3 of Algorithm 1: one step of each optimiser along its gradient, summed over all processes.
-
-        Raises:
-            FloatingPointError: A gradient of alpha, beta or gamma is infinite or not a number; nothing has moved.
-        """
-        for gradients, module in (
-            (self.theta, self.search.network),
-            (self.architecture, self.search.architecture),
-            (self.gamma, self.search.augmentation),
-        ):
-            if module is not None:
-                processes.sum_gradients(gradients, module.parameters())
-        search_gradients = [*self.architecture.values(), *self.gamma.values()]
-        if search_gradients and not bool(torch.stack(torch._foreach_norm(search_gradients)).isfinite().all()):
-            raise FloatingPointError("a gradient of the search parameters is infinite or not a number")
-        if self.search.clip_grad and self.theta:
-            norm = torch.stack(torch._foreach_norm(list(self.theta.values()))).norm()
-            scale = (self.search.clip_grad / (norm + 1e-6)).clamp(max=1.0)
-            torch._foreach_mul_(list(self.theta.values()), scale)
-        for optimizer, gradients in (
-            (self.search.architecture_optimizer, self.architecture),
-            (self.search.augmentation_optimizer, self.gamma),
-            (self.search.weights, self.theta),
-        ):
-            if optimizer is not None and gradients:
-                optimizer.zero_grad(set_to_none=True)
-                for parameter, gradient in gradients.items():
-                    parameter.grad = gradient.to(parameter.dtype)
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-
-    def of_policy(self) -> dict[str, Tensor]:
-        """The gradient of gamma, by name."""
-        if self.search.augmentation is None:
-            return {}
-        named = self.search.augmentation.named_parameters()
-        return {name: self.gamma[parameter] for name, parameter in named if parameter in self.gamma}

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from daas.search.algorithm.gradients import one_step_ahead
-from daas.search.algorithm.state import Search
+from daas.search.algorithm.state import State
 from daas.search.runs.build import SearchData
 from daas.search.spaces.policies import AugmentationDistribution
 from daas.seeds import generator, seed_of
@@ -77,7 +77,7 @@ class PolicySignal:
 
 
 @torch.no_grad()
-def derived_accuracy(search: Search, data: SearchData, device: torch.device) -> float:
+def derived_accuracy(search: State, data: SearchData, device: torch.device) -> float:
     """Accuracy (percent) of the derived network with the shared weights, on a fixed part of D_val."""
     z = None if search.architecture is None else search.architecture.derived_architecture()
     shares = []
@@ -89,7 +89,7 @@ def derived_accuracy(search: Search, data: SearchData, device: torch.device) -> 
 
 
 def policy_gain(
-    search: Search, data: SearchData, device: torch.device, step: int, eta: float, pairs: int
+    search: State, data: SearchData, device: torch.device, step: int, eta: float, pairs: int
 ) -> dict[str, float]:
     """What the policy is worth beside a uniform one: how much lower the validation loss is after one training step.
 
@@ -121,7 +121,7 @@ def policy_gain(
 
 
 def _loss_after(
-    search: Search,
+    search: State,
     data: SearchData,
     device: torch.device,
     gamma: AugmentationDistribution,

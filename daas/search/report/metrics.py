@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from daas import files
-from daas.search.algorithm.state import Search
+from daas.search.algorithm.state import State
 from daas.search.report.warnings import skip_share
 from daas.search.spaces.cells import CELL_TYPES
 
@@ -21,7 +21,7 @@ GO_ON = "The checkpoint is untouched: go on with the same command and --resume a
 SUMMARY_FORMAT = "daas-search-summary/1"
 
 
-def distributions(search: Search) -> dict[str, Any]:
+def distributions(search: State) -> dict[str, Any]:
     """Where the distributions stand: probabilities, entropies, shares; keys only for what is searched."""
     values: dict[str, Any] = {"entropy": {}}
     if search.architecture is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from daas.models.genotype import Genotype
-from daas.search.algorithm.state import Search
+from daas.search.algorithm.state import State
 from daas.search.spaces.cells import CELL_TYPES
 
 _SKIPS = 0.5  # share of a cell's edges from which on it counts as collapsed
@@ -20,7 +20,7 @@ def skip_share(genotype: Genotype, cell: str = "both") -> float:
     return edges.count("skip_connect") / len(edges)
 
 
-def about_search(search: Search, lines: list[dict[str, Any]], gain: dict[str, float] | None) -> dict[str, str]:
+def about_search(search: State, lines: list[dict[str, Any]], gain: dict[str, float] | None) -> dict[str, str]:
     """Warnings about what the search has found, by kind.
 
     Args:

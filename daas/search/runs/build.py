@@ -18,8 +18,8 @@ from daas.data.sources import refuse_training_images
 from daas.errors import BadInput
 from daas.files import digest
 from daas.models import CellNet, Genotype
-from daas.search.algorithm.method import augmentation_method, candidates, model_arguments
-from daas.search.algorithm.state import Preparation, Search
+from daas.search.algorithm.method import candidates, estimator_of, model_arguments
+from daas.search.algorithm.state import Preparation, State
 from daas.search.given import Given
 from daas.search.options import SearchConfig
 from daas.search.spaces.cells import ArchitectureDistribution
@@ -162,7 +162,7 @@ def _relabel(index_of: dict[str, int], classes: tuple[str, ...]) -> Tensor:
     return table
 
 
-def build_search(config: SearchConfig, data: SearchData, device: torch.device, given: Given | None = None) -> Search:
+def build_search(config: SearchConfig, data: SearchData, device: torch.device, given: Given | None = None) -> State:
     """Networks, distributions and optimisers at their start; everything random comes from the seed."""
     given = Given() if given is None else given
     size, classes = int(data.facts["image_size"]), len(data.class_names)
@@ -188,7 +188,7 @@ def build_search(config: SearchConfig, data: SearchData, device: torch.device, g
     fixed = given.policy or (find_policy(config.policy) if config.policy else None)
     padding = size // 8 if config.crop_padding is None else config.crop_padding
     flip = (0.0 if config.dataset == "digits" else 0.5) if config.hflip is None else config.hflip
-    return Search(
+    return State(
         network=network,
         preparation=Preparation(data.mean, data.std, padding, flip),
         weights=torch.optim.SGD(
@@ -199,8 +199,7 @@ def build_search(config: SearchConfig, data: SearchData, device: torch.device, g
         augmentation=augmentation,
         augmentation_optimizer=augmentation_optimizer,
         architectures=config.architectures if architecture is not None else 1,
-        policies=config.policies,
-        method=augmentation_method(config),
+        estimator=estimator_of(config) if given.estimator is None or config.mode == "arch" else given.estimator,
         clip_grad=config.clip_grad,
         seed=config.seed,
         given_policy=None if fixed is None else DAASPolicy(fixed),
@@ -208,7 +207,7 @@ def build_search(config: SearchConfig, data: SearchData, device: torch.device, g
     )
 
 
-def inputs(data: SearchData, search: Search) -> dict[str, str]:
+def inputs(data: SearchData, search: State) -> dict[str, str]:
     """Hashes of what the options only name, by what it is: the images, and the content of files."""
     found = {"training images": data.train.data.digest(), "validation images": data.val.data.digest()}
     files: dict[str, Policy | Genotype] = {}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from daas import checkpoint
 from daas.errors import BadInput
-from daas.search.algorithm.state import Search
+from daas.search.algorithm.state import State
 from daas.search.options import NOT_PART_OF_THE_METHOD
 
 FORMAT = "daas-search-checkpoint/2"
@@ -19,7 +19,7 @@ _EPOCH = "epoch."
 
 def save(
     path: Path,
-    search: Search,
+    search: State,
     epoch: dict[str, Tensor],
     progress: dict[str, Any],
     options: dict[str, Any],
@@ -41,7 +41,7 @@ def save(
 
 
 def restore(
-    path: Path, search: Search, options: dict[str, Any], inputs: dict[str, str]
+    path: Path, search: State, options: dict[str, Any], inputs: dict[str, str]
 ) -> tuple[dict[str, Tensor], dict[str, Any], str]:
     """Reads a checkpoint, or the one before it if the last is damaged, back into a freshly built search.
 
@@ -104,12 +104,12 @@ def _same_options(path: Path, then: dict[str, Any], now: dict[str, Any]) -> None
         )
 
 
-def _modules(search: Search) -> list[tuple[nn.Module, str]]:
+def _modules(search: State) -> list[tuple[nn.Module, str]]:
     pairs = [(search.network, "network"), (search.architecture, "architecture"), (search.augmentation, "augmentation")]
     return [(module, prefix) for module, prefix in pairs if module is not None]
 
 
-def _optimizers(search: Search) -> list[tuple[torch.optim.Optimizer, nn.Module, str]]:
+def _optimizers(search: State) -> list[tuple[torch.optim.Optimizer, nn.Module, str]]:
     found: list[tuple[torch.optim.Optimizer, nn.Module, str]] = [(search.weights, search.network, "sgd")]
     if search.architecture is not None and search.architecture_optimizer is not None:
         found.append((search.architecture_optimizer, search.architecture, "adam.architecture"))
@@ -118,7 +118,7 @@ def _optimizers(search: Search) -> list[tuple[torch.optim.Optimizer, nn.Module, 
     return found
 
 
-def tensors(search: Search) -> dict[str, Tensor]:
+def tensors(search: State) -> dict[str, Tensor]:
     """Weights, distributions and the states of their optimisers, by name."""
     found = {
         f"{prefix}.{name}": parameter.detach()

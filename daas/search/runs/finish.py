@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from daas import processes
-from daas.search.algorithm.state import Search
+from daas.search.algorithm.state import State
 from daas.search.found import Found, Pictures
 from daas.search.options import options
 from daas.search.report import measures, metrics, warnings
@@ -38,7 +38,7 @@ def finish(run: Run) -> Found:
 def _summary(run: Run) -> dict[str, Any]:
     config, data, search, last = run.config, run.data, run.search, run.step - 1
     gain = None
-    if run.plan.joint(last) and search.augmentation is not None and search.method.learns:
+    if run.plan.joint(last) and search.augmentation is not None and search.estimator.learns:
         gain = measures.policy_gain(search, data, run.device, run.step, run.plan.eta(last), _PAIRS)
     measured = evaluate(search, data, run.device)
     where = metrics.distributions(search)
@@ -101,7 +101,7 @@ def one_of_each_class(data: SearchData) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def evaluate(search: Search, data: SearchData, device: torch.device) -> dict[str, Any]:
+def evaluate(search: State, data: SearchData, device: torch.device) -> dict[str, Any]:
     """The derived network with the shared weights, over one epoch of D_val.
 
     Batch norm uses batch statistics, as in the search; the figures rank searches, they are no trained accuracies.

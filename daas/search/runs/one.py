@@ -17,6 +17,7 @@ from daas.checkpoint import fitting
 from daas.errors import BadInput
 from daas.files import copy, make_folder
 from daas.locks import locked
+from daas.search.algorithm.state import Moment
 from daas.search.algorithm.step import iteration
 from daas.search.found import Found
 from daas.search.given import Given
@@ -90,6 +91,8 @@ def _start(config: SearchConfig, given: Given, device: torch.device) -> Run:
     totals = torch.zeros(5, dtype=torch.float64, device=device)
     run = Run(config, given, data, state, plan, device, totals, measures.PolicySignal(), budget)
     run.inputs = inputs(data, state)
+    if given.estimator is not None and not given.estimator.name:
+        run.inputs["estimator"] = repr(given.estimator)
     damage = ""
     if source is not None:
         epoch, progress, damage = checkpoint.restore(source, state, options(config), run.inputs)
@@ -181,10 +184,7 @@ def _advance(run: Run) -> None:
             run.search,
             run.data.train_batch(run.step, run.device),
             run.data.val_batch(run.step, run.device),
-            run.step,
-            eta,
-            run.plan.temperature(run.step),
-            run.plan.joint(run.step),
+            Moment(run.step, eta, run.plan.temperature(run.step), run.plan.joint(run.step)),
         )
     except FloatingPointError as error:
         raise _diverged(run, str(error)) from error
@@ -240,7 +240,7 @@ def _end_epoch(run: Run, partial: bool = False) -> bool:
             "derived_accuracy": measures.derived_accuracy(run.search, run.data, run.device),
             **metrics.distributions(run.search),
         }
-        if run.search.augmentation is not None and run.search.method.learns and run.plan.joint(last):
+        if run.search.augmentation is not None and run.search.estimator.learns and run.plan.joint(last):
             line["policy_signal"] = run.signal.ratios()
             line["policy_gain"] = measures.policy_gain(
                 run.search, run.data, run.device, run.step, run.plan.eta(last), _PAIRS

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from daas import processes
-from daas.search.algorithm.state import Search
+from daas.search.algorithm.state import State
 from daas.search.given import Given
 from daas.search.options import SearchConfig, options
 from daas.search.report import board, measures
@@ -43,7 +43,7 @@ class Run:
     config: SearchConfig
     given: Given
     data: SearchData
-    search: Search
+    search: State
     plan: Plan
     device: torch.device
     totals: Tensor

@@ -13,8 +13,9 @@ from daas.augment import DAASPolicy
 from daas.augment.draw import Draw
 from daas.augment.ops import apply
 from daas.errors import BadInput
-from daas.search.algorithm.passes import RELAXATION_TEMPERATURE
-from daas.search.algorithm.state import AugEstimator, AugmentationMethod, Preparation, Search
+from daas.search.algorithm.estimators import NAMED, AugEstimator, PerImage, PolicyGradient
+from daas.search.algorithm.estimators.straight_through import RELAXATION_TEMPERATURE
+from daas.search.algorithm.state import Moment, Preparation, State
 from daas.search.algorithm.step import iteration
 from daas.search.spaces.cells import PRIMITIVE_SETS, ArchEstimator, ArchitectureDistribution
 from daas.search.spaces.policies import AugmentationDistribution
@@ -34,13 +35,14 @@ def make(
     shared: bool = False,
     amp: bool = False,
     **method: Any,
-) -> Search:
+) -> State:
     torch.manual_seed(seed)
     network = SuperNet(3, channels=2, layers=3, nodes=2, primitives=primitives).to(memory_format=torch.channels_last)
     architecture = ArchitectureDistribution(2, primitives, generator(seed, 1), arch_estimator)
     augmentation = AugmentationDistribution(generator=generator(seed, 2), shared=shared)
-    method.setdefault("baseline", estimator == "per-image")
-    return Search(
+    if estimator == "policy-gradient":
+        method.setdefault("baseline", False)
+    return State(
         network=network,
         preparation=Preparation((0.4, 0.4, 0.4), (0.3, 0.3, 0.3), 1, 0.5),
         weights=torch.optim.SGD(network.parameters(), ETA, momentum=0.9, weight_decay=0.01),
@@ -49,8 +51,7 @@ def make(
         augmentation=augmentation,
         augmentation_optimizer=torch.optim.SGD(augmentation.parameters(), 1.0),
         architectures=architectures,
-        policies=policies,
-        method=AugmentationMethod(estimator, **method),
+        estimator=NAMED[estimator](policies=policies, **method),
         clip_grad=0.0,
         seed=5,
         amp=amp,
@@ -66,7 +67,7 @@ def batch(seed: int) -> tuple[Tensor, Tensor]:
 def test_unsampled_weights_and_their_momentum_do_not_move_by_one_bit() -> None:
     search = make(architectures=1)
     for step in range(3):
-        iteration(search, batch(1), batch(2), step, ETA, TAU, True)
+        iteration(search, batch(1), batch(2), Moment(step, ETA, TAU, True))
     before = {name: weight.detach().clone() for name, weight in search.network.named_parameters()}
     momentum = {
         name: search.weights.state[weight]["momentum_buffer"].clone()
@@ -76,7 +77,7 @@ def test_unsampled_weights_and_their_momentum_do_not_move_by_one_bit() -> None:
     assert search.architecture is not None
     z = search.architecture.sample(generator(5, 7, 0, 0), TAU)  # the sample that iteration 7 will take
     active = set(search.network.active(z))
-    iteration(search, batch(1), batch(2), 7, ETA, TAU, True)
+    iteration(search, batch(1), batch(2), Moment(7, ETA, TAU, True))
     for name, weight in search.network.named_parameters():
         if name in active:
             assert not torch.equal(weight, before[name])
@@ -104,7 +105,7 @@ def test_an_iteration_is_algorithm_1(estimator: AugEstimator, method: dict[str, 
     search, plain = make(estimator, **method), make(estimator, **method)
     per_image, relaxed = estimator in ("per-image", "uniform"), estimator == "straight-through"
     train, val = batch(1), batch(2)
-    iteration(search, train, val, 3, ETA, TAU, True)
+    iteration(search, train, val, Moment(3, ETA, TAU, True))
 
     network, preparation = plain.network, plain.preparation
     assert plain.architecture is not None
@@ -160,7 +161,8 @@ def test_an_iteration_is_algorithm_1(estimator: AugEstimator, method: dict[str, 
         everything = [(torch.cat([r for r, _ in everything]), torch.cat([p for _, p in everything]))]
     for rewards, log_prob in everything:
         n = len(rewards)
-        if plain.method.baseline:
+        assert isinstance(plain.estimator, PerImage | PolicyGradient)
+        if plain.estimator.baseline:
             others = torch.stack([(rewards.sum() - rewards[k]) / (n - 1) for k in range(n)])
             if per_image:  # the same image's other draws have a say of (draws - 1) / draws
                 draws = n // 8
@@ -187,13 +189,13 @@ def test_an_iteration_is_algorithm_1(estimator: AugEstimator, method: dict[str, 
         torch.testing.assert_close(after - before, -step, rtol=1e-2, atol=2e-3 * largest)
 
 
-def parameters(search: Search) -> list[Tensor]:
+def parameters(search: State) -> list[Tensor]:
     assert search.augmentation is not None
     return list(search.augmentation.parameters())
 
 
 def relaxed_images(
-    search: Search, images: Tensor, policy: torch.Generator, signs: torch.Generator, crops: torch.Generator
+    search: State, images: Tensor, policy: torch.Generator, signs: torch.Generator, crops: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """The batch under a relaxed policy, whose pixels carry the gradient that DADA defines, written out plainly."""
     assert search.augmentation is not None
@@ -229,7 +231,7 @@ def test_the_warm_up_leaves_gamma_alone() -> None:
     search = make()
     assert search.augmentation is not None
     before = [p.detach().clone() for p in search.augmentation.parameters()]
-    iteration(search, batch(1), batch(2), 0, ETA, TAU, False)
+    iteration(search, batch(1), batch(2), Moment(0, ETA, TAU, False))
     assert all(torch.equal(p, b) for p, b in zip(search.augmentation.parameters(), before, strict=True))
 
 
@@ -257,7 +259,7 @@ def test_the_warm_up_leaves_gamma_alone() -> None:
 def test_every_choice_changes_the_step(start: dict[str, Any], change: dict[str, Any]) -> None:
     results = []
     for search in (make(**start), make(**start, **change)):
-        iteration(search, batch(1), batch(2), 0, ETA, TAU, True)
+        iteration(search, batch(1), batch(2), Moment(0, ETA, TAU, True))
         assert search.augmentation is not None
         results.append(search.augmentation.operation_share())
     assert not torch.allclose(*results, rtol=1e-6, atol=0)
@@ -267,7 +269,7 @@ def test_finite_differences_are_another_step_close_to_the_exact_one() -> None:
     steps = []
     for reward in ("jvp", "fd"):
         search = make("per-image", reward=reward)
-        steps.append(iteration(search, batch(1), batch(2), 0, ETA, TAU, True).policy_gradient["pi"])
+        steps.append(iteration(search, batch(1), batch(2), Moment(0, ETA, TAU, True)).policy_gradient["pi"])
     assert not torch.equal(*steps)
     assert (steps[0] - steps[1]).norm() < 0.05 * steps[0].norm()
 
@@ -277,7 +279,7 @@ def test_a_given_policy_changes_the_step_without_sampling() -> None:
     for policy in (None, DAASPolicy.load("randaugment")):
         search = make(policies=1)
         search.given_policy, search.augmentation, search.augmentation_optimizer = policy, None, None
-        iteration(search, batch(1), batch(2), 0, ETA, TAU, False)
+        iteration(search, batch(1), batch(2), Moment(0, ETA, TAU, False))
         results.append(torch.cat([weight.detach().flatten() for weight in search.network.parameters()]))
     assert not torch.allclose(*results)
 
@@ -287,7 +289,7 @@ def test_darts_moves_all_weights_and_gdas_those_of_one_operation_per_edge() -> N
     for estimator in ("darts", "gdas"):
         search = make(arch_estimator=estimator, architectures=1)
         before = [p.detach().clone() for p in search.network.parameters()]
-        iteration(search, batch(1), batch(2), 0, ETA, TAU, False)
+        iteration(search, batch(1), batch(2), Moment(0, ETA, TAU, False))
         counts[estimator] = sum(not torch.equal(p, b) for p, b in zip(search.network.parameters(), before, strict=True))
         total = len(before)
     assert counts["darts"] == total
@@ -299,7 +301,7 @@ def test_clipping_limits_the_norm_of_the_weights_step() -> None:
     search.clip_grad = 1e-3
     search.weights = torch.optim.SGD(search.network.parameters(), 1.0)
     before = [p.detach().clone() for p in search.network.parameters()]
-    iteration(search, batch(1), batch(2), 0, ETA, TAU, False)
+    iteration(search, batch(1), batch(2), Moment(0, ETA, TAU, False))
     moved = torch.cat([(p.detach() - b).flatten() for p, b in zip(search.network.parameters(), before, strict=True)])
     assert float(moved.norm()) == pytest.approx(1e-3, rel=1e-2)
 
@@ -310,7 +312,7 @@ def test_a_network_that_cannot_be_differentiated_twice_is_named() -> None:
     search.network, search.architecture, search.architectures = FixedNetwork(body), None, 1
     search.weights = torch.optim.SGD(search.network.parameters(), ETA)
     with pytest.raises(BadInput, match=r"hardsigmoid.*another --aug-estimator"):
-        iteration(search, batch(1), batch(2), 0, ETA, TAU, True)
+        iteration(search, batch(1), batch(2), Moment(0, ETA, TAU, True))
 
 
 class Noisy(nn.Module):
@@ -326,7 +328,7 @@ class Noisy(nn.Module):
         return logits
 
 
-def noisy(estimator: AugEstimator, **method: Any) -> Search:
+def noisy(estimator: AugEstimator, **method: Any) -> State:
     search = make(estimator, **method)
     torch.manual_seed(3)
     search.network, search.architecture, search.architectures = FixedNetwork(Noisy()), None, 1
@@ -338,7 +340,7 @@ def test_a_finite_difference_is_one_of_a_single_draw_of_dropout() -> None:
     rewards = []
     for rule in ("jvp", "fd", "influence"):
         search = noisy("per-image", reward=rule, reward_batches=1)
-        rewards.append(torch.cat(iteration(search, batch(1), batch(2), 0, ETA, TAU, True).rewards))
+        rewards.append(torch.cat(iteration(search, batch(1), batch(2), Moment(0, ETA, TAU, True)).rewards))
     assert torch.corrcoef(torch.stack(rewards[:2]))[0, 1] > 0.99
     torch.testing.assert_close(rewards[1], rewards[0], rtol=0.1, atol=0.05 * float(rewards[0].std()))
     assert rewards[2].std() < 10 * rewards[0].std()  # with two draws it would be the noise of a difference over 0.1
@@ -353,5 +355,5 @@ def test_validation_has_no_dropout() -> None:
             assert torch.equal(search.logits(x, None), search.logits(x, None))
             assert not torch.equal(search.logits(x, None, training=True), search.logits(x, None, training=True))
             expected = cross_entropy(search.logits(x, None), labels)
-        result = iteration(search, batch(1), batch(2), 0, 0.0, TAU, True)
-        assert float(result.val[0][0]) == pytest.approx(float(expected), rel=1e-5)
+        result = iteration(search, batch(1), batch(2), Moment(0, 0.0, TAU, True))
+        assert float(result.rows.val[0][0]) == pytest.approx(float(expected), rel=1e-5)

@@ -65,13 +65,14 @@ def test_watching_changes_nothing(tmp_path: Path) -> None:
 
 def test_a_uniform_policy_gains_nothing_and_a_harmful_one_loses(tmp_path: Path) -> None:
     """After a few steps of training, always inverting both times is worse than uniform; uniform equals itself."""
+    from daas.search.algorithm.state import Moment
     from daas.search.algorithm.step import iteration
 
     config = small_config(tmp_path, "--mode", "arch", "--channels", "4")
     data = build_data(config)
     warm = build_search(config, data, CPU)
     for step in range(25):
-        iteration(warm, data.train_batch(step, CPU), data.val_batch(step, CPU), step, 0.1, 1.0, False)
+        iteration(warm, data.train_batch(step, CPU), data.val_batch(step, CPU), Moment(step, 0.1, 1.0, False))
     search = build_search(small_config(tmp_path, "--channels", "4"), data, CPU)
     search.network.load_state_dict(warm.network.state_dict())
     assert search.augmentation is not None

@@ -1,0 +1,178 @@
+"""What every estimator of gamma's gradient does: draw policies, credit them, and say what to descend."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from daas import processes
+from daas.errors import BadInput
+from daas.search.algorithm.gradients import eq9_policy_gradient, leave_one_out
+from daas.search.algorithm.model import Augmented, Model, Pass
+from daas.search.algorithm.state import CROPS, DROPOUT, POLICY, SIGNS, Batch, Key, State
+from daas.seeds import generator, seed_of
+
+
+@dataclass(frozen=True)
+class Streams:
+    """The random streams of one training pass.
+
+    Attributes:
+        policy: Draws policies.
+        signs: Draws the signs of magnitudes and the centres of cutouts.
+        crops: Draws crops and flips.
+        dropout: Seed of what the network draws.
+    """
+
+    policy: torch.Generator
+    signs: torch.Generator
+    crops: torch.Generator
+    dropout: int
+
+
+@dataclass(frozen=True)
+class Credit:
+    """Rewards of the policies that were sampled for one architecture.
+
+    Attributes:
+        graph: Log-probabilities [n], or the gates [n, K, 3] of relaxed policies, with their graph in gamma.
+        rewards: Rewards [n], or sensitivities [n, K, 3], on the network's device.
+    """
+
+    graph: Tensor
+    rewards: Tensor
+
+
+@dataclass(frozen=True)
+class Sampling(ABC):
+    """How training images are augmented in a search; an ``Estimator`` also learns from it.
+
+    Attributes:
+        policies: M, training passes per architecture, each under policies of its own.
+    """
+
+    policies: int = 2
+
+    name: ClassVar[str] = ""
+    """Value of ``--aug-estimator``; empty for one of a program's own."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.policies, int) or self.policies < 1:
+            raise BadInput(f"policies is {self.policies!r}; at least one batch of policies is drawn.")
+
+    @property
+    def learns(self) -> bool:
+        """Whether gamma has a gradient at all."""
+        return isinstance(self, Estimator)
+
+    @abstractmethod
+    def draw(self, search: State, train: Batch, key: Key) -> Augmented:
+        """Gamma(D_train) under freshly sampled policies.
+
+        Args:
+            search: The distribution, and how images are prepared.
+            train: Images [B, 3, H, W] uint8 and labels [B].
+            key: Iteration, architecture and number of the pass. Passes from M on are run for their rewards alone; they
+                crop and flip as pass 0 does, so that an image's rewards differ by its policies and little else.
+        """
+
+    def options(self) -> dict[str, Any]:
+        """The options of the search that say the same; those of a program's own estimator do not say which it is."""
+        return {"policies": self.policies} | ({"aug_estimator": self.name} if self.name else {})
+
+    def streams(self, search: State, key: Key) -> Streams:
+        """The random streams of a pass."""
+        step, i, j = key
+        policy, signs = (generator(search.seed, step, use, i, j) for use in (POLICY, SIGNS))
+        crops = generator(search.seed, step, CROPS, i, j if j < self.policies else 0)
+        return Streams(policy, signs, crops, seed_of(search.seed, step, DROPOUT, i, j))
+
+
+@dataclass(frozen=True)
+class Estimator(Sampling):
+    """An estimator of gamma's gradient; one of your own says what its policies are worth.
+
+    As it stands it draws one policy per batch and descends eq. 9. A subclass gives ``credit``, and what else it
+    does in another way.
+
+    Attributes:
+        baseline: Whether the mean of the other rewards is subtracted from each, over all N * M (``leave_one_out``).
+
+    >>> class Easier(Estimator):
+    ...     def credit(self, model, passes, v):  # prefers policies under which the images are easy
+    ...         rewards = torch.stack([-one.losses.mean() for one in passes])
+    ...         return Credit(log_probabilities(passes), rewards)
+    >>> Easier(policies=4).learns
+    True
+    """
+
+    baseline: bool = True
+
+    def draw(self, search: State, train: Batch, key: Key) -> Augmented:
+        """One policy for the whole batch."""
+        return sampled(search, train, key, self.streams(search, key), count=1)
+
+    @abstractmethod
+    def credit(self, model: Model, passes: list[Pass], v: tuple[Tensor, ...]) -> Credit:
+        """The rewards of one architecture's policies: how much a step along each one's gradient lowers L_v.
+
+        Args:
+            model: The architecture's network, at theta.
+            passes: Its M training passes.
+            v: Gradient of the validation loss at theta' (eq. 6), one tensor per weight of ``model.theta``.
+        """
+
+    def objective(self, credits: Sequence[Credit], eta: float) -> list[Tensor]:
+        """One scalar per architecture of this process; the mean of their gradients in gamma over all N is the estimate.
+
+        Args:
+            credits: Of each architecture that this process ran.
+            eta: Learning rate of the weights.
+        """
+        flat, sizes = on_cpu(credits)
+        if self.baseline:
+            total = processes.total(torch.stack([flat.double().sum(), torch.tensor(float(len(flat)))]))
+            flat = leave_one_out(flat, total)
+        parts = flat.split(sizes) if credits else ()
+        return [eq9_policy_gradient(part.graph, reward, eta) for part, reward in zip(credits, parts, strict=True)]
+
+    def options(self) -> dict[str, Any]:
+        """The options of the search that say the same."""
+        return super().options() | ({} if self.baseline else {"baseline": "none"})
+
+
+def sampled(search: State, train: Batch, key: Key, streams: Streams, count: int, learns: bool = True) -> Augmented:
+    """A batch under ``count`` policies of gamma: one for all images, or one per image.
+
+    Args:
+        search: The distribution, and how images are prepared.
+        train: The batch.
+        key: Which pass it is.
+        streams: Its random streams.
+        count: 1 or B.
+        learns: Whether the log-probability is taken.
+    """
+    assert search.augmentation is not None
+    images, labels = train
+    sample = search.augmentation.sample(count, streams.policy)
+    draw = search.augmentation.to_draw(sample, len(images), streams.signs)
+    augmented = search.preparation.augment(images, draw, streams.crops)
+    log_prob = search.augmentation.log_prob(sample) if learns else None
+    return Augmented(augmented, labels, streams.dropout, images, key, log_prob)
+
+
+def log_probabilities(passes: Sequence[Pass | Augmented]) -> Tensor:
+    """Log p(Gamma; gamma) of all policies of some passes, [n], with their graph."""
+    batches = [one.batch if isinstance(one, Pass) else one for one in passes]
+    return torch.cat([batch.log_prob for batch in batches if batch.log_prob is not None])
+
+
+def on_cpu(credits: Sequence[Credit]) -> tuple[Tensor, list[int]]:
+    """All rewards as one tensor on the CPU, and how many each architecture has: the one wait for the device."""
+    rewards = [part.rewards for part in credits]
+    return torch.cat(rewards).cpu() if rewards else torch.empty(0), [len(part) for part in rewards]

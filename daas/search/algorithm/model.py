@@ -1,0 +1,177 @@
+"""The network on one sampled path: its losses and gradients in the weights that the path uses."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from daas.search.algorithm.gradients import frozen, one_step_ahead
+from daas.search.algorithm.influence import influences
+from daas.search.algorithm.state import Batch, Key, State
+from daas.search.spaces.cells import Path
+
+
+@dataclass(frozen=True)
+class Augmented:
+    """A training batch under freshly sampled policies, Gamma(D_train).
+
+    Attributes:
+        images: [B, 3, H, W], what the network sees.
+        labels: [B].
+        seed: Of whatever the network itself draws in a pass over them (dropout, drop-path, ...).
+        source: The batch before, [B, 3, H, W] uint8.
+        key: Which pass of which iteration this is.
+        log_prob: [1] or [B], log p(Gamma; gamma) with its graph; None where gamma does not learn from it.
+        gates: [1, K, 3], of a relaxed policy, with their graph; only for the straight-through estimator.
+        slots: Per slot, its input, the operation applied to it, both in [0, 1], and whether it was applied; the same.
+        weighed: Whether the training pass also takes the influence of every image on the loss of the batch.
+    """
+
+    images: Tensor
+    labels: Tensor
+    seed: int
+    source: Tensor
+    key: Key
+    log_prob: Tensor | None = None
+    gates: Tensor | None = None
+    slots: tuple[tuple[Tensor, Tensor, Tensor], ...] = ()
+    weighed: bool = False
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A training pass.
+
+    Attributes:
+        batch: What it ran on.
+        losses: [B], of the images, without graph.
+        gradient: Mean training gradient, one tensor per active weight.
+        influence: [B], of the images on the loss of the batch, without graph; only where the batch is weighed.
+    """
+
+    batch: Augmented
+    losses: Tensor
+    gradient: tuple[Tensor, ...]
+    influence: Tensor | None = None
+
+
+@dataclass
+class Rows:
+    """(Mean loss, share of correct images) of passes, on the network's device, so that nothing waits for them."""
+
+    train: list[Tensor] = field(default_factory=list)
+    val: list[Tensor] = field(default_factory=list)
+
+
+class Model:
+    """The network on one path.
+
+    Args:
+        search: The state.
+        z: The path; None for a fixed network.
+        rows: Where the losses and accuracies of the passes are noted.
+
+    Attributes:
+        search: The state.
+        z: The path.
+        theta: The weights that the path uses, by name.
+    """
+
+    def __init__(self, search: State, z: Path | None, rows: Rows | None = None) -> None:
+        self.search = search
+        self.z = z
+        self.rows = Rows() if rows is None else rows
+        self.theta: dict[str, nn.Parameter] = search.network.active(z)
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """theta_z."""
+        return list(self.theta.values())
+
+    def losses(
+        self, batch: Augmented, images: Tensor | None = None, weights: Mapping[str, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """A forward pass in training mode; every one over the same batch has the same dropout masks.
+
+        So differences and derivatives of these losses are those of one function.
+
+        Args:
+            batch: What it runs on.
+            images: Stand in for the batch's own.
+            weights: Stand in for the network's own, by name.
+
+        Returns:
+            Losses [B] and logits [B, classes].
+        """
+        torch.manual_seed(batch.seed)
+        images = batch.images if images is None else images
+        logits = self.search.logits(images, self.z, weights=weights, training=True)
+        return cross_entropy(logits, batch.labels, reduction="none"), logits
+
+    def train(self, batch: Augmented) -> Pass:
+        """Gradient of L_t(theta, z; Gamma(D_train)) in theta_z."""
+        seen = []
+
+        def per_image_loss() -> Tensor:
+            losses, logits = self.losses(batch)
+            seen.append(logits.detach())
+            return losses
+
+        if batch.weighed:
+            losses, influence, gradient = influences(per_image_loss, batch.images, self.weights)
+            found = Pass(batch, losses, gradient, influence)
+        else:
+            losses = per_image_loss()
+            found = Pass(batch, losses.detach(), torch.autograd.grad(losses.mean(), self.weights))
+        self.rows.train.append(_row(found.losses, seen[0], batch.labels))
+        return found
+
+    def one_step_ahead(self, gradient: Sequence[Tensor], eta: float) -> AbstractContextManager[None]:
+        """Within the block the weights are theta' = theta - eta * gradient (eq. 6)."""
+        return one_step_ahead(self.weights, gradient, eta)
+
+    def gradient(self, val: Batch) -> tuple[Tensor, ...]:
+        """v: gradient of L_v(theta, z; D_val) in theta_z as it stands, on normalised images."""
+        losses, logits = self._validated(val)
+        if self.z is None:
+            self.rows.val.append(_row(losses, logits, val[1]))
+        return torch.autograd.grad(losses.mean(), self.weights)
+
+    def gate_gradient(self, val: Batch) -> Tensor:
+        """Gradient of L_v(theta, z; D_val) in the gates of z, at theta, on the network's device (eq. 12)."""
+        assert self.z is not None
+        leaf = self.z.gates.detach().to(val[0].device).requires_grad_()
+        with frozen(self.theta.values()):
+            logits = self.search.logits(val[0], dataclasses.replace(self.z, gates=leaf), gated=True)
+            losses = cross_entropy(logits, val[1], reduction="none")
+            gradient: Tensor = torch.autograd.grad(losses.mean(), leaf)[0]
+        self.rows.val.append(_row(losses, logits, val[1]))
+        return gradient
+
+    @torch.no_grad()
+    def watch(self, val: Batch) -> None:
+        """Notes loss and accuracy on D_val, where no gradient is taken there."""
+        losses, logits = self._validated(val)
+        self.rows.val.append(_row(losses, logits, val[1]))
+
+    def _validated(self, val: Batch) -> tuple[Tensor, Tensor]:
+        logits = self.search.logits(val[0], self.z)
+        return cross_entropy(logits, val[1], reduction="none"), logits
+
+
+def mean(gradients: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+    """The mean of several gradients, tensor by tensor."""
+    total = list(gradients[0])
+    for gradient in gradients[1:]:
+        total = list(torch._foreach_add(total, list(gradient)))
+    return list(torch._foreach_div(total, len(gradients)))
+
+
+def _row(losses: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+    return torch.stack([losses.detach().mean(), (logits.detach().argmax(-1) == labels).float().mean()])
