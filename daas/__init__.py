@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from daas.augment import DAASPolicy, Operation, Policy, list_policies, register_operation
     from daas.errors import BadInput
     from daas.models import Genotype, register_genotype
+    from daas.models.primitives import register_primitive
     from daas.screen.result import Screen
     from daas.search.algorithm import estimators
     from daas.search.found import Found
@@ -37,6 +38,7 @@ __all__ = [
     "race",
     "register_genotype",
     "register_operation",
+    "register_primitive",
     "screen",
     "search",
     "train",
@@ -56,6 +58,7 @@ _WHERE = {
     "list_policies": "daas.augment",
     "register_genotype": "daas.models",
     "register_operation": "daas.augment",
+    "register_primitive": "daas.models.primitives",
 }
 """Where each name is, for names that are not rooms of their own."""
 

@@ -7,9 +7,12 @@ from html import escape
 from typing import Literal
 
 from daas.models.genotype import Genotype, Node
+from daas.models.primitives import drawn_as
 
 _CHIP_WIDTH, _CHIP_HEIGHT, _RADIUS = 106, 22, 17
 _COLUMN_GAP, _ROW_GAP, _MARGIN, _LANE = 78, 18, 16, 2.0
+_OTHER = "#f5f5f5"
+_LONG = 15  # characters that fit into a box as they are
 _COLOURS = {
     "sep": "#cfe3f7", "dil": "#d8eed3", "conv": "#e3d9f2", "max": "#fbe1c3", "avg": "#fbf0c3", "skip": "#e8e8e8",
 }  # fmt: skip
@@ -198,13 +201,14 @@ def _bend(x0: float, y0: float, x1: float, y1: float) -> str:
 
 
 def _chip(primitive: str, x: float, y: float, box: _Box) -> str:
-    colour = _COLOURS[primitive.split("_")[0]]
+    colour = _COLOURS.get(drawn_as(primitive), _OTHER)
+    fit = f' textLength="{_CHIP_WIDTH - 8}" lengthAdjust="spacingAndGlyphs"' if len(primitive) > _LONG else ""
     middle = y + _CHIP_HEIGHT / 2
     return (
         f'<path d="M{x + _CHIP_WIDTH} {middle:.1f} L{box.x - _RADIUS:.1f} {box.y:.1f}" stroke="#888" '
         f'stroke-width="1.4"/><rect x="{x}" y="{y:.1f}" width="{_CHIP_WIDTH}" height="{_CHIP_HEIGHT}" rx="4" '
         f'fill="{colour}" stroke="#999"/>'
-        f'<text x="{x + _CHIP_WIDTH / 2}" y="{middle + 4:.1f}" text-anchor="middle">{escape(primitive)}</text>'
+        f'<text x="{x + _CHIP_WIDTH / 2}" y="{middle + 4:.1f}" text-anchor="middle"{fit}>{escape(primitive)}</text>'
     )
 
 

@@ -14,7 +14,7 @@ import torch
 from daas.errors import BadInput
 from daas.files import write_text
 from daas.models.darts import is_darts, named_after, read_darts
-from daas.models.primitives import DARTS_PRIMITIVES, PRIMITIVE_NAMES
+from daas.models.primitives import DARTS_PRIMITIVES, known_primitives
 from daas.reading import parse_json, read_text
 
 FORMAT = "daas-genotype/1"
@@ -187,8 +187,11 @@ def _checked_edge(where: str, edge: Any, state: int) -> Edge:
     if not isinstance(edge, (list, tuple)) or len(edge) != 2:
         raise BadInput(f"{where}: expected [primitive, input]; found {_short(edge)}.")
     primitive, source = edge
-    if not isinstance(primitive, str) or primitive not in PRIMITIVE_NAMES:
-        raise BadInput(f"{where}: unknown primitive {_short(primitive)}; known are {', '.join(PRIMITIVE_NAMES)}.")
+    if not isinstance(primitive, str) or primitive not in known_primitives():
+        raise BadInput(
+            f"{where}: unknown primitive {_short(primitive)}; known are {', '.join(known_primitives())}. One of your "
+            "own is known once daas.register_primitive has run."
+        )
     if not isinstance(source, int) or isinstance(source, bool) or not source >= 0:
         raise BadInput(f"{where}: input {_short(source)}; an input is a whole number from 0 to {state - 1}.")
     if source >= state:

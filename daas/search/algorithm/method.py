@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from daas.errors import BadInput
-from daas.models.primitives import PRIMITIVE_NAMES
+from daas.models.primitives import known_primitives
 from daas.options import name_values
 from daas.search.algorithm.estimators import (
     WARM_UP,
@@ -103,11 +103,11 @@ def candidates(primitives: str) -> tuple[str, ...]:
     if primitives in PRIMITIVE_SETS:
         return PRIMITIVE_SETS[primitives]
     names = tuple(name.strip() for name in primitives.split(","))
-    unknown = [name for name in names if name not in (*PRIMITIVE_NAMES, NONE)]
+    unknown = [name for name in names if name not in (*known_primitives(), NONE)]
     if unknown:
         raise BadInput(
             f"--primitives: unknown {', '.join(map(repr, unknown))}. It is one of {', '.join(PRIMITIVE_SETS)}, or some "
-            f"of {', '.join((*PRIMITIVE_NAMES, NONE))}, joined by commas."
+            f"of {', '.join((*known_primitives(), NONE))}, joined by commas."
         )
     if len(set(names)) < len(names) or len([name for name in names if name != NONE]) < 2:
         raise BadInput(f"--primitives {primitives}: name at least two operations besides none, each once.")
