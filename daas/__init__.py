@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from daas.screen.result import Screen
     from daas.search.algorithm import estimators
     from daas.search.found import Found
+    from daas.search.loop import Search
     from daas.search.spaces.cell_space import CellSpace
     from daas.search.spaces.policy_space import PolicySpace
 
@@ -32,6 +33,7 @@ __all__ = [
     "Policy",
     "PolicySpace",
     "Screen",
+    "Search",
     "estimators",
     "list_policies",
     "models",
@@ -53,6 +55,7 @@ _WHERE = {
     "Genotype": "daas.models",
     "Operation": "daas.augment",
     "Policy": "daas.augment",
+    "Search": "daas.search.loop",
     "PolicySpace": "daas.search.spaces.policy_space",
     "Screen": "daas.screen.result",
     "list_policies": "daas.augment",

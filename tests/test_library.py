@@ -137,6 +137,46 @@ def test_both_halves_one_after_the_other_in_memory(tmp_path: Path) -> None:
     assert "Normal cell" in found.report(tmp_path / "page.html").read_text()
 
 
+class Pooled(nn.Module):  # an operation of one's own on an edge
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(channels, channels, 3, stride, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.mix(x) + nn.functional.adaptive_avg_pool2d(x, 1)
+
+
+class Easier(daas.estimators.Estimator):  # prefers policies under which the images are easy
+    def credit(self, model: Any, passes: list[Any], v: tuple[Tensor, ...]) -> daas.estimators.Credit:
+        rewards = torch.stack([-one.losses.mean() for one in passes])
+        return daas.estimators.Credit(daas.estimators.log_probabilities(passes), rewards)
+
+
+def test_a_primitive_and_an_estimator_of_ones_own(tmp_path: Path) -> None:
+    daas.register_primitive("pooled_3x3", Pooled, draw_as="avg")
+    cells = daas.CellSpace(channels=2, layers=3, nodes=2, primitives=["skip_connect", "pooled_3x3"])
+    found = daas.search(tensors(), network=cells, estimator=Easier(policies=3), **{**SMALL, "warmup_epochs": 0})
+    assert found.summary["given"]["estimator"] == "Easier"
+    assert found.summary["primitives"] == ["skip_connect", "pooled_3x3"]
+    assert found.policy is not None
+    assert len({sub.weight for sub in found.policy.sub_policies}) > 1
+    assert "pooled_3x3" in found.report(tmp_path / "page.html").read_text()
+    assert found.create_model()(torch.zeros(2, 3, 8, 8)).shape == (2, 2)
+
+
+def test_estimators_by_object_and_by_option_are_the_same() -> None:
+    by_object = daas.search(
+        tensors(), network=CELLS, estimator=daas.estimators.PerImage(policies=1, reward="fd"), max_steps=1,
+        **{**SMALL, "warmup_epochs": 0},
+    )  # fmt: skip
+    by_option = daas.search(
+        tensors(), network=CELLS, aug_estimator="per-image", policies=1, reward="fd", max_steps=1,
+        **{**SMALL, "warmup_epochs": 0},
+    )  # fmt: skip
+    assert by_object.policy == by_option.policy
+    assert by_object.summary["options"] == by_option.summary["options"]
+
+
 def test_python_and_the_command_line_find_the_same_byte_for_byte(tmp_path: Path) -> None:
     images = write_folder(tmp_path / "images", *tensors(), ("dark", "bright"))
     options = {"max_steps": 3, "image_size": 8, "channels": 2, "layers": 3, "nodes": 2, "workers": 1, **SMALL}
@@ -166,6 +206,8 @@ def test_python_and_the_command_line_find_the_same_byte_for_byte(tmp_path: Path)
         ({"network": nn.ReLU()}, "requires_grad"),
         ({"network": nn.Sequential(nn.Flatten(), nn.Linear(192, 7))}, "answers with [2, 7]"),
         ({"policy": 3}, "of type int"),
+        ({"estimator": 3}, "of type int"),
+        ({"estimator": daas.estimators.PolicyGradient(), "policies": 2}, "give it once"),
         ({"policy": "randaugment", "mode": "joint"}, "goes with mode arch"),
         ({"val": (tensors()[0], torch.arange(64) % 3)}, "the training images do not have: 2"),
         ({"callbacks": ["print"]}, "A callback is a function"),

@@ -86,10 +86,19 @@ def search(
         values["val_dir"] = Path(val)
     else:
         objects["val"] = val
+    take_spaces(values, objects, network, policy, estimator)
+    return one.search(SearchConfig(**values), Given(**objects))
+
+
+def take_spaces(values: dict[str, Any], objects: dict[str, Any], network: Any, policy: Any, estimator: Any) -> None:
+    """Writes what ``network``, ``policy`` and ``estimator`` of ``search`` stand for into options and objects.
+
+    Raises:
+        BadInput: Something else, or what stands among the options too.
+    """
     _network(network, values, objects)
     _policy(policy, values, objects)
     _estimator(estimator, values, objects)
-    return one.search(SearchConfig(**values), Given(**objects))
 
 
 def _given_options(options: dict[str, Any]) -> dict[str, Any]:

@@ -110,6 +110,8 @@ class Found:
         """
         from daas.search.report.page import render
 
+        if not self.metrics:
+            raise BadInput("There is no report without the epochs' metrics, which a loop of one's own does not take.")
         path = Path(path)
         make_folder(path.parent)
         write_text(path, render(self, path.parent), metrics.GO_ON)
@@ -118,7 +120,7 @@ class Found:
     def save(self, folder: str | Path) -> Path:
         """Writes what the command leaves in its folder, but for the checkpoints.
 
-        That is genotype.json, policy.json, summary.json, metrics.jsonl and report.html.
+        That is genotype.json, policy.json, summary.json, and of a whole search metrics.jsonl and report.html.
 
         Args:
             folder: Made if it is not there.
@@ -135,7 +137,8 @@ class Found:
         if present := present_in(out):
             raise occupied(out, present)
         make_folder(out)
-        metrics.write_lines(out / METRICS, self.metrics)
+        if self.metrics:
+            metrics.write_lines(out / METRICS, self.metrics)
         self.write(out)
         return out
 
@@ -153,6 +156,8 @@ class Found:
         if self.policy is not None:
             self.policy.save(out / "policy.json")
         metrics.write_summary(out / "summary.json", self.summary)
+        if not self.metrics:
+            return self
         try:
             return replace(self, page=self.report(out / "report.html"))
         except Exception as error:  # a full disk, a font, a broken installation of what draws: the results are safe

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import torch
+
 from daas import processes
 from daas.search.algorithm.descent import Descent, Seen
 from daas.search.algorithm.estimators.base import Estimator
 from daas.search.algorithm.estimators.warm_up import WARM_UP
 from daas.search.algorithm.model import Model, mean
 from daas.search.algorithm.state import Batch, Moment, State
+from daas.seeds import seed_of
+
+_GLOBAL = 105  # what a random stream is for
+
+
+def advance(search: State, train: Batch, val: Batch, at: Moment) -> Seen:
+    """One iteration at its learning rate; torch's global stream, too, starts from the seed and the iteration's number.
+
+    Networks draw from that stream, some even in validation. Arguments and result are those of ``iteration``.
+    """
+    for group in search.weights.param_groups:
+        group["lr"] = at.eta
+    torch.manual_seed(seed_of(search.seed, at.step, _GLOBAL))
+    return iteration(search, train, val, at)
 
 
 def iteration(search: State, train: Batch, val: Batch, at: Moment) -> Seen:

@@ -162,10 +162,32 @@ def _relabel(index_of: dict[str, int], classes: tuple[str, ...]) -> Tensor:
     return table
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What a network has to know of the images.
+
+    Attributes:
+        size: Side in pixels.
+        classes: Their number.
+        mean: Per channel, as a share of the full range.
+        std: The same.
+    """
+
+    size: int
+    classes: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
 def build_search(config: SearchConfig, data: SearchData, device: torch.device, given: Given | None = None) -> State:
+    """Networks, distributions and optimisers at their start, for the images of a search."""
+    kind = Kind(int(data.facts["image_size"]), len(data.class_names), data.mean, data.std)
+    return build_state(config, kind, device, Given() if given is None else given)
+
+
+def build_state(config: SearchConfig, kind: Kind, device: torch.device, given: Given) -> State:
     """Networks, distributions and optimisers at their start; everything random comes from the seed."""
-    given = Given() if given is None else given
-    size, classes = int(data.facts["image_size"]), len(data.class_names)
+    size, classes = kind.size, kind.classes
     network = _network(config, classes, given).to(device).to(memory_format=torch.channels_last)
     network.train()
     if isinstance(network, FixedNetwork):
@@ -190,7 +212,7 @@ def build_search(config: SearchConfig, data: SearchData, device: torch.device, g
     flip = (0.0 if config.dataset == "digits" else 0.5) if config.hflip is None else config.hflip
     return State(
         network=network,
-        preparation=Preparation(data.mean, data.std, padding, flip),
+        preparation=Preparation(kind.mean, kind.std, padding, flip),
         weights=torch.optim.SGD(
             network.parameters(), config.lr, momentum=config.momentum, weight_decay=config.weight_decay
         ),

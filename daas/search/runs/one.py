@@ -18,7 +18,7 @@ from daas.errors import BadInput
 from daas.files import copy, make_folder
 from daas.locks import locked
 from daas.search.algorithm.state import Moment
-from daas.search.algorithm.step import iteration
+from daas.search.algorithm.step import advance
 from daas.search.found import Found
 from daas.search.given import Given
 from daas.search.options import SearchConfig, options
@@ -30,9 +30,7 @@ from daas.search.runs.folder import CHECKPOINT, METRICS, checkpoint_to_resume
 from daas.search.runs.plan import Plan
 from daas.search.runs.run import Run
 from daas.search.runs.stop import Diverged, Interrupted, StopRequest, TimeBudget
-from daas.seeds import seed_of
 
-_GLOBAL = 105  # what a random stream is for
 _PAIRS = 4  # comparisons of the policy with a uniform one per epoch
 
 
@@ -176,11 +174,8 @@ def _interrupted(run: Run) -> Interrupted:
 def _advance(run: Run) -> None:
     """One iteration, counted."""
     eta = run.plan.eta(run.step)
-    for group in run.search.weights.param_groups:
-        group["lr"] = eta
-    torch.manual_seed(seed_of(run.config.seed, run.step, _GLOBAL))  # of a network that draws even in validation
     try:
-        result = iteration(
+        result = advance(
             run.search,
             run.data.train_batch(run.step, run.device),
             run.data.val_batch(run.step, run.device),

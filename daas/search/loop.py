@@ -1,0 +1,204 @@
+"""``daas.Search``: the loop of a search in one's own hands, batch by batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from daas import processes
+from daas.augment import DAASPolicy, Policy
+from daas.errors import BadInput
+from daas.models import Genotype
+from daas.search.algorithm.estimators import Sampling
+from daas.search.algorithm.state import Batch, Moment, State
+from daas.search.algorithm.step import advance
+from daas.search.api import take_spaces
+from daas.search.found import Found
+from daas.search.given import Given
+from daas.search.options import SearchConfig, options
+from daas.search.runs.build import Kind, build_state
+from daas.search.spaces.cell_space import CellSpace
+from daas.search.spaces.policy_space import PolicySpace
+
+Statistics = tuple[tuple[float, float, float], tuple[float, float, float]]
+_OF_A_STEP = frozenset(
+    {
+        "preset", "mode", "aug_estimator", "baseline", "reward", "reward_batches", "policies", "policy_parameters",
+        "arch_estimator", "architectures", "primitives", "channels", "layers", "nodes", "model_kwargs", "amp", "device",
+        "crop_padding", "hflip", "lr", "momentum", "weight_decay", "clip_grad", "arch_lr", "arch_weight_decay",
+        "aug_lr",
+    }
+)  # fmt: skip
+_MIDDLE: Statistics = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+
+
+class Search:
+    """A search that takes one step for every pair of batches it is given.
+
+    Args:
+        network: A fixed network for which a policy is searched: a timm name, a ``Genotype`` or a module, of which a
+            copy is searched on. None to search cells.
+        cells: The cells that are searched otherwise.
+        policies: The policies that are searched; or a policy that is fixed, under which cells alone are searched.
+        estimator: How the policies learn; the paper's by default.
+        num_classes: Of the labels; needed unless the network is a module.
+        normalize: (mean, std) per channel, as shares of the full range, with which the network sees images.
+        seed: Of every random choice.
+        **settings: Other options of ``daas.search`` that a step depends on: ``lr``, ``arch_lr``, ``aug_lr``,
+            ``clip_grad``, ``crop_padding``, ``hflip``, ``policy_parameters``, ``amp``, ``device``, ``preset``, ...
+
+    Raises:
+        BadInput: Something that cannot be used; the message says what can.
+
+    >>> import torch
+    >>> random = torch.Generator().manual_seed(0)
+    >>> batch = (torch.randint(256, (8, 3, 8, 8), generator=random, dtype=torch.uint8), torch.arange(8) % 2)
+    >>> search = Search(cells=CellSpace(channels=2, layers=3, nodes=2, architectures=1), num_classes=2)
+    >>> seen = search.step(batch, batch)
+    >>> sorted(seen)
+    ['step', 'train_accuracy', 'train_loss', 'val_accuracy', 'val_loss']
+    >>> len(search.derive().policy.sub_policies)
+    225
+    """
+
+    def __init__(
+        self,
+        network: nn.Module | Genotype | str | None = None,
+        cells: CellSpace | None = None,
+        policies: PolicySpace | Policy | DAASPolicy | str | None = None,
+        estimator: Sampling | str | None = None,
+        *,
+        num_classes: int | None = None,
+        normalize: Statistics = _MIDDLE,
+        seed: int = 0,
+        **settings: Any,
+    ) -> None:
+        if network is not None and cells is not None:
+            raise BadInput("network is fixed and cells are searched; give one of them.")
+        if unknown := sorted(settings.keys() - _OF_A_STEP):
+            raise BadInput(f"{', '.join(unknown)}: no step depends on it. Known are {', '.join(sorted(_OF_A_STEP))}.")
+        values: dict[str, Any] = {**settings, "seed": seed, "out": None}
+        objects: dict[str, Any] = {"data": ()}
+        take_spaces(values, objects, cells if network is None else network, policies, estimator)
+        self.config = SearchConfig(**values)
+        self.config.check(images_given=True)
+        if self.config.mode not in ("joint", "arch", "aug"):
+            raise BadInput(f"mode is {self.config.mode!r}; a loop of one's own is joint, arch or aug.")
+        if num_classes is None and not isinstance(network, nn.Module):
+            raise BadInput("num_classes is missing: how many classes the labels have.")
+        self._given = Given(**objects)
+        self._classes = num_classes
+        self._normalize = normalize
+        self._device = processes.local_device(self.config.device)
+        self._state: State | None = None
+        self._steps = 0
+
+    def step(
+        self,
+        train: Batch,
+        val: Batch,
+        *,
+        lr: float | None = None,
+        temperature: float = 1.0,
+        warm_up: bool = False,
+    ) -> dict[str, float]:
+        """One iteration of Algorithm 1. Torch's global random streams are afterwards as they were before.
+
+        Args:
+            train: Images [B, 3, S, S] uint8, without augmentation, and labels [B] int64.
+            val: A batch of validation images, the same.
+            lr: Learning rate of the weights; the option ``lr`` by default.
+            temperature: tau of eq. 10 and 11; searches go from 10 down to 0.1.
+            warm_up: Leave the policies alone.
+
+        Returns:
+            ``step`` (its number, from 1), ``train_loss``, ``train_accuracy``, ``val_loss``, ``val_accuracy`` (percent).
+
+        Raises:
+            BadInput: Batches of another kind, or a network that cannot run on them.
+            FloatingPointError: A gradient of the search is infinite or not a number; nothing has moved.
+        """
+        train, val = self._checked("train", train), self._checked("val", val)
+        with torch.random.fork_rng([self._device] if self._device.type == "cuda" else []):
+            if self._state is None:
+                self._state = self._built(train)
+            joint = self.config.mode != "arch" and not warm_up
+            at = Moment(self._steps, self.config.lr if lr is None else lr, temperature, joint)
+            means = advance(self._state, train, val, at).means(self._device).tolist()
+        self._steps += 1
+        names = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+        factors = (1, 100, 1, 100)
+        return {"step": self._steps} | {
+            name: factor * value for name, factor, value in zip(names, factors, means, strict=True)
+        }
+
+    def derive(self) -> Found:
+        """What is found by now: the cells, the policy, or both.
+
+        Raises:
+            BadInput: No step has been taken.
+        """
+        if self._state is None:
+            raise BadInput("Nothing is found before the first step.")
+        source = f"daas search, mode {self.config.mode}, a loop of {self._steps} steps, seed {self.config.seed}"
+        cells, policies = self._state.architecture, self._state.augmentation
+        mean, std = self._normalize
+        return Found(
+            None if cells is None else cells.derive("searched", source),
+            None if policies is None else policies.derive("searched", source),
+            [],
+            {
+                "seed": self.config.seed,
+                "options": options(self.config),
+                **({"given": names} if (names := self._names()) else {}),
+                "data": {"class_names": [str(index) for index in range(self._classes or 0)], "mean": mean, "std": std},
+                "steps": self._steps,
+            },
+        )
+
+    def _names(self) -> dict[str, str]:
+        return {key: name for key, name in self._given.names.items() if key != "data"}
+
+    def _built(self, train: tuple[Tensor, Tensor]) -> State:
+        side = train[0].shape[-1]
+        if self._classes is None:
+            assert self._given.network is not None
+            self._classes = _outputs(self._given.network, side)
+        return build_state(self.config, Kind(side, self._classes, *self._normalize), self._device, self._given)
+
+    def _checked(self, name: str, batch: Batch) -> Batch:
+        """A batch on the device of the network.
+
+        Raises:
+            BadInput: It is no pair of uint8 images and labels.
+        """
+        if (
+            not isinstance(batch, tuple | list)
+            or len(batch) != 2
+            or not all(isinstance(part, Tensor) for part in batch)
+        ):
+            raise BadInput(f"The {name} batch is no pair of images and labels.")
+        images, labels = batch
+        square = images.dim() == 4 and images.shape[1] == 3 and images.shape[2] == images.shape[3]
+        if images.dtype != torch.uint8 or not square or labels.shape != images.shape[:1] or len(images) < 2:
+            raise BadInput(
+                f"The {name} batch is {str(images.dtype).removeprefix('torch.')} {list(images.shape)} with labels "
+                f"{list(labels.shape)}; it must be uint8 [B, 3, S, S], not augmented, with labels [B], B at least 2."
+            )
+        return images.to(self._device), labels.to(self._device).long()
+
+
+@torch.no_grad()
+def _outputs(network: nn.Module, side: int) -> int:
+    """The number of logits of a module, by a pass of a copy of it."""
+    from daas.search.spaces.supernet import FixedNetwork
+
+    try:
+        found = FixedNetwork(network)(torch.zeros(2, 3, side, side, device=next(network.parameters()).device))
+        return int(found.shape[1])
+    except BadInput:
+        raise
+    except Exception as error:  # whatever a network raises on images of a size that it was not made for
+        raise BadInput(f"The network {type(network).__name__} cannot run on [2, 3, {side}, {side}]: {error}") from error
