@@ -74,7 +74,7 @@ def restore(
         return _take(path, search, tensors), progress, latest.damage
 
 
-def _take(path: Path, search: Search, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _take(path: Path, search: State, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Fills the search with the tensors of a checkpoint: the sums of the running epoch are left."""
     epoch = {name.removeprefix(_EPOCH): tensors.pop(name) for name in list(tensors) if name.startswith(_EPOCH)}
     for module, prefix in _modules(search):
