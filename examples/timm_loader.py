@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import torch
 from timm.data import Mixup, create_loader
+from timm.data.loader import PrefetchLoader
 from timm.data.random_erasing import RandomErasing
 from torch import Tensor
 from torchvision.datasets import FakeData
@@ -21,10 +22,9 @@ import daas
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-def main() -> tuple[Tensor, Tensor]:
-    torch.manual_seed(0)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    loader = create_loader(
+def loader() -> PrefetchLoader:
+    """timm's, without augmentation of colours and without normalisation."""
+    return create_loader(
         FakeData(64, (3, 80, 80)),
         input_size=(3, 64, 64),
         batch_size=16,
@@ -36,12 +36,24 @@ def main() -> tuple[Tensor, Tensor]:
         std=(1.0, 1.0, 1.0),
         num_workers=0,
         persistent_workers=False,
-        device=device,
+        device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
     )
+
+
+def in_timms_script(loader_train: PrefetchLoader) -> None:
+    """The line that timm's train.py needs after it has made ``loader_train``: the policy before the last transform.
+
+    It sees PIL images there, one by one; the loop of ``main`` is faster.
+    """
+    loader_train.dataset.transform.transforms.insert(-1, daas.DAASPolicy.load("autoaugment_imagenet"))
+
+
+def main() -> tuple[Tensor, Tensor]:
+    torch.manual_seed(0)
     policy = daas.DAASPolicy.load("autoaugment_imagenet", normalize=IMAGENET)
-    erase = RandomErasing(probability=0.25, mode="pixel", device=str(device))
+    erase = RandomErasing(probability=0.25, mode="pixel", device="cuda" if torch.cuda.is_available() else "cpu")
     mixup = Mixup(mixup_alpha=0.2, cutmix_alpha=1.0, label_smoothing=0.1, num_classes=10)
-    for images, labels in loader:  # [B, 3, H, W] float in [0, 1]
+    for images, labels in loader():  # [B, 3, H, W] float in [0, 1]
         batch = erase(policy(images))
         batch, targets = mixup(batch, labels)
         print(f"batch {tuple(batch.shape)}, mean {batch.mean():.2f}; targets {tuple(targets.shape)}")

@@ -13,7 +13,7 @@ from daas.augment.register import register_operation
 from daas.augment.schedule import PolicySchedule, Segment
 
 if TYPE_CHECKING:
-    from daas.augment.adapter import SingleImage
+    from daas.augment.torchvision import SingleImage
     from daas.augment.transform import DAASPolicy
 
 __all__ = [
@@ -33,7 +33,7 @@ __all__ = [
     "register_operation",
 ]
 
-_AT_NEED = {"DAASPolicy": "daas.augment.transform", "SingleImage": "daas.augment.adapter"}  # they import Kornia
+_AT_NEED = {"DAASPolicy": "daas.augment.transform", "SingleImage": "daas.augment.torchvision"}  # they import Kornia
 
 
 def __getattr__(name: str) -> Any:

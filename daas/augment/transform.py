@@ -29,6 +29,7 @@ from daas.augment.ops import (
     normalized,
     shift_and_factor,
 )
+from daas.augment.pictures import like_picture, to_batch
 from daas.augment.policy import Policy
 from daas.augment.space import INDEX
 from daas.errors import BadInput
@@ -194,7 +195,8 @@ class DAASPolicy(GeometricAugmentationBase2D):
         """Draws and applies.
 
         Args:
-            input: [B, C, H, W] or [C, H, W] with 1 or 3 channels: uint8, or float in [0, 1].
+            input: [B, C, H, W] or [C, H, W] with 1 or 3 channels: uint8, or float in [0, 1]. A PIL image (RGB or L) and
+                a NumPy array ([H, W], [H, W, C] or [B, H, W, C]) come out as they came.
             params: A draw as Kornia keeps it (``policy._params`` after a call), to do the same again. A generator may
                 stand in its place.
             generator: Source of a new draw; torch's default one if None.
@@ -208,6 +210,9 @@ class DAASPolicy(GeometricAugmentationBase2D):
         """
         if isinstance(params, torch.Generator):
             params, generator = None, params
+        if not isinstance(input, Tensor):
+            image: Any = input
+            return like_picture(self.forward(to_batch(image), params, generator, **kwargs), image)
         images = self.transform_tensor(input)
         if params is None:
             params = self.forward_parameters(images.shape, generator)

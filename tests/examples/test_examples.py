@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 import torch
 from torchvision import tv_tensors
+from torchvision.transforms.v2 import functional
 
 import daas
 
@@ -51,7 +52,7 @@ def test_plain_loop(example: ModuleType) -> None:
 @run("torchvision_compose")
 def test_torchvision_compose(example: ModuleType) -> None:
     done = example.main()
-    assert [tuple(result.shape) for result in done.values()] == [(3, 224, 224)] * 3 + [(8, 3, 224, 224)]
+    assert [tuple(result.shape) for result in done.values()] == [(3, 224, 224)] * 4 + [(8, 3, 224, 224)]
     assert all(result.dtype == torch.float32 for result in done.values())
     assert isinstance(done["tv_tensors.Image"], tv_tensors.Image)
     assert len(done["batch"].flatten(1).unique(dim=0)) > 2  # the images of a batch differ
@@ -59,7 +60,11 @@ def test_torchvision_compose(example: ModuleType) -> None:
 
 @run("kornia_sequential")
 def test_kornia_sequential(example: ModuleType) -> None:
-    assert example.main().shape == (16, 3, 64, 64)
+    images, masks, boxes, points = example.main()
+    assert images.shape == (16, 3, 64, 64)
+    assert masks.dtype == torch.int64
+    assert len(boxes.unique(dim=0)) > 4  # each where its image went
+    assert points.shape == (16, 2, 2)
 
 
 def test_kornia_runs_the_policy_as_it_is() -> None:
@@ -82,12 +87,45 @@ def test_timm_loader(example: ModuleType) -> None:
     assert targets.max() < 1.0  # mixed and smoothed
 
 
+@run("timm_loader")
+def test_a_line_in_timms_script(example: ModuleType) -> None:
+    plain, augmented = example.loader(), example.loader()
+    example.in_timms_script(augmented)
+    (before, _), (after, _) = next(iter(plain)), next(iter(augmented))
+    assert before.shape == after.shape == (16, 3, 64, 64)
+    assert after.mean() != before.mean()
+    names = [type(part).__name__ for part in augmented.dataset.transform.transforms]
+    assert names.index("DAASPolicy") == len(names) - 2
+
+
 @run("hugging_face")
 def test_hugging_face(example: ModuleType) -> None:
-    batch = example.main()
-    assert batch["pixel_values"].shape == (20, 3, 32, 32)
-    assert batch["pixel_values"].min() >= -2.0
-    assert batch["labels"].dtype == torch.int64
+    batch, plain = example.main()
+    for one in (batch, plain):
+        assert one["pixel_values"].shape == (20, 3, 32, 32)
+        assert one["pixel_values"].min() >= -2.0
+        assert one["labels"].dtype == torch.int64
+    rows = {"image": [functional.to_pil_image(torch.full((3, 32, 32), 200, dtype=torch.uint8))] * 8, "label": [0] * 8}
+    assert len(torch.stack(example.evaluation(rows)["pixel_values"]).unique()) == 1  # evaluation is not augmented
+    assert len(example.training(rows)["pixel_values"].unique()) > 1
+
+
+@run("segmentation")
+def test_segmentation(example: ModuleType) -> None:
+    losses = example.main()
+    assert losses[-1] < 0.4 * losses[0]
+
+
+@run("detection")
+def test_detection(example: ModuleType) -> None:
+    assert 0.0 < example.main() < 50.0
+    torch.manual_seed(1)
+    squares = example.Squares(20, example.TRAINING)
+    for image, target in (squares[index] for index in range(20)):
+        assert image.dtype == torch.float32
+        assert len(target["boxes"]) == len(target["labels"])
+        assert (target["boxes"] >= 0).all()
+        assert (target["boxes"] <= 96).all()
 
 
 @run("worker_collate")
