@@ -1,9 +1,12 @@
-"""Training of any timm model under a searched policy: ``python -m daas.train`` and ``train`` for programs."""
+"""Training of any timm model under any policy: ``python -m daas.train``, and ``daas.train(data)`` for programs."""
 
 from __future__ import annotations
 
+from daas.rooms import open_room
 from daas.train.command_line import parse
 from daas.train.options import TrainOptions
 from daas.train.run import train
 
 __all__ = ["TrainOptions", "parse", "train"]
+
+open_room("daas.train", "daas.train.api", "train")

@@ -14,12 +14,13 @@ from timm.utils import NativeScaler, random_seed
 from torch import nn
 
 import daas  # noqa: F401  # registers the models
+from daas.data import ImageData
 from daas.errors import BadInput
 from daas.files import digest
 from daas.models import CellNet
 from daas.train import build
 from daas.train.augmentation import BatchAugmentation, EpochPolicy, policy_of
-from daas.train.batches import Batches, Place, memory_batches
+from daas.train.batches import Batches, MemoryBatches, Place, memory_batches
 from daas.train.checks import holds_images
 from daas.train.clock import Clock
 from daas.train.labels import by_name
@@ -50,15 +51,33 @@ class Run(Training):
     since: float = field(default_factory=time.monotonic)
 
 
-def put_together(options: TrainOptions, place: Place, folder: Path) -> Run:
+@dataclass(frozen=True)
+class Given:
+    """What a program passes on, instead of names for it.
+
+    Attributes:
+        train: Training images.
+        val: Validation images.
+        policy: In place of the one that ``--aa`` names.
+    """
+
+    train: ImageData | None = None
+    val: ImageData | None = None
+    policy: EpochPolicy | None = None
+
+
+def put_together(options: TrainOptions, place: Place, folder: Path, given: Given) -> Run:
     """Makes everything, the loaders after the network.
 
     Raises:
         BadInput: Something that cannot be used; the message says what.
     """
     random_seed(options.seed, place.rank)  # in timm's order: seed, network, loaders
-    policy = policy_of(options)
-    batches = batches_of(options, place, policy, train=True)
+    policy = policy_of(options) if given.policy is None else given.policy
+    if given.train is not None and given.val is not None:
+        batches: Batches = MemoryBatches(options, place, build.data_config(options), given.train, given.val)
+    else:
+        batches = batches_of(options, place, policy, train=True)
     classes = classes_of(options, batches.class_names, batches.name)
     model = build.network(options, classes).to(place.device)
     if options.channels_last:

@@ -196,10 +196,13 @@ def memory_batches(options: TrainOptions, place: Place, transform: dict[str, Any
 
 def _load(options: TrainOptions, size: int, validation: bool) -> ImageData:
     own = validation and options.val_dir
+    split = options.val_split if validation else options.train_split
     return load_images(
         "" if own else options.dataset,
         options.val_dir if own else options.data_dir or None,
-        split=HELD_OUT if own else _split(options, options.val_split if validation else options.train_split),
+        split=HELD_OUT
+        if own
+        else split_name(options.dataset, options.val_split if validation else options.train_split),
         image_size=size,
         skip_bad_images=options.skip_bad_images,
         workers=options.workers,
@@ -211,9 +214,13 @@ def _on(device: torch.device, data: ImageData) -> ImageData:
     return data.to(device) if isinstance(data, MemoryImages) else data
 
 
-def _split(options: TrainOptions, name: str) -> str:
-    """A split as ``load_images`` calls it: those of a named data set keep their names."""
-    if options.dataset not in ("", "digits"):
+def split_name(dataset: str, name: str) -> str:
+    """A split as ``load_images`` calls it: those of a named data set keep their names.
+
+    Raises:
+        BadInput: Folders have no such split.
+    """
+    if dataset not in ("", "digits"):
         return name
     known = {"train": "train", "validation": "val", "val": "val", "test": "test"}
     if name not in known:

@@ -47,6 +47,28 @@ def parse(argv: Sequence[str]) -> TrainOptions:
     return TrainOptions(**values)
 
 
+def options_of(values: Mapping[str, Any], where: str) -> TrainOptions:
+    """Options by name -> options; ``recipe`` gives defaults, ``config`` overrides those, the others override both.
+
+    Args:
+        values: By name.
+        where: Where they stand, for messages.
+
+    Raises:
+        BadInput: An unknown or refused option (the nearest known one is named), a wrong type, an unreadable file.
+    """
+    values = dict(values)
+    recipe, config = str(values.pop("recipe", None) or ""), str(values.pop("config", None) or "")
+    found = _checked(_recipe(recipe), f"--recipe {recipe}") if recipe else {}
+    if config:
+        found |= _checked(_yaml(Path(config).expanduser(), "--config"), f"--config {config}")
+    given = _checked(values, where)
+    for name in ("model_kwargs", "opt_kwargs"):  # these join those of a recipe or file
+        if name in given:
+            given[name] = {**found.get(name, {}), **given[name]}
+    return TrainOptions(**(found | given))
+
+
 def list_recipes() -> list[str]:
     """Names of the recipes that the package ships."""
     folder = files("daas").joinpath("recipes")

@@ -17,7 +17,7 @@ from daas.errors import BadInput
 from daas.files import write_text
 from daas.locks import locked
 from daas.train import build, resume
-from daas.train.assemble import Run, advance, batches_of, classes_of, put_together, set_up
+from daas.train.assemble import Given, Run, advance, batches_of, classes_of, put_together, set_up
 from daas.train.batches import Place
 from daas.train.checks import check
 from daas.train.logs import Logs, mean_lr
@@ -41,11 +41,12 @@ from daas.train.trial import try_out
 _KEPT = "The last checkpoint and the weights beside it are of before and stay as they are."
 
 
-def train(options: TrainOptions) -> dict[str, Any]:
+def train(options: TrainOptions, given: Given | None = None) -> dict[str, Any]:
     """Trains, or validates with ``options.validate``.
 
     Args:
         options: See ``python -m daas.train --help``.
+        given: Images and policy of a program, in place of those that the options name.
 
     Returns:
         ``top1`` and ``top5`` (percent) and ``loss`` after the last epoch, ``best_top1``, ``best_epoch`` and ``output``.
@@ -60,13 +61,13 @@ def train(options: TrainOptions) -> dict[str, Any]:
         return _validate_only(options, place)
     folder = Path(options.output) / (options.experiment or f"{options.model.replace('/', '-')}-{options.seed}")
     with locked(folder, "--output") if place.first else nullcontext():
-        return _whole(options, place, folder)
+        return _whole(options, place, folder, given or Given())
 
 
-def _whole(options: TrainOptions, place: Place, folder: Path) -> dict[str, Any]:
+def _whole(options: TrainOptions, place: Place, folder: Path, given: Given) -> dict[str, Any]:
     """A training in a folder that nobody else works on."""
     source = resume.find(options, folder)
-    run = put_together(options, place, folder)
+    run = put_together(options, place, folder, given)
     if source is not None:
         _restore(run, source)
     elif run.progress.epoch >= run.epochs:

@@ -1,0 +1,102 @@
+"""daas.train(...): the command for a program that holds images, genotype and policy in its hands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.data import TensorDataset
+
+import daas
+from daas import BadInput, DAASPolicy, Genotype, Policy
+from daas.data import load_images
+from daas.train import parse
+from daas.train.command_line import list_recipes, options_of
+from tests.train.conftest import Train, weights
+
+
+@pytest.fixture
+def options(tmp_path: Path, small_convnet: str) -> dict[str, Any]:
+    """The training of ``run_train``, for a program."""
+    return {
+        "model": small_convnet, "img_size": 8, "epochs": 2, "warmup_epochs": 0, "batch_size": 128, "lr": 0.05,
+        "hflip": 0, "output": str(tmp_path), "experiment": "mine", "model_kwargs": {"width": 4}, "train_split": "test",
+        "val_split": "test",
+    }  # fmt: skip
+
+
+def test_it_is_the_command(run_train: Train, options: dict[str, Any]) -> None:
+    _, out = run_train("--aa", "daas:randaugment", out="command")
+    found = daas.train("digits", policy="randaugment", **options)
+    assert torch.equal(weights(out), weights(Path(found["output"])))
+    best = json.loads((Path(found["output"]) / "result.json").read_text())["best"]
+    assert found["best_top1"] == best["top1"]
+    assert {"top1", "top5", "balanced_accuracy", "loss", "best_epoch"} <= set(found)
+
+
+@pytest.mark.parametrize("form", ["tensors", "dataset", "images"])
+def test_images_may_be_in_memory(run_train: Train, options: dict[str, Any], form: str) -> None:
+    digits = load_images("digits", split="test", image_size=8)
+    pair = (digits.fetch(torch.arange(len(digits))), digits.labels)
+    data = {"tensors": pair, "dataset": TensorDataset(*pair), "images": digits}[form]
+    if form != "dataset":
+        del options["img_size"]  # that of the images
+    found = daas.train(data, val=data, **options)
+    assert torch.equal(weights(run_train(out="command")[1]), weights(Path(found["output"])))
+    with pytest.raises(BadInput, match="holds another run"):
+        daas.train(data, val=data, **options)
+    assert daas.train(data, val=data, **options, resume="auto")["top1"] == found["top1"]
+    other = (pair[0].flip(3), pair[1])
+    with pytest.raises(BadInput, match="its training images changed"):
+        daas.train(other, val=data, **options, resume="auto")
+
+
+def test_policies_and_genotypes_may_be_objects(options: dict[str, Any], tmp_path: Path) -> None:
+    random = torch.Generator().manual_seed(0)
+    policy, genotype = Policy.random(random), Genotype.random(random, name="mine")
+    genotype.save(tmp_path / "genotype.json")
+    options |= {"model": "daas_cell_cifar", "img_size": 16, "model_kwargs": {"channels": 2, "layers": 3}, "epochs": 1}
+    results = []
+    for name, one, cells in (("a", policy, genotype), ("b", DAASPolicy(policy), tmp_path / "genotype.json")):
+        found = daas.train("digits", policy=one, genotype=cells, **options | {"experiment": name})
+        result = json.loads((Path(found["output"]) / "result.json").read_text())
+        assert result["policy"] == policy.to_dict()
+        assert result["genotype"] == genotype.to_dict()
+        results.append(weights(Path(found["output"])))
+    assert torch.equal(*results)
+
+
+@pytest.mark.parametrize("recipe", list_recipes())
+def test_recipes_mean_what_they_mean_on_the_command_line(recipe: str) -> None:
+    kwargs = {"channels": 4}
+    found = options_of({"recipe": recipe, "lr": 3, "model_kwargs": kwargs}, "daas.train")
+    assert found == parse(["--recipe", recipe, "--lr", "3", "--model-kwargs", "channels=4"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"epoch": 3}, "daas.train: unknown option epoch. Did you mean epochs"),
+        ({"epochs": "many"}, "epochs is 'many'; expected int"),
+        ({"data_dir": "photos"}, "takes no data_dir; pass data"),
+        ({"policy": "randaugment", "aa": "rand-m9"}, "two names of one thing"),
+        ({"policy": 3}, "policy is of type int"),
+        ({"val": (torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.arange(4) + 8)}, "10, 11 only in validation"),
+        ({"torchscript": True}, "torchscript"),
+    ],
+)
+def test_what_cannot_be_is_told(options: dict[str, Any], arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        daas.train("digits", **options | arguments)
+    assert not Path(options["output"], "mine").exists()
+
+
+def test_images_in_memory_need_others_to_validate_on(options: dict[str, Any]) -> None:
+    images = (torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.arange(4) % 2)
+    with pytest.raises(BadInput, match="pass both data and val"):
+        daas.train(images, **options)
+    with pytest.raises(BadInput, match="images in memory take 'pad'"):
+        daas.train(images, val=images, train_crop_mode="rrc", **options)
