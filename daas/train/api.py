@@ -9,8 +9,8 @@ from typing import Any
 
 from daas.augment import DAASPolicy, Policy
 from daas.data import images_from
-from daas.data.files import HELD_OUT
 from daas.data.given import named_or_path
+from daas.data.layout import HELD_OUT
 from daas.errors import BadInput
 from daas.models import Genotype
 from daas.train.assemble import Given

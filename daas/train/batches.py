@@ -200,9 +200,7 @@ def _load(options: TrainOptions, size: int, validation: bool) -> ImageData:
     return load_images(
         "" if own else options.dataset,
         options.val_dir if own else options.data_dir or None,
-        split=HELD_OUT
-        if own
-        else split_name(options.dataset, options.val_split if validation else options.train_split),
+        split=HELD_OUT if own else split_name(options.dataset, split),
         image_size=size,
         skip_bad_images=options.skip_bad_images,
         workers=options.workers,
