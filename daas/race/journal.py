@@ -146,6 +146,10 @@ class Journal:
         """How long each training took that is done."""
         return [float(trial.user_attrs["seconds"]) for trial in self._trials("COMPLETE", "PRUNED")]
 
+    def states(self) -> list[str]:
+        """The state of every trial: COMPLETE, PRUNED (diverged), RUNNING, WAITING, or FAIL (its process ended)."""
+        return [trial.state.name for trial in self._study.get_trials(deepcopy=False)]
+
     def claim(self) -> Claim | None:
         """The next training that nobody does or has done, None where there is none now; within ``locked``."""
         from filelock import FileLock
