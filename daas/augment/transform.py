@@ -31,7 +31,7 @@ from daas.augment.ops import (
 )
 from daas.augment.pictures import like_picture, to_batch
 from daas.augment.policy import Policy
-from daas.augment.space import INDEX
+from daas.augment.space import INDEX, named
 from daas.errors import BadInput
 
 Granularity = Literal["image", "batch"]
@@ -103,6 +103,11 @@ class DAASPolicy(GeometricAugmentationBase2D):
         self.interpolation: Interpolation = interpolation
         self._requested: Backend = backend
         self._tables = _tables(policy)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """In another process, which may have registered operations in another order: their indices are looked up."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch has no annotations there
+        self._tables = _tables(self.policy)
 
     @classmethod
     def load(cls, name: str | Path, **options: Any) -> DAASPolicy:
@@ -392,7 +397,7 @@ def _tables(policy: Policy) -> tuple[npt.NDArray[np.int64], _Doubles, _Doubles, 
     op, prob, value = np.full(shape, -1), np.zeros(shape), np.zeros(shape)
     for row, sub in enumerate(policy.sub_policies):
         for slot, chosen in enumerate(sub.ops):
-            op[row, slot], prob[row, slot] = INDEX[chosen.op], chosen.prob
+            op[row, slot], prob[row, slot] = INDEX[named(chosen.op).name], chosen.prob
             value[row, slot] = 0.0 if chosen.value is None else chosen.value
     weight = torch.tensor([sub.weight for sub in policy.sub_policies], dtype=torch.float64)
     return op, prob, value, (weight / weight.sum()).cumsum(0)[:-1].numpy()

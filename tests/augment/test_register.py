@@ -242,14 +242,20 @@ def test_a_draw_of_another_process_has_its_operations_by_name() -> None:
         register_operation(row)
     op = indices(names).view(2, 2)
     draw = Draw(op, torch.zeros(2, 2).double(), torch.zeros(2, 2, 2).double())
-    sent = pickle.dumps(draw)
+    policy = DAASPolicy(daas.Policy.of_operations(["Wash", "Swap"]))
+    sent, sent_policy = pickle.dumps(draw), pickle.dumps(policy)
     assert pickle.loads(sent).op.equal(op)
     count = len(NAMES)
     # What another process has: the other order, then one of them alone.
     space._all[count:], space.INDEX["Wash"], space.INDEX["Swap"] = [SWAP, WASH], count + 1, count
     assert [space.at(index).name for index in pickle.loads(sent).op.flatten().tolist()] == names
+    there = pickle.loads(sent_policy).sample(50, torch.Generator().manual_seed(0))
+    assert there.describe(0) == DAASPolicy(policy.policy).sample(50, torch.Generator().manual_seed(0)).describe(0)
+    assert torch.equal(there.value[there.op == count], torch.zeros(int((there.op == count).sum())).double())  # Swap
     del space._all[count + 1 :], space.INDEX["Wash"]
     with pytest.raises(BadInput, match="unknown operation 'Wash'"):
         pickle.loads(sent)
+    with pytest.raises(BadInput, match="unknown operation 'Wash'"):
+        pickle.loads(sent_policy)
     space.INDEX["Wash"] = count + 1
     space._all.append(WASH)
