@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -231,6 +232,16 @@ def test_a_policy_space_that_cannot_be(arguments: dict[str, Any], said: str) -> 
     with pytest.raises(daas.BadInput) as error:
         daas.PolicySpace(**arguments)
     assert said in str(error.value)
+
+
+def test_the_page_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "library.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for code in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
+        exec(code, names)
+    assert (tmp_path / "runs" / "mine" / "report.html").exists()
+    assert "depthwise_3x3" in str(names["found"].summary["primitives"])
 
 
 def test_importing_changes_nothing_around_it() -> None:
