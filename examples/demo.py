@@ -13,8 +13,8 @@ import sys
 import time
 from pathlib import Path
 
+import daas
 from daas import Genotype, Policy
-from daas.search.__main__ import main as search
 from daas.seeds import generator
 from daas.train import TrainOptions, train
 
@@ -48,15 +48,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="output folder")
     parser.add_argument("--epochs", type=int, default=8, help="epochs of each training from scratch")
-    parser.add_argument("search_options", nargs="*", help="further options of the search, after --")
     options = parser.parse_args()
     found = options.out / "search"
     start = time.monotonic()
-    code = search(
-        ["--preset", "demo", "--dataset", "digits", "--out", str(found), "--resume", "auto", *options.search_options]
-    )
-    if code:
-        return code
+    try:
+        daas.search("digits", preset="demo", out=found, resume="auto")
+    except daas.BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as stopped:
+        print(f"\n{stopped}", file=sys.stderr)
+        return 130
     print(f"\nSearch: {time.monotonic() - start:.0f} s. Training three pairs with {len(SEEDS)} seeds each.\n")
     rows: dict[str, list[float]] = {
         "found network, found policy": [],
