@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields
+from functools import lru_cache
 from inspect import get_annotations
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
@@ -92,7 +93,9 @@ def add_options(parser: argparse.ArgumentParser, options: type[Any], leave_out: 
         leave_out: Fields that are no options of the command line.
     """
     hidden, groups = set(leave_out), dict[str, argparse._ArgumentGroup]()
-    for option in sorted(fields(options), key=lambda f: _place(options, f)):
+    titles = [_group(options, option) for option in fields(options)]
+    # an option stands where the first one of its group is declared: groups stay together
+    for option in sorted(fields(options), key=lambda option: titles.index(_group(options, option))):
         if option.name in hidden:
             continue
         title = _group(options, option)
@@ -101,28 +104,25 @@ def add_options(parser: argparse.ArgumentParser, options: type[Any], leave_out: 
         _add(groups[title], options, option)
 
 
+@lru_cache
 def _hints(options: Any) -> dict[str, Any]:
     return get_type_hints(options)
 
 
-def _owner(options: type[Any], option: Field[Any]) -> type[Any]:
-    return next(owner for owner in options.__mro__ if option.name in get_annotations(owner))
+@lru_cache
+def _owners(options: type[Any]) -> dict[str, type[Any]]:
+    """The class that declares each field."""
+    return {name: owner for owner in reversed(options.__mro__) for name in get_annotations(owner)}
 
 
 def _group(options: type[Any], option: Field[Any]) -> str:
     named: str = option.metadata["group"]
-    return named or (_owner(options, option).__doc__ or "Options").splitlines()[0].rstrip(".")
-
-
-def _place(options: type[Any], option: Field[Any]) -> int:
-    """Where the first option of its group is declared: groups stay together."""
-    titles = [_group(options, other) for other in fields(options)]
-    return titles.index(_group(options, option))
+    return named or (_owners(options)[option.name].__doc__ or "Options").splitlines()[0].rstrip(".")  # type: ignore[arg-type]  # classes are hashable
 
 
 def _kind(options: type[Any], name: str) -> tuple[Any, bool, tuple[Any, ...]]:
     """The type of an option's value, whether it has several, and the values of a ``Literal``."""
-    annotation = _hints(options)[name]
+    annotation = _hints(options)[name]  # type: ignore[arg-type]  # classes are hashable
     origin = get_origin(annotation)
     if origin not in (dict, tuple, Literal):
         inner = [part for part in get_args(annotation) if part is not type(None)]
@@ -240,7 +240,7 @@ def _typed(options: type[Any], option: Field[Any], value: Any, where: str) -> An
     default, allowed = _default(option), option.metadata.get("choices", ()) or literal
     if value is None and default is not None and kind is str and not repeated:
         return default  # empty strings are nulls here and there
-    if value is None and (default is None or type(None) in get_args(_hints(options)[option.name])):
+    if value is None and (default is None or type(None) in get_args(_hints(options)[option.name])):  # type: ignore[arg-type]  # classes are hashable
         return None
     if repeated and isinstance(value, (list, tuple)):
         return tuple(_one(kind, item, option.name, where) for item in value)

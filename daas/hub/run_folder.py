@@ -93,6 +93,7 @@ class Run:
             raise BadInput(f"{path}: {', '.join(absent)} is missing.")
         if not (folder / CURVES).is_file():
             raise BadInput(f"{folder / CURVES} is missing; a training writes it after its first epoch.")
+        result["data"]["name"] = without_folders(str(result["data"]["name"]))
         policy, schedule = result.get("policy"), result.get("policy_schedule")
         aa = f"daas:{POLICY}" if policy else f"daas:{SCHEDULE}" if schedule else None
         options = _read_options(folder)
@@ -102,7 +103,7 @@ class Run:
             folder, which, result, _published(options, aa),
             policy=_homeless(Policy.from_dict(policy)) if policy else None,
             schedule=_homeless(PolicySchedule.from_dict(schedule)) if schedule else None,
-            measured_on=(own, "") if own else (str(without_folders(str(result["data"]["name"]))), split),
+            measured_on=(own, "") if own else (str(result["data"]["name"]), split),
         )  # fmt: skip
 
     @property

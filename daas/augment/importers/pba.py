@@ -134,7 +134,7 @@ def _value(op: str, level: int) -> float | None:
 def _line(number: int, text: str) -> list[Any]:
     try:
         values = ast.literal_eval(text)
-    except (ValueError, SyntaxError) as error:
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:  # the last: nested too deeply
         raise BadInput(f"PBA log, line {number}: no list ({str(text)[:60]}).") from error
     if not isinstance(values, list) or len(values) != 6 or not isinstance(values[3], int):
         raise BadInput(f"PBA log, line {number}: expected [trial, trial, epochs, epochs, policy, policy]; found "
