@@ -80,7 +80,7 @@ def arranged(where: str, listing: Listing, split: str) -> Layout:
 
     Raises:
         BadInput: No images in class folders, no such split, folders that are parts of a set where classes should
-            be, a class folder that cannot be opened.
+            be, a class folder that cannot be opened, or that is empty in this split alone.
     """
     below = {index: parts for index, parts in enumerate(listing.images) if len(parts) > 1}
     depth = _wrappers(list(below.values()))
@@ -110,7 +110,7 @@ def arranged(where: str, listing: Listing, split: str) -> Layout:
     number = {name: label for label, name in enumerate(names)}
     held_out = any(known.kind != "train" for known in splits.values()) or (bool(chosen) and not splits)
     labels = [number[classes[index][depth]] for index in found]
-    return Layout(found, labels, names, held_out, unread, _notes(listing, prefix, names))
+    return Layout(found, labels, names, held_out, unread, _notes(where, listing, prefix, names))
 
 
 def _wrappers(paths: Sequence[Parts]) -> int:
@@ -235,7 +235,8 @@ def _apart(parts: Parts, prefix: Parts) -> int:
     return next((index for index, (name, usual) in pairs if name != usual), min(len(prefix), len(parts) - 1))
 
 
-def _notes(listing: Listing, prefix: Parts, names: tuple[str, ...]) -> tuple[str, ...]:
+def _notes(where: str, listing: Listing, prefix: Parts, names: tuple[str, ...]) -> tuple[str, ...]:
+    """What people should know about folders; refuses a class that is empty here and is not in another split."""
     notes = [
         f"The folder {'/'.join(parts)} could not be opened ({reason}), and nothing in it was read."
         for parts, reason in sorted(listing.closed.items())
@@ -249,6 +250,11 @@ def _notes(listing: Listing, prefix: Parts, names: tuple[str, ...]) -> tuple[str
         if len(parts) > depth + 1 and parts[:depth] == prefix and parts[depth] in missing:
             missing[parts[depth]][kind] += 1
     empty = sorted(name for name, kinds in missing.items() if not kinds)
+    if lost := sorted({name for parts in listing.images for name in parts[:-1]}.intersection(empty)):
+        raise BadInput(
+            f"{'/'.join((where, *prefix))} holds no images of {', '.join(lost[:5])}, and another split does. Put "
+            "images into that class folder, or remove it."
+        )
     if empty:
         more = f" and {len(empty) - 5} more" if len(empty) > 5 else ""
         notes.append(f"Without images, and therefore no class: {', '.join(empty[:5])}{more}.")

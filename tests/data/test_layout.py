@@ -125,6 +125,16 @@ def test_classes_that_are_missing_are_said(tree: Tree) -> None:
     assert "There is no class fox: nothing in its folder can be read (1 .cr2, 1 .dng)" in found.notes[1]
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_class_that_is_empty_in_one_split_is_named(split: str, tree: Tree) -> None:
+    other = {"train": "test", "test": "train"}[split]
+    root = tree([*below(split), *below(other, classes=("cat", "dog", "owl")), f"{split}/owl/"])
+    assert folder_source(root, other).class_names == ("cat", "dog", "owl")
+    for source in (lambda: folder_source(root, split), lambda: tar_source(packed(root), split)):
+        with pytest.raises(BadInput, match=f"{split} holds no images of owl, and another split does"):
+            source()
+
+
 def test_nothing_that_can_be_read(tree: Tree) -> None:
     with pytest.raises(BadInput, match=r"holds no images in class folders.* 2 files were not read: 2 \.nef"):
         folder_source(tree(["cat/1.NEF", "dog/1.nef"]), "train")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import shutil
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -354,3 +356,49 @@ def test_pinned_memory_and_imported_modules_change_nothing(
     assert code == 0
     assert "a_module_of_mine" in sys.modules
     assert torch.equal(weights(plain), weights(out))
+
+
+def test_archives_and_folders_train_alike(run_train: Train, photos: Path, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "photos.tar", "w") as archive:
+        archive.add(photos, "photos")
+    _, folder = run_train("--epochs", "1", out="folder")
+    code, packed = run_train("--epochs", "1", "--data-dir", str(tmp_path / "photos.tar"), out="packed")
+    assert code == 0
+    assert torch.equal(weights(folder), weights(packed))
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_an_image_that_is_damaged_on_the_way_is_named_in_one_line(
+    run_train: Train, photos: Path, tmp_path: Path, workers: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """One that nobody looked at before the start: the message is the loading process's, without its traceback."""
+    monkeypatch.setattr("daas.data.sources._LOOKED_AT", 1)
+    shutil.copytree(photos, tmp_path / "photos")
+    bad = tmp_path / "photos" / "train" / "red" / "24.png"
+    bad.write_bytes(bad.read_bytes()[:60])
+    data = ["--data-dir", str(tmp_path / "photos"), "--epochs", "1", "-j", workers]
+    assert run_train(*data)[0] == 2
+    said = capsys.readouterr().err
+    assert f"error: {bad} cannot be read as an image" in said
+    assert "Traceback" not in said
+    code, out = run_train(*data, "--skip-bad-images", out="skipped")
+    assert code == 0
+    assert json.loads((out / "result.json").read_text())["data"]["skipped"] == 1
+    assert "Warning: 1 images could not be read and were left out." in capsys.readouterr().err
+
+
+def test_what_is_not_read_is_said_before_the_start(
+    run_train: Train, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(photos, tmp_path / "photos")
+    for split in ("train", "validation"):
+        (tmp_path / "photos" / split / "red" / "raw.NEF").write_bytes(b"raw")
+    for mode in ("rrc", "pad"):
+        code, out = run_train(
+            "--data-dir", str(tmp_path / "photos"), "--epochs", "1", "--train-crop-mode", mode, out=mode
+        )  # fmt: skip
+        assert code == 0
+        said = capsys.readouterr().err
+        assert said.count("Warning: photos: 1 file was not read: 1 .nef.") == 1
+        assert json.loads((out / "result.json").read_text())["data"]["unread"] == {".nef": 2}
