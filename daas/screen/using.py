@@ -87,7 +87,8 @@ def swap_words(screen: Screen) -> str:
     """The options that use the exchange of classes instead of going without a flip; empty where there is none."""
     if not screen.swaps:
         return ""
-    return shlex.join(["--hflip", "0.5", "--hflip-swap", *(f"{a}:{b}" for a, b in screen.swaps)])
+    pairs = [f"{a}:{b}" for a, b in screen.swaps]
+    return shlex.join(["--train-crop-mode", "pad", "--hflip", "0.5", "--hflip-swap", *pairs])
 
 
 def meant(words: str) -> str:

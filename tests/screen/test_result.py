@@ -120,7 +120,7 @@ def test_the_words_say_what_to_do(planted: Screen) -> None:
     assert words.endswith("--train-crop-mode pad --img-size 16 --hflip 0")
     assert meant(train_words(planted, None)).startswith("YOUR_NETWORK: any timm model; YOUR_TEST_PHOTOS: a folder")
     assert meant("python -m daas.train --dataset digits") == ""
-    assert swap_words(planted) == "--hflip 0.5 --hflip-swap left:right"
+    assert swap_words(planted) == "--train-crop-mode pad --hflip 0.5 --hflip-swap left:right"
 
 
 def test_limits_in_words(planted: Screen) -> None:
