@@ -139,6 +139,9 @@ def report(lines: Sequence[dict[str, Any]], command: str) -> str:
         "n images to train on and n others to ask about. Percent, Wilson's 95% interval, and the number of operations; "
         "operations of one run are not independent, so that the intervals are too narrow.",
         _rates(lines),
+        "Against the plan's goals, for n of at least 200: "
+        + "; ".join(_goals([x for x in lines if x["n"] >= 200]))
+        + ".",
         "## By task",
         _by_task(lines),
         "## Every run",
@@ -165,6 +168,26 @@ def _rates(lines: Sequence[dict[str, Any]]) -> str:
         ]  # fmt: skip
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+def _goals(lines: Sequence[dict[str, Any]]) -> list[str]:
+    """What the plan calls success, beside what came out."""
+    counted = Counter(outcome(line["task"], op, found) for line in lines for op, found in line["operations"].items())
+    changes = sum(counted[k] for k in ("hit", "limited", "unclear, changes", "miss"))
+    keeps = sum(counted[k] for k in ("false alarm", "unclear, harmless", "cleared"))
+    flips = [line for line in lines if "HFlip" in TASKS[line["task"]].changes]
+    natural = [line for line in lines if line["task"] == "natural" and line["n"] >= 500]
+    exchanging = [line for line in lines if line["task"] in EXCHANGES]
+    named = sum({tuple(pair) for pair in line["swaps"]} == EXCHANGES[line["task"]] for line in exchanging)
+    harm = sum(len(harm_left(line)) for line in lines)
+    return [
+        f"false alarms at most 2%: {counted['false alarm']} of {keeps}",
+        f"misses at most 10%: {counted['miss']} of {changes}",
+        f"the flip never on where it changes the label: on in {sum(x['flip'] > 0 for x in flips)} of {len(flips)} runs",
+        f"on for natural photographs from 500 on: {sum(x['flip'] > 0 for x in natural)} of {len(natural)}",
+        f"the exchange named in 8 of 10: {named} of {len(exchanging)}",
+        f"(harm left in the policy, missed or unclear: {harm} of {changes})",
+    ]
 
 
 def _by_task(lines: Sequence[dict[str, Any]]) -> str:

@@ -58,6 +58,7 @@ def test_the_page_counts_every_run() -> None:
     assert "Color 1x" in text
     assert "VFlip 2 missed" in text
     assert "66.7%" in text  # two of three
+    assert "misses at most 10%: 1 of 3; the flip never on where it changes the label: on in 0 of 1 runs" in text
 
 
 def test_wilsons_interval() -> None:
