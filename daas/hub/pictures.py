@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from daas.augment import DAASPolicy, Policy
+from daas.files import written
 from daas.seeds import generator
 
 _COLUMNS, _ROWS, _SIDE = 6, 4, 64
@@ -40,7 +41,8 @@ def policy_picture(policy: Policy, path: Path) -> None:
             tile.set_yticks([])
             if index == 0:
                 tile.set_title("unchanged", fontsize=8)
-        figure.savefig(path, dpi=110, metadata={"Software": None})
+        with written(path) as aside:
+            figure.savefig(aside, format="png", dpi=110, metadata={"Software": None})
 
 
 def _test_card() -> Tensor:
