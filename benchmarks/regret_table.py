@@ -117,7 +117,24 @@ def page(lines: Lines, tasks: Sequence[str], seeds: Sequence[int]) -> str:
         )
         order = sorted(one.accuracy, key=lambda c: -statistics.fmean(one.accuracy[c].values()))
         parts.append("; ".join(f"{c} {statistics.fmean(one.accuracy[c].values()):.1f}" for c in order) + ".")
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, *_under_way(lines, done)])
+
+
+def _under_way(lines: Lines, done: Sequence[tuple[str, int]]) -> list[str]:
+    """Validation accuracies of the trainings that choices are made from, where a (task, seed) is not complete."""
+    runs: dict[tuple[str, int], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for line in lines:
+        if line["kind"] == "run" and (line["task"], line["seed"]) not in done:
+            runs[line["task"], line["seed"]][line["candidate"]].append(line["accuracy"])
+    found = []
+    for (name, seed), candidates in runs.items():
+        order = sorted(candidates, key=lambda c: -statistics.fmean(candidates[c]))
+        listed = "; ".join(f"{c} {statistics.fmean(candidates[c]):.1f} ({len(candidates[c])})" for c in order)
+        found.append(
+            f"Under way, {name}, seed {seed}: accuracy on validation folds (trainings), from which nothing is chosen "
+            f"yet: {listed}."
+        )
+    return found
 
 
 def _whole(one: Judged | None, seed: int) -> bool:

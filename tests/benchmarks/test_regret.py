@@ -69,7 +69,11 @@ def test_regret_is_against_the_best_on_average_not_the_luckiest():
 
 def test_page_says_what_is_missing(tmp_path: Path):
     lines = Lines(tmp_path / "lines.jsonl")
-    assert "0 of 2 (task, seed) are complete: none" in page(lines, ["t"], [1, 2])
+    lines.append({"kind": "run", "task": "t", "seed": 2, "candidate": "mine", "run": 0, "accuracy": 61.0})
+    text = page(lines, ["t"], [1, 2])
+    assert "0 of 2 (task, seed) are complete: none" in text
+    assert "Under way, t, seed 2" in text
+    assert "mine 61.0 (1)" in text
     for line in lines_of(("t", 1, "none, flip", 60.0), ("t", 1, "mine", 64.0)):
         lines.append(line)
     text = page(lines, ["t"], [1, 2])
