@@ -9,6 +9,7 @@ from daas.errors import BadInput
 from daas.options import leave
 from daas.race.api import print_line, race
 from daas.race.options import parse
+from daas.search.report.commands import HELD_OUT_PHOTOS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     print(f"{found.table()}\n\n{found.answer}\n")
     command = found.command(options.out)
-    print(f"Train it: {command}\n" if command else "", end="")
+    note = f"{HELD_OUT_PHOTOS}: a folder of class folders with images that nothing has seen.\n"
+    print(f"Train it: {command}\n{note if HELD_OUT_PHOTOS in command else ''}" if command else "", end="")
     print(f"Done. Results in {options.out}; look at {options.out / 'race.html'}")
     return 0
 

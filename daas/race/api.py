@@ -27,6 +27,7 @@ from daas.race.result import RESULTS, Race, Setup
 from daas.race.rules import Rules
 from daas.race.sets import Screen
 from daas.race.training import Trainer
+from daas.search.report.commands import HELD_OUT_PHOTOS
 from daas.train.fit import Recipe
 
 TRAININGS, FOLDS = 48, 4
@@ -305,4 +306,4 @@ def _train_words(data: Given, images: ImageData) -> tuple[str, ...]:
     name, path = named_or_path(data)
     if path is None:
         return ("--dataset", name, *(("--val-split", "test") if name == "digits" else ()))
-    return ("--data-dir", str(path), *(() if images.held_out else ("--val-dir", "HELD_OUT_PHOTOS")))
+    return ("--data-dir", str(path), *(() if images.held_out else ("--val-dir", HELD_OUT_PHOTOS)))

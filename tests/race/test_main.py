@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from daas.race.__main__ import main
+from daas.search.report.commands import HELD_OUT_PHOTOS
 from tests.conftest import write_folder
 from tests.race.test_race import ramps
 
@@ -37,6 +38,7 @@ def test_a_race_from_the_command_line(
     assert "Chosen: none, no flip" in told.out
     assert f"--data-dir {folder}" in told.out
     assert "--hflip 0.0" in told.out
+    assert "images that nothing has seen" in told.out
     assert "training 4 of at most 4: " in told.err
     assert json.loads((out / "race.json").read_text())["chosen"]["hflip"] == 0.0
     assert main(words) == 2
@@ -56,7 +58,8 @@ def test_the_winner_trains_by_the_printed_command(folder: Path, small_convnet: s
         folds=2, epochs=1, batch_size=20, image_size=8, out=tmp_path / "out",
     )  # fmt: skip
     words = shlex.split(found.command(tmp_path / "out"))[3:]
-    words[words.index("HELD_OUT_PHOTOS")] = str(folder)
+    others = write_folder(tmp_path / "others", *ramps(20), ("left", "right"))
+    words[words.index(HELD_OUT_PHOTOS)] = str(others)
     assert train([*words, "--output", str(tmp_path / "trained"), "--device", "cpu"]) == 0
 
 
