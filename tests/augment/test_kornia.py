@@ -7,6 +7,8 @@ import pickle
 from collections.abc import Iterator
 
 import kornia.augmentation as K
+import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from kornia.constants import DataKey
@@ -16,7 +18,9 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks.pillow_policy import reference
 from daas import DAASPolicy, Policy, list_policies
 from daas.augment import Draw, PolicyOp, SubPolicy
+from daas.augment.operation import Operation
 from daas.augment.ops import Statistics
+from daas.augment.register import register_operation
 from daas.augment.space import INDEX
 from daas.errors import BadInput
 from tests.augment.inputs import pictures
@@ -106,6 +110,23 @@ def test_what_changes_pixels_where_they_are_leaves_marks_alone() -> None:
     for before, after in zip((mask, boxes, marks), others, strict=True):
         assert torch.equal(before, after)
         assert before.dtype == after.dtype
+
+
+@pytest.mark.usefixtures("own_operations")
+def test_marks_follow_an_operation_of_ones_own() -> None:
+    """Twice as large, about the corner."""
+
+    def look(value: npt.NDArray[np.float64], height: int, width: int) -> npt.NDArray[np.float64]:
+        return np.tile([0.5, 0.0, 0.0, 0.0, 0.5, 0.0], (len(value), 1))
+
+    register_operation(Operation("Twice", matrix=look))
+    augment = K.AugmentationSequential(DAASPolicy(policy_of("Twice")), data_keys=["input", "mask", "keypoints"])
+    marks = torch.tensor([[[20.0, 14.0], [31.0, 25.0]]])
+    masks = spots(marks)
+    seen, moved, landed = augment(masks[:, :1].expand(-1, 3, -1, -1), masks, marks)
+    assert torch.equal(landed, 2 * marks + 0.5)
+    assert (centroids(moved) - landed).norm(dim=-1).max() < 0.5
+    assert torch.equal(seen[:, :1], moved[:, :1])
 
 
 @pytest.mark.parametrize("name", list_policies())
