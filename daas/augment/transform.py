@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -223,22 +224,28 @@ class DAASPolicy(GeometricAugmentationBase2D):
             params = self.forward_parameters(images.shape, generator)
         if kwargs:
             return super().forward(input, params, **kwargs)
-        # As there, without the copies that guard parameters against changes: they cost as much as the draw.
+        # As there, without the copies that guard parameters against changes and nn.Module's look at every attribute,
+        # which at 32 pixels cost a tenth of the whole call.
         seen = _InputMetadata(tuple(images.shape), images.dtype, images.device)
-        self._commit_state(params=params, transform_matrix=None, lazy_matrix_args=(seen, params, self.flags))
-        self._transform_matrix_params = None
+        self.__dict__.update(
+            _params=params,
+            _transform_matrix=None,
+            _lazy_matrix_args=(seen, params, self.flags),
+            _transform_matrix_params=None,
+        )
         result = self.transform_inputs(images, params, self.flags)
         return self.transform_output_tensor(result, input.shape)
 
     def forward_parameters(self, batch_shape: tuple[int, ...], generator: torch.Generator | None = None) -> Parameters:
         """A draw as Kornia keeps it: ``op``, ``value`` and ``center`` of ``Draw``, and which images it is for."""
         draw, chosen = self._choose(batch_shape[0], generator)
+        always, shape = _constants(tuple(batch_shape))
         return {
             "op": draw.op,
             "value": draw.value,
             "center": draw.center,
-            "batch_prob": torch.ones(batch_shape[0]) if chosen is None else chosen.float(),
-            "forward_input_shape": torch.tensor(tuple(batch_shape)),
+            "batch_prob": always if chosen is None else chosen.float(),
+            "forward_input_shape": shape,
         }
 
     def draw_of(self, params: Parameters) -> Draw:
@@ -384,6 +391,12 @@ class DAASPolicy(GeometricAugmentationBase2D):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.extra_repr()})"
+
+
+@lru_cache(maxsize=64)
+def _constants(shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """What parameters say of every batch of a shape: each image is chosen, [B]; the shape."""
+    return torch.ones(shape[0]), torch.tensor(shape)
 
 
 def _only(draw: Draw, chosen: Tensor) -> Draw:
