@@ -72,12 +72,14 @@ class Source:
         """
         try:
             stored = self.read(index)
-            image = upright(stored)
-            array = np.asarray(fitted(as_rgb(image, depth(stored)), size)).copy()
+            image, bits = upright(stored), depth(stored)
+            turned = image is not stored
+            del stored  # large images lie in memory as seldom as possible
+            array = np.asarray(fitted(as_rgb(image, bits), size)).copy()
         except UNREADABLE as error:
             raise self._unreadable(index, error) from error
         if census is not None:
-            census.add(index, image, image is not stored, array)
+            census.add(index, image, turned, array)
         return torch.from_numpy(array)
 
     def _unreadable(self, index: int, error: Exception) -> BadInput:

@@ -98,7 +98,7 @@ def _rgb(image: Image.Image, depth: int) -> Image.Image:
     if image.mode == "F":
         raise ValueError("floating-point pixels have no range that is known; save it with 8 or 16 bits")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
+        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
         image = Image.new("RGB", rgba.size, (255, 255, 255))
         image.paste(rgba, mask=rgba.getchannel("A"))
     elif image.mode.startswith("I"):
