@@ -145,7 +145,7 @@ def set_up(
     if weights is not None and weights.class_names is not None:
         known, what = weights.class_names, f"the weights {weights.path}"
     labels = by_name(batches.val_class_names, known, what)
-    missing = [name for name in known if name not in batches.val_class_names]
+    missing = [name for name in known if name not in batches.val_shown]
     if missing and place.first:
         print(
             f"Warning: there are no validation images of {', '.join(missing[:8])}{' ...' if len(missing) > 8 else ''} "

@@ -62,6 +62,7 @@ class Batches(ABC):
         name: Of the data set.
         class_names: One per label of the training images.
         val_class_names: One per label of the validation images.
+        val_shown: Those of them that have images.
         train_images: Over all processes.
         val_images: Validation images over all processes.
         per_epoch: Batches of an epoch in this process; equally many in each.
@@ -73,6 +74,7 @@ class Batches(ABC):
     name: str
     class_names: tuple[str, ...]
     val_class_names: tuple[str, ...]
+    val_shown: frozenset[str]
     train_images: int
     val_images: int
     per_epoch: int
@@ -129,6 +131,7 @@ class MemoryBatches(Batches):
             self.train.class_names,
             self.val.class_names,
         )
+        self.val_shown = frozenset(self.val.class_names[label] for label in self.val.labels.unique().tolist())
         self.train_images, self.val_images = len(self.train), len(self.val)
         self.global_batch = options.batch_size * place.world
         self.per_epoch = self.train_images // self.global_batch

@@ -64,6 +64,10 @@ class LoaderBatches(Batches):
         self.name = options.dataset or Path(options.data_dir or options.val_dir).resolve().name
         self.class_names = _class_names(options, self.train_data)
         self.val_class_names = _class_names(options, self.val_data)
+        self.val_shown = frozenset(self.val_class_names)
+        if isinstance(self.val_data, Pictures):
+            labels = set(self.val_data.labels[self.val_data.kept].tolist())
+            self.val_shown = frozenset(self.val_class_names[label] for label in labels)
         self.train_images, self.val_images = len(self.train_data), len(self.val_data)
         self.per_epoch = self.train_images // (options.batch_size * place.world)
         if train and not self.per_epoch:

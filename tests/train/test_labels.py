@@ -66,6 +66,18 @@ def test_validation_may_lack_a_class(
     assert "no validation images of ape (1 of 3 classes)" in said.err
 
 
+@pytest.mark.parametrize("mode", ["pad", "rrc"])
+def test_an_empty_class_folder_is_named(
+    mode: str, trained: Path, tmp_path: Path, small_convnet: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    some = pictures(tmp_path / "some", 30, ("bee", "cow"))
+    (some / "ape").mkdir()
+    options = words(small_convnet, tmp_path)
+    options[options.index("pad")] = mode
+    main([*options, "--val-dir", str(some), "--validate", str(trained / "last.safetensors"), "-j", "0"])
+    assert "ape" in capsys.readouterr().err
+
+
 def test_a_class_that_the_weights_do_not_know_is_named(
     trained: Path, tmp_path: Path, small_convnet: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
