@@ -41,6 +41,7 @@ def _steer(_: Any) -> None:
 )
 def test_every_kind_of_fault_is_noticed(go: Callable[[Any], None], fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fuzz, "SECONDS", 1)
+    monkeypatch.setattr(fuzz, "WAIT", 1)
     tally = fuzz.try_door(Door("planted", st.just(b""), go), 1, 0)
     assert [text for text in tally.faults if text.startswith(fault)]
     assert fault in fuzz.table({"planted": tally}, "command")
