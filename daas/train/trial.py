@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -42,6 +43,8 @@ def try_out(run: Training) -> int:
         )
     _try_schedule(run)
     model = run.learner.model
+    if run.place.world > 1:
+        model = copy.deepcopy(model)  # gradients of the other one are exchanged between the processes
     optimizer = build.optimizer(run.options, model, run.place.world)
     if getattr(optimizer, "is_second_order", False):
         raise BadInput(
@@ -49,14 +52,14 @@ def try_out(run: Training) -> int:
             "is not supported. Choose adamw, lamb or another one of timm's."
         )
     with _as_it_was(model, run.place.device), _Kept(model) as kept:
-        _try_step(run, optimizer)
+        _try_step(run, model, optimizer)
     state = (v for values in optimizer.state_dict()["state"].values() for v in values.values())
     weights = sum(tensor.nbytes for tensor in model.state_dict().values())
     gradients = sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
     return int(weights + gradients + sum(v.nbytes for v in state if isinstance(v, Tensor)) + kept.bytes)
 
 
-def _try_step(run: Training, optimizer: torch.optim.Optimizer) -> None:
+def _try_step(run: Training, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """One step with the sizes of the training.
 
     Raises:
@@ -64,9 +67,9 @@ def _try_step(run: Training, optimizer: torch.optim.Optimizer) -> None:
     """
     options, place = run.options, Place(run.place.device)
     outputs: list[Any] = []
-    hook = run.learner.model.register_forward_hook(lambda _, __, output: outputs.append(output))
+    hook = model.register_forward_hook(lambda _, __, output: outputs.append(output))
     scaler = None if run.learner.scaler is None else NativeScaler(device=place.device.type)
-    learner = replace(run.learner, runner=run.learner.model, optimizer=optimizer, scaler=scaler)
+    learner = replace(run.learner, model=model, runner=model, optimizer=optimizer, scaler=scaler)
     learner.model.train()
     classes = _classes(run)
     try:
