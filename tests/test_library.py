@@ -165,6 +165,24 @@ def test_a_primitive_and_an_estimator_of_ones_own(tmp_path: Path) -> None:
     assert found.create_model()(torch.zeros(2, 3, 8, 8)).shape == (2, 2)
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (lambda passes: None, "gives NoneType"),
+        (lambda passes: daas.estimators.Credit(daas.estimators.log_probabilities(passes), torch.zeros(2, 1)), "[2, 1]"),
+    ],
+)
+def test_an_estimator_that_gives_no_credit_is_named(given: Any, said: str) -> None:
+    class Own(daas.estimators.Estimator):
+        def credit(self, model: Any, passes: list[Any], v: tuple[Tensor, ...]) -> daas.estimators.Credit:
+            credit: daas.estimators.Credit = given(passes)
+            return credit
+
+    with pytest.raises(daas.BadInput) as error:
+        daas.search(tensors(), network=CELLS, estimator=Own(policies=2), **{**SMALL, "warmup_epochs": 0})
+    assert said in str(error.value)
+
+
 def test_estimators_by_object_and_by_option_are_the_same() -> None:
     by_object = daas.search(
         tensors(), network=CELLS, estimator=daas.estimators.PerImage(policies=1, reward="fd"), max_steps=1,
@@ -212,6 +230,7 @@ def test_python_and_the_command_line_find_the_same_byte_for_byte(tmp_path: Path)
         ({"policy": "randaugment", "mode": "joint"}, "goes with mode arch"),
         ({"val": (tensors()[0], torch.arange(64) % 3)}, "the training images do not have: 2"),
         ({"callbacks": ["print"]}, "A callback is a function"),
+        ({"callbacks": print}, "callbacks=[log]"),
     ],
 )
 def test_what_cannot_be_used_is_named(options: dict[str, Any], said: str) -> None:

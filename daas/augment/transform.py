@@ -86,6 +86,10 @@ class DAASPolicy(GeometricAugmentationBase2D):
         keepdim: bool = False,
     ) -> None:
         super().__init__(p=p, same_on_batch=same_on_batch, keepdim=keepdim)
+        if not isinstance(policy, Policy):
+            raise BadInput(
+                f"DAASPolicy takes a Policy; found {type(policy).__name__}. DAASPolicy.load takes names and files."
+            )
         if granularity not in ("image", "batch"):
             raise BadInput(f"granularity is {granularity!r}; it is 'image' or 'batch'.")
         if interpolation not in ("nearest", "bilinear"):
@@ -93,7 +97,7 @@ class DAASPolicy(GeometricAugmentationBase2D):
         if not 0.0 <= p <= 1.0:
             raise BadInput(f"p is {p}; it is the probability, from 0 to 1, that an image is augmented.")
         if normalize is not None:
-            shift_and_factor(normalize, len(normalize[0]))
+            _check_statistics(normalize)
         if backend == "numba" and not quantize:
             raise BadInput("backend='numba' works on 256 levels and quantize=False asks for float arithmetic.")
         self.backend: ChosenBackend = choose_backend(backend)
@@ -391,6 +395,17 @@ class DAASPolicy(GeometricAugmentationBase2D):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.extra_repr()})"
+
+
+def _check_statistics(normalize: Statistics) -> None:
+    try:
+        channels = len(normalize[0])
+        shift_and_factor(normalize, channels)
+    except (TypeError, ValueError, IndexError) as error:
+        raise BadInput(
+            f"normalize is {normalize!r}; it is a pair (mean, std) with a number per channel each, as shares of the "
+            "full range: ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))."
+        ) from error
 
 
 @lru_cache(maxsize=64)

@@ -134,7 +134,8 @@ def _dataset_source(data: Any) -> Source:
     if not isinstance(first, tuple | list) or len(first) != 2:
         raise BadInput(f"The items of the data set are {_said(first)}; they must be (image, label).")
     _picture(first[0])  # says what is wrong with all of them
-    labels = _labels(torch.as_tensor([data[i][1] for i in range(len(data))] if known is None else known), len(data))
+    given = [data[i][1] for i in range(len(data))] if known is None else known
+    labels = _labels(_class_numbers(given), len(data))
     names = getattr(data.dataset if isinstance(data, Subset) else data, "classes", None)
     count = int(labels.max()) + 1
     names = tuple(map(str, names)) if names is not None and len(names) >= count else tuple(map(str, range(count)))
@@ -142,6 +143,22 @@ def _dataset_source(data: Any) -> Source:
     return Source(
         type(data).__name__, lambda i: _picture(data[i][0]), labels.tolist(), names, "item {} of the data set".format
     )
+
+
+def _class_numbers(labels: Any) -> Tensor:
+    """The labels of a data set as a tensor.
+
+    Raises:
+        BadInput: They are no numbers.
+    """
+    try:
+        return torch.as_tensor(labels)
+    except (TypeError, ValueError, RuntimeError) as error:
+        first = labels[0]
+        raise BadInput(
+            f"The labels of the data set are no class numbers; the first is {first!r:.40} (of type "
+            f"{type(first).__name__}). They must be int, counted from 0."
+        ) from error
 
 
 def _known_labels(data: Any) -> Any:

@@ -75,6 +75,8 @@ def search(
     (CellNet(...), DAASPolicy(...))
     """
     values = _given_options(options) | {"preset": preset, "seed": seed, "out": None if out is None else Path(out)}
+    if callable(callbacks) or not isinstance(callbacks, Iterable):
+        raise BadInput(f"callbacks is of type {type(callbacks).__name__}; it is a list of functions: callbacks=[log].")
     objects: dict[str, Any] = {"callbacks": tuple(callbacks)}
     if isinstance(data, str | os.PathLike):
         dataset, data_dir = named_or_path(data if isinstance(data, str) else Path(data))

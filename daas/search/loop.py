@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -117,13 +118,18 @@ class Search:
             ``step`` (its number, from 1), ``train_loss``, ``train_accuracy``, ``val_loss``, ``val_accuracy`` (percent).
 
         Raises:
-            BadInput: Batches of another kind, or a network that cannot run on them.
+            BadInput: Batches of another kind, labels that are no classes, a network that cannot run on them, or a
+                learning rate or temperature that is not positive.
             FloatingPointError: A gradient of the search is infinite or not a number; nothing has moved.
         """
         train, val = self._checked("train", train), self._checked("val", val)
+        for name, value in (("lr", self.config.lr if lr is None else lr), ("temperature", temperature)):
+            if not (value > 0 and math.isfinite(value)):
+                raise BadInput(f"{name} is {value}; it must be a number greater than 0.")
         with torch.random.fork_rng([self._device] if self._device.type == "cuda" else []):
             if self._state is None:
                 self._state = self._built(train)
+            self._check_labels(train[1], val[1])
             joint = self.config.mode != "arch" and not warm_up
             at = Moment(self._steps, self.config.lr if lr is None else lr, temperature, joint)
             means = advance(self._state, train, val, at).means(self._device).tolist()
@@ -167,6 +173,15 @@ class Search:
             assert self._given.network is not None
             self._classes = _outputs(self._given.network, side)
         return build_state(self.config, Kind(side, self._classes, *self._normalize), self._device, self._given)
+
+    def _check_labels(self, train: Tensor, val: Tensor) -> None:
+        lowest, highest = torch.cat([train, val]).aminmax()
+        assert self._classes is not None
+        if lowest < 0 or highest >= self._classes:
+            raise BadInput(
+                f"The labels go from {int(lowest)} to {int(highest)}; those of {self._classes} classes go from 0 to "
+                f"{self._classes - 1}."
+            )
 
     def _checked(self, name: str, batch: Batch) -> Batch:
         """A batch on the device of the network.

@@ -6,6 +6,7 @@ import copy
 import io
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -91,6 +92,17 @@ def test_what_a_backend_cannot_do_is_refused() -> None:
         DAASPolicy(POLICY, backend="numba", quantize=False)
     with pytest.raises(BadInput, match="the images are on meta"):
         DAASPolicy(POLICY, backend="numba")(IMAGES.to("meta"))
+
+
+@pytest.mark.parametrize("normalize", [(0.5, 0.5), 3, (), ((0.5,), ("a",))])
+def test_statistics_that_are_none_are_named(normalize: Any) -> None:
+    with pytest.raises(BadInput, match=r"pair \(mean, std\)"):
+        DAASPolicy(POLICY, normalize=normalize)
+
+
+def test_a_name_is_loaded_and_not_constructed() -> None:
+    with pytest.raises(BadInput, match=r"found str\. DAASPolicy.load"):
+        DAASPolicy("randaugment")  # type: ignore[arg-type]  # the point of the test
 
 
 def test_interpolation_changes_geometric_operations() -> None:

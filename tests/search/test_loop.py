@@ -109,3 +109,8 @@ def test_batches_that_cannot_be_used_are_named() -> None:
             loop.step(given, (images, labels))
     with pytest.raises(daas.BadInput, match="before the first step"):
         loop.derive()
+    with pytest.raises(daas.BadInput, match="from -1 to 1; those of 2 classes go from 0 to 1"):
+        loop.step((images, labels), (images, labels - labels.new_tensor([1] + [0] * 7)))
+    for wrong in ({"lr": -0.1}, {"temperature": 0.0}, {"lr": float("nan")}):
+        with pytest.raises(daas.BadInput, match="greater than 0"):
+            loop.step((images, labels), (images, labels), **wrong)

@@ -6,7 +6,7 @@ import torch
 
 from daas import processes
 from daas.search.algorithm.descent import Descent, Seen
-from daas.search.algorithm.estimators.base import Estimator
+from daas.search.algorithm.estimators.base import Estimator, checked
 from daas.search.algorithm.estimators.warm_up import WARM_UP
 from daas.search.algorithm.model import Model, mean
 from daas.search.algorithm.state import Batch, Moment, State
@@ -51,7 +51,7 @@ def iteration(search: State, train: Batch, val: Batch, at: Moment) -> Seen:
         if isinstance(estimator, Estimator):
             with model.one_step_ahead(g, at.eta):  # eq. 6
                 v = model.gradient(val)
-            credits.append(estimator.credit(model, passes, v))  # <v, g>
+            credits.append(checked(estimator.credit(model, passes, v), estimator))  # <v, g>
         elif z is None:
             model.watch(val)
         if z is not None:

@@ -172,6 +172,24 @@ def log_probabilities(passes: Sequence[Pass | Augmented]) -> Tensor:
     return torch.cat([batch.log_prob for batch in batches if batch.log_prob is not None])
 
 
+def checked(credit: Credit, estimator: Estimator) -> Credit:
+    """What an estimator's ``credit`` gave, which may be a user's.
+
+    Raises:
+        BadInput: It is no ``Credit`` with one reward per log-probability.
+    """
+    name = type(estimator).__name__
+    if not isinstance(credit, Credit):
+        raise BadInput(f"{name}.credit gives {type(credit).__name__}; it must give daas.estimators.Credit.")
+    graph, rewards = credit.graph, credit.rewards
+    if not isinstance(graph, Tensor) or not isinstance(rewards, Tensor) or graph.shape != rewards.shape:
+        shapes = [list(part.shape) if isinstance(part, Tensor) else type(part).__name__ for part in (graph, rewards)]
+        raise BadInput(
+            f"{name}.credit gives log-probabilities {shapes[0]} and rewards {shapes[1]}; one each per policy."
+        )
+    return credit
+
+
 def on_cpu(credits: Sequence[Credit]) -> tuple[Tensor, list[int]]:
     """All rewards as one tensor on the CPU, and how many each architecture has: the one wait for the device."""
     rewards = [part.rewards for part in credits]
