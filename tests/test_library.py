@@ -212,6 +212,55 @@ def test_python_and_the_command_line_find_the_same_byte_for_byte(tmp_path: Path)
     assert found.page == tmp_path / "python" / "report.html"
 
 
+class WithUnusedHead(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+        self.unused = nn.Parameter(torch.ones(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self:
+            x = layer(x)
+        return x
+
+
+class Detached(WithUnusedHead):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).detach()
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        daas.estimators.PolicyGradient(policies=2),
+        daas.estimators.PerImage(policies=1, reward="jvp"),
+        daas.estimators.PerImage(policies=1, reward="influence"),
+        daas.estimators.StraightThrough(),
+    ],
+)
+def test_weights_that_the_logits_do_not_depend_on_do_no_harm(estimator: daas.estimators.Sampling) -> None:
+    found = daas.search(tensors(), network=WithUnusedHead(), estimator=estimator, **{**SMALL, "warmup_epochs": 0})
+    assert found.policy is not None
+
+
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        (nn.Sequential(nn.Flatten(), nn.LazyLinear(2)), "lazy or scripted"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(192, 2)).half(), "model.float()"),
+        (Detached(), "no gradient"),
+    ],
+)
+def test_networks_that_no_policy_can_be_learned_with_are_named(network: nn.Module, said: str) -> None:
+    with pytest.raises(daas.BadInput) as error:
+        daas.search(tensors(), network=network, **SMALL)
+    assert said in str(error.value)
+
+
+def test_a_search_where_gradients_are_off_is_refused() -> None:
+    with torch.no_grad(), pytest.raises(daas.BadInput, match=r"outside of torch\.no_grad"):
+        daas.search(tensors(), network=CELLS, **SMALL)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

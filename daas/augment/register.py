@@ -43,6 +43,8 @@ def register_operation(operation: Operation) -> Operation:
         >>> daas.register_operation(mirror).name  # doctest: +SKIP
         'Swap'
     """
+    if not isinstance(operation, Operation):
+        raise BadInput(f"register_operation takes a daas.Operation; found {type(operation).__name__}.")
     _check_name(operation.name)
     _check_range(operation)
     name, form = operation.name, as_form(operation, "bytes")

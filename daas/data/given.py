@@ -134,8 +134,12 @@ def _dataset_source(data: Any) -> Source:
     if not isinstance(first, tuple | list) or len(first) != 2:
         raise BadInput(f"The items of the data set are {_said(first)}; they must be (image, label).")
     _picture(first[0])  # says what is wrong with all of them
-    given = [data[i][1] for i in range(len(data))] if known is None else known
-    labels = _labels(_class_numbers(given), len(data))
+    labels = _labels(_class_numbers([data[i][1] for i in range(len(data))] if known is None else known), len(data))
+    if known is not None and int(labels[0]) != int(_class_numbers([first[1]])[0]):
+        raise BadInput(
+            f"The data set's own list of labels, .targets, says {int(labels[0])} of item 0, and the item says "
+            f"{first[1]}. Make them agree, or wrap it in a Dataset without .targets."
+        )
     names = getattr(data.dataset if isinstance(data, Subset) else data, "classes", None)
     count = int(labels.max()) + 1
     names = tuple(map(str, names)) if names is not None and len(names) >= count else tuple(map(str, range(count)))

@@ -157,6 +157,11 @@ def test_an_affine_map_is_enough_and_marks_follow_it(backend: Backend) -> None:
     assert not torch.equal(policy.get_transformation_matrix(images[:1], None)[0], torch.eye(3))
 
 
+def test_what_is_no_operation_is_named() -> None:
+    with pytest.raises(BadInput, match=r"takes a daas\.Operation; found str"):
+        register_operation("Rotate")  # type: ignore[arg-type]  # the point of the test
+
+
 def test_floats_need_a_float_form() -> None:
     register_operation(WASH)
     register_operation(SWAP)

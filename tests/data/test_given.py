@@ -115,6 +115,7 @@ def test_paths_and_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         (Items([image[0] for image in pictures()]), "[3, H, W]"),
         (Items([image.long() for image in pictures()]), "int64 [3, 16, 16]"),
         ([pictures()[0]] * 10, "a list of 10"),
+        (Items(list(pictures()), targets=(1 - LABELS).tolist()), "says 1 of item 0, and the item says 0"),
         (Items(list(pictures()), targets=["cat"] * 10), "the first is 'cat'"),
         ("no/such/place", "no data set has this name"),
         (Path("digits/nowhere"), "no such folder"),

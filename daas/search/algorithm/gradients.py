@@ -48,6 +48,11 @@ def frozen(theta: Iterable[Tensor]) -> Iterator[None]:
             weight.requires_grad_(True)
 
 
+def gradients(loss: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Gradient of a loss in some weights; zeros in those that it does not depend on, as a head that is not used."""
+    return torch.autograd.grad(loss, weights, materialize_grads=True)
+
+
 def inner_product(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
     """<a, b> over lists of tensors of the same shapes, a scalar: eq. 9's reward of one policy."""
     return torch.stack([part.sum() for part in torch._foreach_mul(list(a), list(b))]).sum()
@@ -210,5 +215,5 @@ def pixel_gradient(
     """
     images = images.detach().requires_grad_()
     with sdpa_kernel(SDPBackend.MATH):  # fused attention cannot be differentiated twice
-        gradient = torch.autograd.grad(loss(images), list(theta), create_graph=True)
+        gradient = torch.autograd.grad(loss(images), list(theta), create_graph=True, materialize_grads=True)
         return torch.autograd.grad(inner_product(gradient, v), images)[0]

@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from daas.search.algorithm.gradients import finite_difference, frozen
+from daas.search.algorithm.gradients import finite_difference, frozen, gradients
 
 STEP = 0.1
 """Length of the step along v between two influences, which are gradients: a short one would see little but the kinks of
@@ -41,7 +41,7 @@ def influences(
     weights = torch.ones(count, device=images.device, dtype=images.dtype, requires_grad=True)
     with _Weighted(weights):
         losses = per_image_loss()
-    *of_theta, of_weights = torch.autograd.grad((weights * losses).mean(), [*theta, weights])
+    *of_theta, of_weights = gradients((weights * losses).mean(), [*theta, weights])
     return losses.detach(), of_weights * count, tuple(of_theta)
 
 

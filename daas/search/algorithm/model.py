@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from daas.search.algorithm.gradients import frozen, one_step_ahead
+from daas.search.algorithm.gradients import frozen, gradients, one_step_ahead
 from daas.search.algorithm.influence import influences
 from daas.search.algorithm.state import Batch, Key, State
 from daas.search.spaces.cells import Path
@@ -128,7 +128,7 @@ class Model:
             found = Pass(batch, losses, gradient, influence)
         else:
             losses = per_image_loss()
-            found = Pass(batch, losses.detach(), torch.autograd.grad(losses.mean(), self.weights))
+            found = Pass(batch, losses.detach(), gradients(losses.mean(), self.weights))
         self.rows.train.append(_row(found.losses, seen[0], batch.labels))
         return found
 
@@ -141,7 +141,7 @@ class Model:
         losses, logits = self._validated(val)
         if self.z is None:
             self.rows.val.append(_row(losses, logits, val[1]))
-        return torch.autograd.grad(losses.mean(), self.weights)
+        return gradients(losses.mean(), self.weights)
 
     def gate_gradient(self, val: Batch) -> Tensor:
         """Gradient of L_v(theta, z; D_val) in the gates of z, at theta, on the network's device (eq. 12)."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from daas.search.algorithm.gradients import one_step_ahead
+from daas.search.algorithm.gradients import gradients, one_step_ahead
 from daas.search.algorithm.state import State
 from daas.search.runs.build import SearchData
 from daas.search.spaces.policies import AugmentationDistribution
@@ -137,7 +137,7 @@ def _loss_after(
     draw = gamma.to_draw(sample, len(images), generator(search.seed, step, _SIGNS, k))
     images = search.preparation.augment(images, draw, generator(search.seed, step, _CROPS, k))
     torch.manual_seed(seed_of(search.seed, step, _DROPOUT, k))
-    gradient = torch.autograd.grad(cross_entropy(search.logits(images, z, training=True), labels), theta)
+    gradient = gradients(cross_entropy(search.logits(images, z, training=True), labels), theta)
     val_images, val_labels = data.val_batch(step + k, device)
     with one_step_ahead(theta, gradient, eta), torch.no_grad():
         return cross_entropy(search.logits(search.preparation.normalize(val_images), z), val_labels)

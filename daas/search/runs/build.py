@@ -187,6 +187,8 @@ def build_search(config: SearchConfig, data: SearchData, device: torch.device, g
 
 def build_state(config: SearchConfig, kind: Kind, device: torch.device, given: Given) -> State:
     """Networks, distributions and optimisers at their start; everything random comes from the seed."""
+    if not torch.is_grad_enabled():
+        raise BadInput("A search takes gradients; call it outside of torch.no_grad() and torch.inference_mode().")
     size, classes = kind.size, kind.classes
     network = _network(config, classes, given).to(device).to(memory_format=torch.channels_last)
     network.train()
@@ -266,7 +268,6 @@ def _said(error: Exception) -> str:
     return (str(error) or repr(error)).rstrip(".")
 
 
-@torch.no_grad()
 def _try(network: FixedNetwork, name: str, shape: tuple[int, ...], classes: int, device: torch.device) -> None:
     """One training pass on empty images, before anything is written.
 
@@ -278,13 +279,18 @@ def _try(network: FixedNetwork, name: str, shape: tuple[int, ...], classes: int,
         try:
             found = network(torch.zeros(shape, device=device).contiguous(memory_format=torch.channels_last))
         except Exception as error:  # so does what they do with images of a size that they were not made for
-            raise BadInput(
-                f"{wanted}: {_said(error)}. Choose another --image-size, or a model that takes it (some "
-                "need --model-kwargs img_size=...)."
-            ) from error
+            kinds = {str(p.dtype).removeprefix("torch.") for p in network.parameters() if p.is_floating_point()}
+            advice = "Choose another --image-size, or a model that takes it (some need --model-kwargs img_size=...)."
+            if kinds != {"float32"}:
+                advice = f"Its weights are {', '.join(sorted(kinds))} and images float32; model.float() makes them one."
+            raise BadInput(f"{wanted}: {_said(error)}. {advice}") from error
     if not isinstance(found, torch.Tensor) or found.shape != (shape[0], classes):
         got = list(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
         raise BadInput(
             f"{wanted} answers with {got} in training, not with logits [{shape[0]}, {classes}]; a search needs one "
             "classifier."
+        )
+    if not found.requires_grad:
+        raise BadInput(
+            f"{wanted} answers with logits that have no gradient: they are detached, or under torch.no_grad()."
         )

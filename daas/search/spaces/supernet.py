@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.parameter import is_lazy
 
 from daas.errors import BadInput
 from daas.models.depthwise import channels_last, dense_gradient
@@ -249,6 +250,11 @@ class FixedNetwork(nn.Module):
         if not any(parameter.requires_grad for parameter in model.parameters()):
             raise BadInput(
                 f"No parameter of the network {name} has requires_grad; a policy is learned while it trains."
+            )
+        if any(is_lazy(parameter) for parameter in model.parameters()) or isinstance(model, torch.jit.ScriptModule):
+            raise BadInput(
+                f"The network {name} is lazy or scripted. Run one batch through a lazy one first, and pass the module "
+                "that a script was made of."
             )
         try:
             self.model = copy.deepcopy(model)
