@@ -135,7 +135,7 @@ def _dataset_source(data: Any) -> Source:
         raise BadInput(f"The items of the data set are {_said(first)}; they must be (image, label).")
     _picture(first[0])  # says what is wrong with all of them
     labels = _labels(_class_numbers([data[i][1] for i in range(len(data))] if known is None else known), len(data))
-    if known is not None and int(labels[0]) != int(_class_numbers([first[1]])[0]):
+    if known is not None and _class_numbers([first[1]]).tolist() != [int(labels[0])]:
         raise BadInput(
             f"The data set's own list of labels, .targets, says {int(labels[0])} of item 0, and the item says "
             f"{first[1]}. Make them agree, or wrap it in a Dataset without .targets."

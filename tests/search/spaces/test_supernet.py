@@ -99,7 +99,7 @@ def test_a_run_primitive_is_the_primitive_times_the_gate(parts: tuple[SuperNet, 
 def test_the_network_keeps_no_trace_of_a_pass(parts: tuple[SuperNet, Architecture, torch.Tensor]) -> None:
     network, _, _ = parts
     assert not list(network.buffers())
-    fixed = FixedNetwork(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.LazyLinear(2)))
+    fixed = FixedNetwork(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2)))
     assert not list(fixed.buffers())
 
 
