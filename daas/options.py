@@ -6,9 +6,11 @@ import argparse
 import ast
 import difflib
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import MISSING, Field, field, fields
 from functools import lru_cache
 from inspect import get_annotations
@@ -154,7 +156,7 @@ def _add(group: argparse._ArgumentGroup, options: type[Any], option: Field[Any])
             {"action": "store_true"} if option.name.startswith("no_") else {"action": argparse.BooleanOptionalAction}
         )
     else:
-        settings |= {"type": kind, "metavar": option.name.rsplit("_", 1)[-1].upper()}
+        settings |= {"type": _number if kind is float else kind, "metavar": option.name.rsplit("_", 1)[-1].upper()}
         if choices:
             settings |= {"choices": choices}
             del settings["metavar"]
@@ -163,6 +165,17 @@ def _add(group: argparse._ArgumentGroup, options: type[Any], option: Field[Any])
         if meta["const"]:
             settings |= {"nargs": "?", "const": meta["const"]}
     group.add_argument(*flags, **settings)
+
+
+def _number(text: str) -> float:
+    """A float of the command line; NaN and infinity are none."""
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"invalid float value: {text!r}") from error
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text} is no finite number")
+    return value
 
 
 class _Tuple(argparse.Action):
@@ -261,10 +274,11 @@ def _one(kind: Any, value: Any, name: str, where: str) -> Any:
     if kind is str and isinstance(value, os.PathLike):
         return os.fspath(value)
     if kind is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
-        try:
-            return float(value)  # YAML 1.1 reads 1e-5 as text
-        except ValueError:
-            pass
+        with suppress(ValueError):
+            number = float(value)  # YAML 1.1 reads 1e-5 as text
+            if not math.isfinite(number):
+                raise BadInput(f"{where}: {name} is {value!r}; expected a finite number.")
+            return number
     elif type(value) is kind:
         return value
     raise BadInput(f"{where}: {name} is {value!r}; expected {kind.__name__}.")

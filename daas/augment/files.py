@@ -37,7 +37,12 @@ def load(path: str | Path, from_dict: Callable[[Any], _Read]) -> _Read:
     Raises:
         BadInput: Of ``read_json`` or ``from_dict``; the message names the file.
     """
-    values = read_json(path)
+    try:
+        values = read_json(path)
+    except BadInput as error:
+        if "__class_fullname__" in reading.read_text(path, "policy"):
+            raise BadInput(f"{path}: {_ALBUMENTATIONS}") from error
+        raise
     other = _of_others(values)
     if other:
         raise BadInput(f"{path}: {other}")
@@ -47,11 +52,14 @@ def load(path: str | Path, from_dict: Callable[[Any], _Read]) -> _Read:
         raise BadInput(f"{path}: {error}") from error
 
 
+_ALBUMENTATIONS = "this is a pipeline of Albumentations; write the operations down as a policy (docs/policies.md)."
+
+
 def _of_others(values: Any) -> str:
     """What a file is that another library or another part of this one has written; empty for anything else."""
     keys = values.keys() if isinstance(values, Mapping) else set()
     if {"transform", "__version__"} <= keys or "__class_fullname__" in keys:
-        return "this is a pipeline of Albumentations; write the operations down as a policy (docs/policies.md)."
+        return _ALBUMENTATIONS
     if {"normal", "reduce"} <= keys:
         return "this is a genotype and no policy; give it as the network's genotype."
     if "config" in keys and "sub_policies" not in keys:

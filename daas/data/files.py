@@ -13,7 +13,7 @@ from PIL import Image
 from daas.data.formats import read_image
 from daas.data.images import Source
 from daas.data.layout import HELD_OUT, arranged
-from daas.data.listing import files_below, listed_folder, listed_tar
+from daas.data.listing import files_below, listed_folder, listed_tar, packed_kind
 from daas.errors import BadInput
 
 __all__ = ["HELD_OUT", "files_below", "folder_source", "tar_source"]
@@ -30,8 +30,12 @@ def folder_source(root: Path, split: str) -> Source:
         BadInput: No such folder, no images in class folders, no such split.
     """
     if not root.is_dir():
-        hint = " (of archives, plain .tar files are read)" if root.is_file() else ""
-        raise BadInput(f"{root}: there is no such folder{hint}. It must hold one folder per class, with images inside.")
+        if root.is_file():
+            raise BadInput(
+                f"{root} is {packed_kind(root) or 'a file'} and no folder. Of archives, plain .tar files are read: "
+                "unpack others, and name the folder that holds one folder per class."
+            )
+        raise BadInput(f"{root}: there is no such folder. It must hold one folder per class, with images inside.")
     listing = listed_folder(root)
     if () in listing.closed:
         raise BadInput(f"{root} cannot be opened ({listing.closed[()]}). Give yourself the right to read it.")

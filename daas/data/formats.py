@@ -34,8 +34,9 @@ _ALSO_IMAGES = frozenset((
     ".dds", ".exr", ".hdr", ".pfm", ".jxl", ".jxr", ".hdp", ".wdp", ".jng", ".mng", ".hif", ".heics", ".heifs",
     ".avifs", ".jps", ".pns", ".eps", ".ai", ".dcm", ".dicom", ".svs", ".ndpi", ".czi", ".nd2", ".lif", ".vsi",
     ".mrxs", ".scn", ".fits", ".fit", ".npy", ".npz", ".cur", ".wmf", ".emf",
+    ".zip", ".rar", ".7z", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".parquet", ".tfrecord", ".h5", ".hdf5",
 ))  # fmt: skip
-"""Endings of pictures that nothing here reads, beside those that ``mimetypes`` calls images."""
+"""Endings of pictures, and of what holds them, that nothing here reads; and those that ``mimetypes`` calls images."""
 _TYPES = mimetypes.MimeTypes()  # without the tables of the machine, which differ
 _MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\x00", b"MM\x00*", b"\x00\x00\x00\x0cjP", b"BM")
 _FAMILY = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")  # brands of HEIF after "ftyp"
@@ -90,9 +91,9 @@ def read_image(file: BinaryIO) -> Image.Image:
         image: Image.Image = Image.open(file, formats=_formats())
     except UnidentifiedImageError as error:
         file.seek(0)
-        head = file.read(12)
-        if head[4:8] != b"ftyp" or head[8:] not in _FAMILY:
-            raise ValueError(f"it is none of {', '.join(_formats())}, or damaged at its beginning") from error
+        head = file.read(64)
+        if head[4:8] != b"ftyp" or head[8:12] not in _FAMILY:
+            raise ValueError(_other(head)) from error
         file.seek(0)
         image = _heif(file)
     factor = next((f for f in (1, 2, 4, 8) if image.width * image.height <= DRAFT_AREA * f * f), 8)
@@ -105,6 +106,19 @@ def read_image(file: BinaryIO) -> Image.Image:
         )
     image.load()
     return image
+
+
+def _other(head: bytes) -> str:
+    """What a file is that no decoder knows."""
+    if not head:
+        return "it is empty"
+    if head.startswith(b"version https://git-lfs"):
+        return (
+            "it is a pointer of Git LFS and not the image; git lfs pull in the folder of the clone fetches all of them"
+        )
+    if head.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
+        return "it is a web page and not the image; download it again"
+    return f"it is none of {', '.join(_formats())}, or damaged at its beginning"
 
 
 @cache

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -95,22 +96,28 @@ def arranged(where: str, listing: Listing, split: str) -> Layout:
         prefix = _same_again(prefix, below.values())
     depth = len(prefix)
     classes = {index: parts for index, parts in below.items() if len(parts) > depth + 1}
-    names = tuple(sorted({parts[depth] for parts in classes.values()}))
+    called = {index: _composed(parts[depth]) for index, parts in classes.items()}
+    names = tuple(sorted(set(called.values())))
     kind = splits[chosen].kind if chosen in splits else ""
     others = {name for name, known in splits.items() if known.kind != kind} if splits else folders if chosen else set()
     unread = _unread(listing, prefix, set(classes), others)
     if not names:
         raise BadInput(
-            f"{where} holds no images in class folders. Expected CLASS/IMAGE with one folder per class; images are "
-            f"{', '.join(EXTENSIONS)}.{_said(unread)}"
+            f"{'/'.join((where, *prefix))} holds no images in class folders. Expected CLASS/IMAGE with one folder per "
+            f"class; images are {', '.join(EXTENSIONS)}.{_said(unread)}"
         )
     _refuse_parts(where, prefix, classes.values())
     _refuse_closed(where, listing, prefix)
     found = sorted(classes, key=classes.__getitem__)
     number = {name: label for label, name in enumerate(names)}
     held_out = any(known.kind != "train" for known in splits.values()) or (bool(chosen) and not splits)
-    labels = [number[classes[index][depth]] for index in found]
+    labels = [number[called[index]] for index in found]
     return Layout(found, labels, names, held_out, unread, _notes(where, listing, prefix, names))
+
+
+def _composed(name: str) -> str:
+    """A name with its accents in one form: macOS spells an é with two characters, others with one."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _wrappers(paths: Sequence[Parts]) -> int:
@@ -163,18 +170,22 @@ def _chosen(where: str, folders: set[str], splits: Mapping[str, Role], split: st
         names = [name for name, known in splits.items() if known.kind == wanted]
         if names:
             return min(names, key=lambda name: (*_rank(name, _SYNONYMS[wanted]), name))
-    raise BadInput(f"{where} has the splits {', '.join(sorted(splits))}, and none for {split}.")
+    raise BadInput(
+        f"{where} has images in {', '.join(sorted(splits))} alone, and none for the {split} split. Put images into "
+        f"{_SYNONYMS[_ORDER[kind][0]][0]}/CLASS/, or name validation images with --val-dir."
+    )
 
 
 def _rank(name: str, usual: Sequence[str]) -> tuple[int]:
     return (usual.index(name) if name in usual else len(usual),)
 
 
-def _same_again(prefix: Parts, paths: Iterable[Parts]) -> Parts:
+def _same_again(prefix: Parts, paths: Collection[Parts]) -> Parts:
     """Looks through a single folder inside a split that is called like it (seg_train/seg_train) or ``images``."""
     inner = [parts for parts in paths if len(parts) > len(prefix) + 2]
     names = {parts[len(prefix)] for parts in inner}
-    if len(names) == 1 and (role(name := names.pop()) or _THING.fullmatch(name.casefold())):
+    most = 2 * len(inner) > len(paths)
+    if most and len(names) == 1 and (role(name := names.pop()) or _THING.fullmatch(name.casefold())):
         return (*prefix, name)
     return prefix
 
@@ -191,6 +202,13 @@ def _refuse_parts(where: str, prefix: Parts, paths: Iterable[Parts]) -> None:
             own.setdefault(name, set()).add(rest[0])
     inner = sorted(name for name in own if name not in direct)
     for first in inner:
+        if own[first] <= direct:
+            here = "/".join((where, *prefix))
+            raise BadInput(
+                f"{here}/{first} holds no images of its own, but folders called like the classes beside it "
+                f"({', '.join(sorted(own[first])[:5])}): probably a copy of the set inside itself. Move "
+                "it elsewhere."
+            )
         for second in inner:
             if first != second and len(own[second]) > 1 and own[first] <= own[second]:
                 pair, here = " and ".join(sorted((first, second))), "/".join((where, *prefix))
@@ -244,7 +262,7 @@ def _notes(where: str, listing: Listing, prefix: Parts, names: tuple[str, ...]) 
     depth = len(prefix)
     missing: dict[str, Counter[str]] = {
         parts[depth]: Counter() for parts in listing.folders
-        if len(parts) == depth + 1 and parts[:depth] == prefix and parts[depth] not in names
+        if len(parts) == depth + 1 and parts[:depth] == prefix and _composed(parts[depth]) not in names
     }  # fmt: skip
     for parts, kind in listing.unread:
         if len(parts) > depth + 1 and parts[:depth] == prefix and parts[depth] in missing:
@@ -264,7 +282,19 @@ def _notes(where: str, listing: Listing, prefix: Parts, names: tuple[str, ...]) 
                 f"There is no class {name}: nothing in its folder can be read ({counted(kinds)}). Convert its files to "
                 "JPEG or PNG, or move the folder elsewhere."
             )
-    return tuple(notes)
+    return (*notes, *_twins(names))
+
+
+def _twins(names: Sequence[str]) -> list[str]:
+    """A sentence about classes whose names differ in upper and lower case alone: one class, misspelled, more often."""
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(name.casefold(), []).append(name)
+    return [
+        f"{' and '.join(group)} are classes whose names differ in upper and lower case alone. If they are one class, "
+        "put their images into one folder."
+        for group in alike.values() if len(group) > 1
+    ]  # fmt: skip
 
 
 def counted(unread: Mapping[str, int]) -> str:

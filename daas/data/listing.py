@@ -19,6 +19,10 @@ _LITTER = frozenset(
 )
 """Folders that desktops, servers and notebooks leave behind."""
 _LOOKED_INTO = 1000  # files of unknown endings whose first bytes are looked at
+_PACKED = {
+    b"\x1f\x8b": "a gzip file", b"BZh": "a bzip2 file", b"\xfd7zXZ": "an xz file", b"\x28\xb5\x2f\xfd": "a zstd file",
+    b"PK": "a zip archive", b"7z\xbc\xaf": "a 7z archive", b"Rar!": "a rar archive",
+}  # fmt: skip
 _END = 2**20  # bytes behind the last member that are looked at
 
 Parts = tuple[str, ...]
@@ -74,7 +78,7 @@ def listed_folder(root: Path) -> Listing:
                 kind = unread_kind(entry.name, _head(entry.path) if found.may_look(entry.name) else None)
                 if kind:
                     found.unread.append((parts, kind))
-        elif image or unread_kind(entry.name):
+        elif _looks_like_image(entry.name):
             found.unread.append((parts, "broken links" if entry.is_symlink() else "pipes, sockets or devices"))
     return found
 
@@ -145,16 +149,24 @@ def listed_tar(path: Path) -> Listing:
     try:
         with tarfile.open(path, "r:") as archive, path.open("rb") as file:
             for member in archive:
-                parts = PurePosixPath(member.name).parts
+                parts = PurePosixPath(member.name.lstrip("/")).parts
                 if member.isreg() and not member.issparse() and member.offset_data + member.size <= size:
                     regular[member.name] = (member.offset_data, member.size)
-                if parts and not any(map(hidden, parts)):
+                if ".." in parts and _looks_like_image(parts[-1]):
+                    found.unread.append((parts, "paths with .."))
+                elif parts and not any(map(hidden, parts)):
                     _sort_in(found, parts, member, regular, file)
             file.seek(archive.offset)
             end = file.read(_END)
             _note_linked_folders(found, archive)
     except (tarfile.TarError, OSError) as error:
-        raise BadInput(f"{path} is no whole .tar archive ({error}).") from error
+        packed = packed_kind(path)
+        raise BadInput(
+            f"{path} is no plain .tar archive, but {packed}. Unpack it, and name the folder."
+            if packed
+            else f"{path} is no whole .tar archive ({error}). Copy or download it again."
+        ) from error
+    _leave_out_older(found)
     if len(end) < tarfile.BLOCKSIZE or any(end):
         seen = f"after {len(found.images)} images " + ("come other data" if any(end) else "it is cut off")
         raise BadInput(
@@ -175,7 +187,7 @@ def _sort_in(
         return
     place = regular.get(member.linkname if member.islnk() else member.name)
     if member.issym() or place is None:
-        if ending(parts[-1]) in EXTENSIONS or unread_kind(parts[-1]):
+        if _looks_like_image(parts[-1]):
             found.unread.append((parts, _special(member)))
     elif ending(parts[-1]) in EXTENSIONS:
         found.add_image(parts, place)
@@ -186,6 +198,26 @@ def _sort_in(
             head = file.read(min(12, place[1]))
         if kind := unread_kind(parts[-1], head):
             found.unread.append((parts, kind))
+
+
+def _looks_like_image(name: str) -> bool:
+    return ending(name) in EXTENSIONS or bool(unread_kind(name))
+
+
+def _leave_out_older(found: Listing) -> None:
+    """Of members of one name the last counts, as when an archive is unpacked."""
+    newest = {parts: index for index, parts in enumerate(found.images)}
+    if len(newest) < len(found.images):
+        older = [parts for index, parts in enumerate(found.images) if newest[parts] != index]
+        found.unread.extend((parts, "older copies of the same name") for parts in older)
+        found.places = [found.places[index] for index in newest.values()]
+        found.images = list(newest)
+
+
+def packed_kind(path: Path) -> str:
+    """What kind of packed file a file is, by its first bytes; empty for others and for what cannot be opened."""
+    head = _head(str(path)) or b""
+    return next((kind for start, kind in _PACKED.items() if head.startswith(start)), "")
 
 
 def _note_linked_folders(found: Listing, archive: tarfile.TarFile) -> None:

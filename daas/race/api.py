@@ -221,6 +221,13 @@ def _check(
 
 def _check_images(images: ImageData, folds: int, recipe: Recipe, seed: int) -> None:
     """Every run has a whole batch to train on and something to judge on."""
+    counts = torch.bincount(images.labels, minlength=len(images.class_names)).tolist()
+    single = [name for name, count in zip(images.class_names, counts, strict=True) if count == 1]
+    if single:
+        raise BadInput(
+            f"{images.name} has a single image of {', '.join(single[:5])}{' ...' if len(single) > 5 else ''}; a race "
+            "needs at least 2 per class. Add images, or leave the class out."
+        )
     sizes = torch.bincount(fold_of(images.labels, folds, seed), minlength=folds)
     if int(sizes.min()) < 2:
         raise BadInput(

@@ -158,7 +158,13 @@ def wrapped(options: TrainOptions, model: nn.Module, where: Place) -> nn.Module:
     """The network as it is called in training: compiled and, with several processes, averaging gradients."""
     runner = model
     if options.torchcompile:
-        runner = torch.compile(runner, backend=options.torchcompile, mode=options.torchcompile_mode)  # type: ignore[assignment]  # still a module
+        try:
+            runner = torch.compile(runner, backend=options.torchcompile, mode=options.torchcompile_mode)  # type: ignore[assignment]  # still a module
+        except RuntimeError as error:  # also of torch's own: InvalidBackend
+            raise BadInput(
+                f"--torchcompile {options.torchcompile} cannot be used ({str(error).splitlines()[0].rstrip('.')}). "
+                "Leave the name out, for inductor."
+            ) from error
     if where.world > 1:
         ids = [where.device] if where.device.type == "cuda" else None
         runner = nn.parallel.DistributedDataParallel(runner, device_ids=ids)

@@ -18,9 +18,19 @@ _AT_LEAST: dict[str, float] = {
     "epochs": 1, "batch_size": 1, "validation_batch_size": 1, "grad_accum_steps": 1, "workers": 0, "val_interval": 1,
     "log_interval": 1, "recovery_interval": 0, "img_size": 1, "num_classes": 1, "cutout": 0, "crop_padding": 0,
     "lr": 0, "weight_decay": 0, "start_epoch": 0, "warmup_epochs": 0, "seed": 0, "aux_weight": 0,
+    "mixup": 0, "cutmix": 0, "mixup_off_epoch": 0, "cooldown_epochs": 0, "recount": 0, "lr_base": 0, "warmup_lr": 0,
+    "min_lr": 0, "color_jitter": 0,
 }  # fmt: skip
 _AT_MOST = {"seed": 2**32 - 2**16}  # NumPy takes 32 bits, and each process adds its number
-_PROBABILITIES = ("hflip", "vflip", "reprob", "mixup_prob", "mixup_switch_prob", "drop", "drop_path", "smoothing")
+_PROBABILITIES = ("hflip", "vflip", "reprob", "mixup_prob", "mixup_switch_prob", "drop", "drop_path", "smoothing",
+                  "model_ema_decay", "color_jitter_prob", "grayscale_prob", "gaussian_blur_prob")  # fmt: skip
+
+_ABOVE = ("clip_grad", "layer_decay")
+_RANGES: dict[str, tuple[float, float]] = {
+    "crop_pct": (0.1, 2), "scale": (0, 1), "ratio": (0.01, 100), "cutmix_minmax": (0, 1)
+}  # fmt: skip
+"""What one number, or the first and the second of two, may be."""
+_RESAMPLING = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 
 
 def holds_images(options: TrainOptions) -> bool:
@@ -45,6 +55,7 @@ def check(options: TrainOptions) -> None:
         value = getattr(options, name)
         if value is not None and not 0 <= value <= 1:
             raise BadInput(f"{_flag(name)} {value}: it lies between 0 and 1.")
+    _check_ranges(options)
     for name in ("initial_checkpoint", "pretrained_path", "validate"):
         path = getattr(options, name)
         if path and not path.endswith(".safetensors"):
@@ -55,6 +66,25 @@ def check(options: TrainOptions) -> None:
             f"multiple of --grad-accum-steps {options.grad_accum_steps}."
         )
     _check_images(options)
+
+
+def _check_ranges(options: TrainOptions) -> None:
+    """What timm takes without a word, or stops at with the first image."""
+    for name in _ABOVE:
+        value = getattr(options, name)
+        if value is not None and value <= 0:
+            raise BadInput(f"{_flag(name)} {value}: it must be above 0. Leave it out for none.")
+    for name, (least, most) in _RANGES.items():
+        value = getattr(options, name)
+        pair = value if isinstance(value, tuple) else (value, value)
+        if value is not None and not (len(pair) == 2 and least <= pair[0] <= pair[1] <= most and pair[1]):
+            several = "two numbers, the smaller first, " if isinstance(value, tuple) else "a number "
+            said = " ".join(map(str, value)) if isinstance(value, tuple) else value
+            raise BadInput(f"{_flag(name)} {said}: expected {several}from {least} to {most}.")
+    for name, more in (("interpolation", ()), ("train_interpolation", ("random",))):
+        value = getattr(options, name)
+        if value and value not in (*_RESAMPLING, *more):
+            raise BadInput(f"{_flag(name)} {value}: it is one of {', '.join((*_RESAMPLING, *more))}.")
 
 
 def _check_images(options: TrainOptions) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -146,6 +147,11 @@ def _try_schedule(run: Training) -> None:
         schedule, epochs = build.schedule(options, optimizer, updates)
         if schedule is None:
             return
+        if run.place.first and options.sched != "onecycle" and options.warmup_epochs >= epochs:
+            print(
+                f"Warning: the warm-up (--warmup-epochs {options.warmup_epochs}) takes up all {epochs} epochs, and the "
+                "learning rate stays below what it should reach. Shorten it, or train for longer.", file=sys.stderr
+            )  # fmt: skip
         every = max(1, epochs * updates // _SAMPLED)
         for update in (*range(0, epochs * updates, every), epochs * updates):
             schedule.step_update(num_updates=update, metric=1.0)

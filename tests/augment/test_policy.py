@@ -124,3 +124,16 @@ def test_limits_are_checked_before_anything_is_built(monkeypatch: pytest.MonkeyP
         with pytest.raises(BadInput, match=message) as error:
             Policy.from_dict(base | change)
         assert len(str(error.value)) < 600
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.json", '{"__version__": "1.4.0", "transform": {"__class_fullname__": "Compose"}}'),
+        ("a.yaml", "__version__: 1.4.0\ntransform:\n  __class_fullname__: Compose\n"),
+    ],
+)
+def test_a_pipeline_of_albumentations_is_recognised(name: str, content: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(BadInput, match=f"{name}: this is a pipeline of Albumentations"):
+        Policy.load(tmp_path / name)

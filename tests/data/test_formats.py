@@ -38,11 +38,24 @@ def test_every_promised_format_is_read(kind: str) -> None:
     assert read.size == (12, 10)
 
 
-@pytest.mark.parametrize("content", [EPS, b"8BPS\0\1", b"\0\0\1\0\1\0", b"", b"404 not found", bytes(600)])
+@pytest.mark.parametrize("content", [EPS, b"8BPS\0\1", b"\0\0\1\0\1\0", b"404 not found", bytes(600)])
 def test_nothing_else_is_opened(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Encapsulated PostScript above all: Pillow starts an interpreter for it."""
     monkeypatch.setattr("subprocess.check_call", lambda *_: pytest.fail("a program was started"))
     with pytest.raises(ValueError, match="it is none of PNG"):
+        read_image(io.BytesIO(content))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "it is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 3\n", "git lfs pull"),
+        (b"\n<!DOCTYPE html><html>", "a web page"),
+    ],
+)
+def test_what_lies_in_place_of_an_image_is_named(content: bytes, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
         read_image(io.BytesIO(content))
 
 

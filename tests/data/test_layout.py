@@ -150,3 +150,40 @@ def test_roles_need_exactly_one_word_that_says_a_split() -> None:
     assert [role(name) for name in ("train_test", "", "strain", "trainval", "classes")] == [None] * 5
     assert role("Validierung") is None
     assert role("MY_VALID_SET") == ("val", ("my",))
+
+
+def test_accents_in_two_spellings_are_one_class(tree: Tree) -> None:
+    """macOS writes an é as two characters; the same name from another system is the same class."""
+    apart, whole = "cafe\u0301", "caf\u00e9"
+    root = tree(
+        [f"train/{apart}/1.png", f"train/{whole}/2.png", "train/tea/1.png", f"val/{apart}/1.png", "val/tea/1.png"]
+    )
+    assert read(root).class_names == read(root, "val").class_names == (whole, "tea")
+    assert list(read(root).labels) == [0, 0, 1]
+
+
+def test_classes_that_differ_in_case_alone_are_said(tree: Tree) -> None:
+    found = read(tree(["cat/1.png", "Cat/1.png", "dog/1.png"]))
+    assert found.class_names == ("Cat", "cat", "dog")
+    assert [note for note in found.notes if note.startswith("Cat and cat are classes")]
+
+
+@pytest.mark.parametrize("outer", ["train/", ""])
+def test_a_set_inside_itself_is_no_class_and_hides_none(outer: str, tree: Tree) -> None:
+    with pytest.raises(BadInput, match="/copy holds no images of its own, but folders called like the classes beside"):
+        read(tree([*below(outer or ".", count=3), f"{outer}copy/cat/1.png"]))
+    with pytest.raises(BadInput, match="/train holds no images of its own"):
+        read(tree([*below("a/train", count=3), "a/train/train/cat/1.png", *below("a/val")]) / "a")
+
+
+def test_the_split_without_class_folders_is_named(tree: Tree) -> None:
+    """Competitions have labelled training images and a folder of others."""
+    with pytest.raises(BadInput, match=r"/test holds no images in class folders"):
+        read(tree([*below("train"), "test/1.png", "test/2.png"]), "val")
+
+
+def test_a_split_that_is_empty_is_named_with_the_way_out(tree: Tree) -> None:
+    root = tree(below("train"))
+    (root / "val").mkdir()
+    with pytest.raises(BadInput, match=r"images in train alone, and none for the val split. Put images into val/CLASS"):
+        read(root, "val")

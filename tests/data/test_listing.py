@@ -6,6 +6,7 @@ import io
 import os
 import tarfile
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -145,3 +146,37 @@ def test_sources_go_to_other_processes(tree: Tree) -> None:
         again = pickle.loads(pickle.dumps(source))  # as multiprocessing does it
         assert again.picture(3).tobytes() == source.picture(3).tobytes()
         assert again.describe(3) == source.describe(3)
+
+
+def _archive(path: Path, members: list[tuple[str, bytes]], mode: Literal["w", "w:gz"] = "w") -> Path:
+    with tarfile.open(path, mode) as archive:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def test_paths_of_members_are_read_as_tar_unpacks_them(tmp_path: Path) -> None:
+    """Absolute ones below the folder, of two of one name the later; those with .. are counted."""
+    members = [("/cat/1.png", b"old"), ("dog/1.png", b"x"), ("./cat/1.png", b"newer"), ("cat/../dog/2.png", b"y")]
+    found = listed_tar(_archive(tmp_path / "a.tar", [*members, ("../notes.txt", b"")]))
+    assert sorted(found.images) == [("cat", "1.png"), ("dog", "1.png")]
+    assert dict(zip(found.images, found.places, strict=True))["cat", "1.png"][1] == len(b"newer")
+    assert [kind for _, kind in found.unread] == ["paths with ..", "older copies of the same name"]
+
+
+def test_packed_files_are_named_with_the_way_out(tmp_path: Path) -> None:
+    path = _archive(tmp_path / "a.tar", [("cat/1.png", b"x")], "w:gz")
+    with pytest.raises(BadInput, match=r"but a gzip file. Unpack it"):
+        listed_tar(path)
+    packed = path.rename(tmp_path / "a.tar.gz")
+    with pytest.raises(BadInput, match=r"a.tar.gz is a gzip file and no folder.* unpack"):
+        folder_source(packed, "train")
+
+
+def test_a_class_that_lies_in_an_archive_is_said(tree: Tree) -> None:
+    root = tree(["cat/1.png", "dog/1.png"])
+    (root / "owl").mkdir()
+    (root / "owl" / "owl.zip").write_bytes(b"PK")
+    assert any("no class owl" in note and ".zip" in note for note in folder_source(root, "train").notes)

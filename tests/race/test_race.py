@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 import daas.race
+from daas.data import MemoryImages
 from daas.errors import BadInput
 from daas.models import find_genotype
 from daas.race.folds import fold_of, split
@@ -248,3 +249,10 @@ def test_the_folder_of_another_run_is_not_written_over(small_convnet: str, tmp_p
     (tmp_path / "policy.json").write_text("{}")
     with pytest.raises(BadInput, match=r"holds policy\.json"):
         daas.race(ramps(), [None], network=small_convnet, out=tmp_path, **QUICK)
+
+
+def test_classes_with_a_single_image_are_named(small_convnet: str):
+    labels = torch.tensor([0] * 8 + [1])
+    images = MemoryImages("birds", torch.zeros(9, 3, 8, 8, dtype=torch.uint8), labels, ("owl", "emu"))
+    with pytest.raises(BadInput, match="birds has a single image of emu; a race needs at least 2 per class"):
+        daas.race(images, [None], network=small_convnet, trainings=8, **QUICK)

@@ -130,6 +130,13 @@ def test_nothing_is_written_where_a_step_fails(
     assert not out.exists()
 
 
+def test_a_warm_up_as_long_as_the_run_is_said(run_train: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    run_train("--epochs", "1", "--warmup-epochs", "5")
+    assert "the warm-up (--warmup-epochs 5) takes up all 1 epochs" in capsys.readouterr().err
+    run_train("--epochs", "2", "--warmup-epochs", "1", out="other")
+    assert "warm-up" not in capsys.readouterr().err
+
+
 def test_a_summary_says_what_begins(run_train: Train, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_train()[0] == 0
     said = capsys.readouterr().out
