@@ -91,6 +91,8 @@ def race(
     from daas.processes import local_device
 
     chosen = _recipe(recipe, epochs, batch_size)
+    if callable(callbacks):
+        raise BadInput("callbacks is a function; it is a list of functions: callbacks=[log].")
     _check(trainings, time_budget, folds, workers, out, resume or join)
     images = images_from(data, image_size=image_size, skip_bad_images=skip_bad_images)
     folder = None if out is None else _folder(Path(out), resume, join)
@@ -209,7 +211,7 @@ def _check(
 ) -> None:
     if trainings is not None and trainings < 2:
         raise BadInput(f"trainings is {trainings}; a race needs at least 2, one for each of two candidates.")
-    if time_budget is not None and not time_budget > 0:
+    if time_budget is not None and not (isinstance(time_budget, int | float) and time_budget > 0):
         raise BadInput(f"time_budget is {time_budget}; it is a number of seconds above 0.")
     if folds < 2:
         raise BadInput(f"folds is {folds}; it is at least 2: some images to train on, some to judge on.")
@@ -249,12 +251,17 @@ def _screen(
     folder: Path | None,
 ) -> Screen | None:
     """What is known of the images; asked where it is wanted, and kept in the race's folder."""
+    from daas.screen.result import Screen as Screened
+
+    if not isinstance(given, Screened | bool | None):
+        raise BadInput(
+            f"screen is of type {type(given).__name__}; it is a result of daas.screen, "
+            "daas.Screen.load(FOLDER), or True."
+        )
     if not isinstance(given, bool):
         return given
     if not given:
         return None
-    from daas.screen.result import Screen as Screened
-
     if folder is not None and (folder / "screen.json").is_file():
         return Screened.load(folder)
     room: Any = import_module("daas.screen")

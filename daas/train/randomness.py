@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -44,3 +46,13 @@ def restore(state: Tensor, device: torch.device) -> None:
     torch.set_rng_state(rest[:size].to(torch.uint8))
     if device.type == "cuda":
         torch.cuda.set_rng_state(rest[size:].to(torch.uint8), device)
+
+
+@contextmanager
+def kept(device: torch.device) -> Iterator[None]:
+    """After the block the global streams are as they were before."""
+    before = capture(device)
+    try:
+        yield
+    finally:
+        restore(before, device)

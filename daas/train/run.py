@@ -34,6 +34,7 @@ from daas.train.output import (
     write_result,
     write_summary,
 )  # fmt: skip
+from daas.train.randomness import kept
 from daas.train.summary import start_summary
 from daas.train.training import Progress
 from daas.train.trial import try_out
@@ -42,7 +43,7 @@ _KEPT = "The last checkpoint and the weights beside it are of before and stay as
 
 
 def train(options: TrainOptions, given: Given | None = None) -> dict[str, Any]:
-    """Trains, or validates with ``options.validate``.
+    """Trains, or validates with ``options.validate``. The global random streams are afterwards as they were before.
 
     Args:
         options: See ``python -m daas.train --help``.
@@ -57,11 +58,12 @@ def train(options: TrainOptions, given: Given | None = None) -> dict[str, Any]:
     """
     check(options)
     place = build.place(options)
-    if options.validate:
-        return _validate_only(options, place)
-    folder = Path(options.output) / (options.experiment or f"{options.model.replace('/', '-')}-{options.seed}")
-    with locked(folder, "--output") if place.first else nullcontext():
-        return _whole(options, place, folder, given or Given())
+    with kept(place.device):
+        if options.validate:
+            return _validate_only(options, place)
+        folder = Path(options.output) / (options.experiment or f"{options.model.replace('/', '-')}-{options.seed}")
+        with locked(folder, "--output") if place.first else nullcontext():
+            return _whole(options, place, folder, given or Given())
 
 
 def _whole(options: TrainOptions, place: Place, folder: Path, given: Given) -> dict[str, Any]:

@@ -227,6 +227,9 @@ def test_folds_are_stratified_and_cover_everything():
         ({"folds": 60}, "too few for 60 folds"),
         ({"trainings": 3}, "4 candidates need at least 4 trainings"),
         ({"device": "abacus"}, "abacus"),
+        ({"callbacks": print}, "a list of functions"),
+        ({"screen": "runs/screen"}, "screen is of type str"),
+        ({"time_budget": "2h"}, "seconds above 0"),
     ],
 )
 def test_bad_options_are_named_before_anything_is_written(

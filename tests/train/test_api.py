@@ -13,7 +13,7 @@ from torch.utils.data import TensorDataset
 import daas
 from daas import BadInput, DAASPolicy, Genotype, Policy
 from daas.data import load_images
-from daas.train import parse
+from daas.train import parse, randomness
 from daas.train.command_line import list_recipes, options_of
 from tests.train.conftest import Train, weights
 
@@ -35,6 +35,12 @@ def test_it_is_the_command(run_train: Train, options: dict[str, Any]) -> None:
     best = json.loads((Path(found["output"]) / "result.json").read_text())["best"]
     assert found["best_top1"] == best["top1"]
     assert {"top1", "top5", "balanced_accuracy", "loss", "best_epoch"} <= set(found)
+
+
+def test_the_global_streams_are_as_they_were(options: dict[str, Any]) -> None:
+    before = randomness.capture(torch.device("cpu"))
+    daas.train("digits", **{**options, "epochs": 1})
+    assert torch.equal(randomness.capture(torch.device("cpu")), before)
 
 
 @pytest.mark.parametrize("form", ["tensors", "dataset", "images"])

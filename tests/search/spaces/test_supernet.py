@@ -174,10 +174,9 @@ class Remembers(nn.Module):
 
 
 def test_validation_of_a_fixed_network_sees_its_present_weights() -> None:
-    model = Remembers()
-    network = FixedNetwork(model)
+    network = FixedNetwork(Remembers())
     for value in (1.0, 2.0, 3.0):
         with torch.no_grad():
-            model.weight.fill_(value)
+            network.active()["model.weight"].fill_(value)
         network.set_mode(training=False)
         assert network(torch.ones(1, 3, 4, 4)).tolist() == [[value, value]]
