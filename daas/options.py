@@ -10,7 +10,6 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import MISSING, Field, field, fields
 from functools import lru_cache
 from inspect import get_annotations
@@ -156,7 +155,10 @@ def _add(group: argparse._ArgumentGroup, options: type[Any], option: Field[Any])
             {"action": "store_true"} if option.name.startswith("no_") else {"action": argparse.BooleanOptionalAction}
         )
     else:
-        settings |= {"type": _number if kind is float else kind, "metavar": option.name.rsplit("_", 1)[-1].upper()}
+        settings |= {
+            "type": {float: _number, Path: _path}.get(kind, kind),
+            "metavar": option.name.rsplit("_", 1)[-1].upper(),
+        }
         if choices:
             settings |= {"choices": choices}
             del settings["metavar"]
@@ -176,6 +178,13 @@ def _number(text: str) -> float:
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"{text} is no finite number")
     return value
+
+
+def _path(text: str) -> Path:
+    """A path of the command line; an empty one is a variable of the shell that is not set, and not this folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty path; write . for this folder")
+    return Path(text)
 
 
 class _Tuple(argparse.Action):
@@ -274,12 +283,14 @@ def _one(kind: Any, value: Any, name: str, where: str) -> Any:
     if kind is str and isinstance(value, os.PathLike):
         return os.fspath(value)
     if kind is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
-        with suppress(ValueError):
+        try:
             number = float(value)  # YAML 1.1 reads 1e-5 as text
-            if not math.isfinite(number):
-                raise BadInput(f"{where}: {name} is {value!r}; expected a finite number.")
+        except ValueError:
+            number = math.nan
+        if math.isfinite(number):
             return number
-    elif type(value) is kind:
+        raise BadInput(f"{where}: {name} is {value!r}; expected a finite float.")
+    if type(value) is kind:
         return value
     raise BadInput(f"{where}: {name} is {value!r}; expected {kind.__name__}.")
 

@@ -68,6 +68,8 @@ def test_each_kind_of_option_is_read(words: list[str], name: str, value: object)
         (["--kind", "middling"], "fast"),
         (["--rate", "much"], "rate"),
         (["--extra", "a"], "NAME=VALUE"),
+        (["--rate", "nan"], "nan is no finite number"),
+        (["--out", ""], "an empty path"),
     ],
 )
 def test_a_wrong_word_is_bad_input_that_says_what_is_allowed(words: list[str], said: str) -> None:
@@ -109,6 +111,7 @@ def test_values_of_files_get_the_types_of_the_fields() -> None:
     ("values", "said"),
     [
         ({"rates": 1}, "rate"),
+        ({"rate": float("inf")}, "expected a finite float"),
         ({"kind": "middling"}, "one of fast, slow"),
         ({"quick_start": 1}, "bool"),
         ({"sizes": 3}, "a list of int"),

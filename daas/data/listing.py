@@ -85,9 +85,9 @@ def listed_folder(root: Path) -> Listing:
 
 def _walk(root: Path, found: Listing) -> Iterator[tuple[os.DirEntry[str], Parts]]:
     """All entries that are no folders and not hidden; notes the folders."""
-    place = root.absolute()
+    place = Path(os.path.abspath(root))  # without "..", whose way leads through folders that are to be read
     todo: list[tuple[str, Parts, frozenset[str]]] = [
-        (str(root), (), frozenset(os.path.realpath(parent) for parent in (place, *place.parents)))
+        (str(root), (), frozenset(os.path.realpath(parent) for parent in (root, *place.parents)))
     ]
     while todo:
         here, parts, way = todo.pop()

@@ -94,6 +94,10 @@ def race(
     if callable(callbacks):
         raise BadInput("callbacks is a function; it is a list of functions: callbacks=[log].")
     _check(trainings, time_budget, folds, workers, out, resume or join)
+    if not 0 <= seed < 2**63:
+        raise BadInput(f"seed is {seed}; it is a whole number from 0 to 2^63 - 1.")
+    if image_size is not None and image_size < 1:
+        raise BadInput(f"image_size is {image_size}; it is at least 1 (--image-size).")
     images = images_from(data, image_size=image_size, skip_bad_images=skip_bad_images)
     folder = None if out is None else _folder(Path(out), resume, join)
     _check_images(images, folds, chosen, seed)
@@ -117,6 +121,7 @@ def race(
             "workers > 1 need images that fit into memory: choose a smaller image_size (--image-size), or start "
             "further processes with --join."
         )
+    trainer.try_out()
     budget = Budget(most, None if time_budget is None else time.time() + time_budget, workers)
     with tempfile.TemporaryDirectory(prefix="daas-race-") if folder is None else nullcontext(folder) as place:
         journal = Journal(Path(place), [candidate.name for candidate in entered])

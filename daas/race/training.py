@@ -12,10 +12,11 @@ import torch
 from daas.data import ImageData
 from daas.errors import BadInput
 from daas.options import typed
-from daas.race.candidates import Candidate
+from daas.race.candidates import Candidate, Network
 from daas.race.folds import split, training_seed
 from daas.race.statistics import Score, score
-from daas.train.fit import Recipe, fit
+from daas.train.checks import check
+from daas.train.fit import Recipe, fit, try_fit
 
 _SAME_FOR_ALL = ("epochs", "batch_size", "mean", "std")  # or trainings would not be of one length, or not paired
 RACED = tuple(field.name for field in fields(Recipe) if field.name not in _SAME_FOR_ALL)
@@ -64,6 +65,22 @@ class Trainer:
     def recipe_of(self, candidate: Candidate) -> Recipe:
         """The whole recipe of a candidate."""
         return replace(self.recipe, **candidate.values)
+
+    def try_out(self) -> None:
+        """Tries a step of every network, and looks at every recipe, before anything is written.
+
+        Raises:
+            BadInput: Which option, or why a step fails.
+        """
+        tried: list[Network] = []
+        few = self.data.subset(torch.arange(min(len(self.data), self.recipe.batch_size)))
+        with _one_thread(self.device):
+            for candidate in self.candidates:
+                check(self.recipe_of(candidate).options(0))
+                if candidate.network not in tried:
+                    tried.append(candidate.network)
+                    make = candidate.network.maker(len(self.data.class_names))
+                    try_fit(make, few, self.data, self.recipe, self.device)
 
     def __call__(self, number: int, run: int) -> Score | None:
         """Trains a candidate on the images of a run; None where its loss diverged."""

@@ -9,6 +9,7 @@ import torch
 from daas.data import ImageData, stratified_halves
 from daas.data.files import HELD_OUT
 from daas.data.given import images_from
+from daas.data.sources import refuse_training_images
 from daas.errors import BadInput
 from daas.screen.options import ScreenOptions
 from daas.seeds import generator
@@ -39,6 +40,7 @@ def two_halves(data: Any, val: Any, options: ScreenOptions, size: int | None) ->
     else:
         train, side = images, images.image_size
         asked = images_from(val, split=HELD_OUT, image_size=side, skip_bad_images=skip, workers=threads)
+        refuse_training_images(train, asked)
         asked = evenly(asked, options.max_images, options.seed)
     same_classes(train.class_names, asked.class_names)
     for part, what in ((train, "train on"), (asked, "ask about")):

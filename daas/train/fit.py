@@ -177,6 +177,26 @@ def fit(
     return Fitted(run.shown, logits, labels, losses, time.perf_counter() - started)
 
 
+def try_fit(
+    network: nn.Module | Callable[[], nn.Module], train: ImageData, val: ImageData, recipe: Recipe, device: str = "cpu"
+) -> None:
+    """Tries one step of a training, so that what cannot work is told before anything is written.
+
+    Args:
+        network: As ``fit`` takes it; it is not changed.
+        train: Images; one batch is enough.
+        val: Images of all classes; they are not looked at.
+        recipe: Of the training.
+        device: Where it would run.
+
+    Raises:
+        BadInput: What ``fit`` would raise at its start.
+    """
+    place = Place(torch.device(device))
+    with _streams_as_before(place.device):
+        try_out(_training(network, train, val, recipe, 0, place))
+
+
 def _training(
     network: nn.Module | Callable[[], nn.Module],
     train: ImageData,

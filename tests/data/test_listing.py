@@ -180,3 +180,8 @@ def test_a_class_that_lies_in_an_archive_is_said(tree: Tree) -> None:
     (root / "owl").mkdir()
     (root / "owl" / "owl.zip").write_bytes(b"PK")
     assert any("no class owl" in note and ".zip" in note for note in folder_source(root, "train").notes)
+
+
+def test_a_path_that_goes_through_a_class_folder_loses_no_class(tree: Tree) -> None:
+    root = tree(below("."))
+    assert folder_source(root / "dog" / "..", "train").class_names == ("cat", "dog")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import daas.race
 from daas.data import MemoryImages
@@ -230,16 +230,20 @@ def test_folds_are_stratified_and_cover_everything():
         ({"callbacks": print}, "a list of functions"),
         ({"screen": "runs/screen"}, "screen is of type str"),
         ({"time_budget": "2h"}, "seconds above 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"image_size": -3}, "image_size is -3"),
+        ({"recipe": Recipe(lr=-1.0)}, "--lr -1.0"),
+        ({"candidates": [None, "none,cutout=-1"]}, "--cutout -1"),
     ],
 )
 def test_bad_options_are_named_before_anything_is_written(
     options: dict[str, object], says: str, small_convnet: str, tmp_path: Path
 ):
-    given = {"trainings": 8, "out": tmp_path / "out", **QUICK, **options}
+    given = {"candidates": [None, "randaugment"], "trainings": 8, "out": tmp_path / "out", **QUICK, **options}
     if "resume" in options:
         given["out"] = None
     with pytest.raises(BadInput, match=says):
-        daas.race(ramps(), [None, "randaugment"], network=small_convnet, **given)
+        daas.race(ramps(), network=small_convnet, **given)
     assert not (tmp_path / "out").exists()
 
 
@@ -259,3 +263,11 @@ def test_classes_with_a_single_image_are_named(small_convnet: str):
     images = MemoryImages("birds", torch.zeros(9, 3, 8, 8, dtype=torch.uint8), labels, ("owl", "emu"))
     with pytest.raises(BadInput, match="birds has a single image of emu; a race needs at least 2 per class"):
         daas.race(images, [None], network=small_convnet, trainings=8, **QUICK)
+
+
+def test_a_network_that_cannot_be_trained_is_told_before_anything_is_written(tmp_path: Path):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(192, 8), nn.BatchNorm1d(8), nn.Linear(8, 2))
+    given = {**QUICK, "batch_size": 1, "out": tmp_path / "out"}
+    with pytest.raises(BadInput, match="cannot take a step on a batch of 1"):
+        daas.race(ramps(), [None, "randaugment"], network=network, trainings=4, **given)
+    assert not (tmp_path / "out").exists()

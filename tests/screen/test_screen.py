@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import daas
@@ -322,3 +323,12 @@ def test_stopping_and_diverging_have_their_codes(
         monkeypatch.setattr("daas.screen.api.fit", fails)
         assert main(words) == code
         assert text in capsys.readouterr().err
+
+
+def test_images_that_were_trained_on_are_not_asked_about(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for index in range(10):
+            Image.new("RGB", (8, 8), (index, 0, 0)).save(tmp_path / name / f"{index}.png")
+    with pytest.raises(BadInput, match="Validation would use the training images"):
+        daas.screen(str(tmp_path), val=str(tmp_path / "." / "b" / ".."), image_size=8)
