@@ -81,7 +81,7 @@ def test_the_auxiliary_head_answers_only_in_training_and_its_weights_fit_without
     logits, auxiliary = net(x)
     assert logits.shape == auxiliary.shape == (2, 5)
     assert net.eval()(x).shape == (2, 5)
-    save_weights(net, tmp_path / "w.safetensors")
+    save_weights(net, tmp_path / "w.safetensors", list("abcde"))
     plain = small().eval()
     load_weights(plain, tmp_path / "w.safetensors")
     torch.testing.assert_close(plain(x), net(x))
