@@ -145,7 +145,7 @@ def test_files_that_come_and_go(repository: Path) -> None:
         (lambda v: v.update(files={"a": 1}), "are texts"),
         (lambda v: v.update(logits=[["x"]]), "no table of numbers"),
         (lambda v: v.update(logits=[[0.0]]), "must be 2 rows of finite numbers; found shape (1, 1)"),
-        (lambda v: v.update(logits=[[0.0], [1e999]]), "finite numbers"),
+        (lambda v: v.update(logits=[[0.0], [1e999]]), "no number of JSON"),
         (lambda v: v.update(logits=[[0.0], [0.0]]), "logits of shape (2, 10); written down (2, 1)"),
     ],
 )
