@@ -185,7 +185,7 @@ def test_a_full_disk_stops_the_run_and_leaves_the_checkpoint(run_search: Run, wh
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
     assert found.returncode == 2
     assert "could not be written" in found.stderr
-    assert "there before is whole. Free some space" in found.stderr
+    assert "there before is whole. Files may not become that large here" in found.stderr
     assert not list(out.glob("*.part"))
     assert run_search("--resume", "auto")[0] == 0
     assert_same_run(out, whole_search)
