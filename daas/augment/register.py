@@ -139,7 +139,7 @@ def _run(what: str, form: Form, images: Tensor, values: list[float]) -> Tensor:
     try:
         prepared = form.prepare(np.array(values), np.full((len(values), 2), 0.5), setting)
         return form.run(images, torch.from_numpy(prepared), setting)
-    except Exception as error:
+    except Exception as error:  # a form is the caller's code and raises anything; said, never swallowed
         raise BadInput(
             f"{what} fails on {str(images.dtype).removeprefix('torch.')} {list(images.shape)} at {_list(values)}: "
             f"{type(error).__name__}: {error}"
@@ -157,7 +157,7 @@ def _same(what: str, run: _Images | None, images: Tensor, values: list[float], e
         result = run(images, values)
         if result.shape != expected.shape:
             raise ValueError(f"it gives images {list(result.shape)}")
-    except Exception as error:
+    except Exception as error:  # the same, of the Pillow and the compiled form
         raise BadInput(f"{what} fails {where}: {type(error).__name__}: {error}") from error
     if not torch.equal(result, expected):
         off = int((result.int() - expected.int()).abs().max())
