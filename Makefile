@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test docs timm-tests lint tables clean
+.PHONY: demo test docs gallery timm-tests lint tables clean
 
 demo: $(STAMP)
 	$(PY) examples/demo.py
@@ -29,6 +29,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PY) -m pip install --quiet --upgrade pip
 	$(PY) -m pip install --constraint constraints.txt --editable '.[dev]'
 	touch $(STAMP)
+
+gallery: $(STAMP)
+	$(PY) -m examples.gallery
 
 tables: $(STAMP)
 	$(PY) -m benchmarks.tables.make --page docs/results.md

@@ -1,0 +1,1 @@
+"""Pictures of everything that is shipped, for the documentation."""
