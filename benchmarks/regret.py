@@ -88,7 +88,7 @@ class Bench:
         def train() -> Score:
             trainer = Trainer([candidate], self.images, self.recipe, FOLDS, self.seed, "cpu")
             fitted = fit(
-                candidate.network.maker(len(self.images.class_names)), self.images, self.test,
+                candidate.network.maker(self.images.class_names), self.images, self.test,
                 trainer.recipe_of(candidate), augment=candidate.policy, seed=seed_of(self.seed, _WHOLE) % 2**31,
             )  # fmt: skip
             return score(fitted.logits, fitted.labels)

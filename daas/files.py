@@ -100,6 +100,15 @@ def digest(values: Any) -> str:
     return hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
+def sha256(path: Path) -> str:
+    """SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def append_line(path: str | Path, line: str, then: str = "") -> None:
     """Appends a line and waits until it is on the disk; where that fails, what was there before is whole.
 

@@ -200,7 +200,12 @@ def local_name(model: str) -> str:
         return model
     try:
         return f"local-dir:{fetch(Repository.parse(name), only=(CONFIG, WEIGHTS)).folder}"
-    except (BadInput, HubFailure) as error:
+    except HubFailure as error:
+        raise BadInput(
+            f"model {model!r}: {error} Without a network: download it where there is one (hf download {name} "
+            "--local-dir FOLDER), and name local-dir:FOLDER."
+        ) from error
+    except BadInput as error:
         raise BadInput(f"model {model!r}: {error}") from error
 
 

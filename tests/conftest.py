@@ -10,7 +10,7 @@ import pytest
 import timm
 import torch
 from PIL import Image
-from timm.models import register_model
+from timm.models import register_model, save_for_hf
 from torch import Tensor, nn
 
 from daas.data import ImageData
@@ -72,6 +72,16 @@ def register_small_convnet() -> str:
 
         register_model(daas_test_convnet)
     return name
+
+
+def saved_network(folder: Path, classes: int = 3, seed: int = 0) -> tuple[nn.Module, Path]:
+    """A small timm model with 32 pixels in a folder as timm keeps one for the Hub: the network, and the folder."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = timm.create_model("test_resnet", num_classes=classes)
+    network.pretrained_cfg = {**network.pretrained_cfg, "input_size": (3, 32, 32)}
+    save_for_hf(network, str(folder), safe_serialization=True)
+    return network, folder
 
 
 @pytest.fixture(scope="session")

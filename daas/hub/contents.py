@@ -1,8 +1,7 @@
-"""Folders that a repository is written to, whole or not at all; checksums of files."""
+"""Folders that a repository is written to, whole or not at all."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -50,12 +49,3 @@ def new_folder(folder: Path) -> Iterator[Path]:
             return
         for path in inside.iterdir():  # it may be the folder in which somebody works: it stays the same one
             shutil.move(path, folder / path.name)
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -12,9 +12,9 @@ import yaml
 from timm.models import save_for_hf
 
 from daas.errors import BadInput
-from daas.files import copy, write_text
+from daas.files import copy, sha256, write_text
 from daas.hub.card import Network, card
-from daas.hub.contents import new_folder, sha256
+from daas.hub.contents import new_folder
 from daas.hub.pictures import policy_picture
 from daas.hub.run_folder import Run, Which
 from daas.hub.verification import Verification, checksums, reference_input, reference_logits

@@ -15,9 +15,8 @@ from huggingface_hub.hf_api import RepoSibling
 
 from daas.answers import HubFailure, connection_failed, told_plainly
 from daas.errors import BadInput, plain
-from daas.files import copy, make_folder, write_text
+from daas.files import copy, make_folder, sha256, write_text
 from daas.hub.card import complete, for_repository
-from daas.hub.contents import sha256
 from daas.hub.exporting import export
 from daas.hub.listing import Listing, listing, same_content
 from daas.hub.verification import Verification, checksums

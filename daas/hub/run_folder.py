@@ -14,9 +14,10 @@ from daas.augment import Policy, PolicySchedule
 from daas.errors import BadInput
 from daas.models import CellNet, Genotype
 from daas.models.stems import CifarStem
+from daas.models.weights import load_weights
 from daas.reading import read_json, read_yaml
 from daas.repository import CURVES, GENOTYPE, POLICY, SCHEDULE
-from daas.train.output import RESULT, RESULT_FORMAT, load_weights
+from daas.train.output import RESULT, RESULT_FORMAT
 
 _Named = TypeVar("_Named", Policy, PolicySchedule, Genotype)
 Which = Literal["best", "last"]

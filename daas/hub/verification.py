@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from daas.errors import BadInput
-from daas.files import write_json
-from daas.hub.contents import sha256
+from daas.files import sha256, write_json
 from daas.reading import read_json
 from daas.repository import HUBS_OWN, VERIFICATION, files_of
 

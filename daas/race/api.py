@@ -17,6 +17,7 @@ import torch
 from daas.data import ImageData, MemoryImages
 from daas.data.given import Given, images_from, named_or_path
 from daas.errors import BadInput
+from daas.models.start import Start, own_size
 from daas.race import sets
 from daas.race.candidates import Candidate, Network
 from daas.race.candidates import network as network_of
@@ -28,7 +29,7 @@ from daas.race.rules import Rules
 from daas.race.sets import Screen
 from daas.race.training import Trainer
 from daas.search.report.commands import HELD_OUT_PHOTOS
-from daas.train.fit import Recipe
+from daas.train.fit import FINE_LR, Recipe
 
 TRAININGS, FOLDS = 48, 4
 Callback = Callable[[dict[str, Any]], Any]
@@ -39,6 +40,9 @@ def race(
     candidates: Iterable[Any] | None = None,
     *,
     network: Any = None,
+    pretrained: bool = False,
+    pretrained_path: str | Path = "",
+    initial_checkpoint: str | Path = "",
     trainings: int | None = None,
     time_budget: float | None = None,
     folds: int = FOLDS,
@@ -62,13 +66,18 @@ def race(
         data: Images with labels, as ``daas.data.images_from`` takes them: tensors, a torch ``Dataset``, a path, a name.
         candidates: By default the set that docs/race.md states. Otherwise a list of results of searches, (network,
             policy), (network, policy, recipe), names or files of policies, ``"default"``, ``"mixup"``, ...
-        network: For candidates that name none: a timm model, a ``Genotype``, or a torch module, which is not changed.
+        network: For candidates that name none: a timm model (also ``hf-hub:user/name`` and ``local-dir:FOLDER``), a
+            ``Genotype``, or a torch module, which is not changed.
+        pretrained: Every training of ``network`` begins with its pretrained weights.
+        pretrained_path: With those of this file, loaded as if they were the pretrained ones.
+        initial_checkpoint: With all weights of this file, which are of the same classes.
         trainings: How many at most; by default 48, or as many as ``time_budget`` allows.
         time_budget: Seconds after which no training starts.
         folds: K; a training sees K - 1 parts of the images and is judged on the last one.
         epochs: Of every training: as many as the winner will be trained for. By default the recipe's.
         batch_size: Images per batch; by default the recipe's.
-        recipe: Of all trainings, where candidates do not say otherwise.
+        recipe: Of all trainings, where candidates do not say otherwise; by default ``daas.train.fit.Recipe()``, with
+            a learning rate of at most 0.02 where weights are given.
         image_size: Side in pixels.
         skip_bad_images: Leave out images that cannot be read.
         screen: What ``daas.screen`` said of these images; True asks it first, which costs one training more.
@@ -90,7 +99,9 @@ def race(
     check_installed()
     from daas.processes import local_device
 
-    chosen = _recipe(recipe, epochs, batch_size)
+    start = Start(pretrained, str(pretrained_path), str(initial_checkpoint))
+    net = _network(network, start)
+    chosen = _recipe(recipe or _usual(net), epochs, batch_size)
     if callable(callbacks):
         raise BadInput("callbacks is a function; it is a list of functions: callbacks=[log].")
     _check(trainings, time_budget, folds, workers, out, resume or join)
@@ -98,10 +109,10 @@ def race(
         raise BadInput(f"seed is {seed}; it is a whole number from 0 to 2^63 - 1.")
     if image_size is not None and image_size < 1:
         raise BadInput(f"image_size is {image_size}; it is at least 1 (--image-size).")
-    images = images_from(data, image_size=image_size, skip_bad_images=skip_bad_images)
+    size = image_size or (None if net is None else own_size(net.model, net.start))
+    images = images_from(data, image_size=size, skip_bad_images=skip_bad_images)
     folder = None if out is None else _folder(Path(out), resume, join)
     _check_images(images, folds, chosen, seed)
-    net = None if network is None else network_of(network)
     asked = {"epochs": chosen.epochs, "batch_size": chosen.batch_size, "seed": seed}
     seen = _screen(screen, images, net, asked, None if folder is None else folder / "screen")
     most = TRAININGS if trainings is None and time_budget is None else trainings
@@ -203,12 +214,24 @@ def print_line(line: dict[str, Any]) -> None:
     print(f"training {line['trainings']}{of}: {line['candidate']}, run {line['seed'] + 1}: {figures}", file=sys.stderr)
 
 
-def _recipe(recipe: Recipe | None, epochs: int | None, batch_size: int | None) -> Recipe:
+def _network(given: Any, start: Start) -> Network | None:
+    if given is None:
+        start.check("")
+        return None
+    return network_of(given, start=start)
+
+
+def _usual(network: Network | None) -> Recipe:
+    """How trainings go where nothing is said: gently where weights are good for something."""
+    return Recipe() if network is None or not network.start.given else Recipe(lr=FINE_LR)
+
+
+def _recipe(recipe: Recipe, epochs: int | None, batch_size: int | None) -> Recipe:
     given: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size}
     for name, value in given.items():
         if value is not None and value < 1:
             raise BadInput(f"{name} is {value}; it is at least 1.")
-    return replace(recipe or Recipe(), **{name: value for name, value in given.items() if value is not None})
+    return replace(recipe, **{name: value for name, value in given.items() if value is not None})
 
 
 def _check(
@@ -270,9 +293,14 @@ def _screen(
     if folder is not None and (folder / "screen.json").is_file():
         return Screened.load(folder)
     room: Any = import_module("daas.screen")
-    module = None if network is None else network.create(len(images.class_names))
     kept: dict[str, Any] = {} if folder is None else {"out": folder, "resume": "auto"}
-    asked: Screen = room(images, network=module, **options, **kept)
+    trained: Any = None
+    if network is not None and network.start.given:  # by its name, so that it meets what its weights are used to
+        trained = network.model
+        kept |= {"model_kwargs": dict(network.kwargs), **network.start.named()}
+    elif network is not None:
+        trained = network.create(len(images.class_names))
+    asked: Screen = room(images, network=trained, **options, **kept)
     return asked
 
 
@@ -313,9 +341,9 @@ def _digest(candidate: Candidate) -> str:
 
     parts = [candidate.policy, candidate.network.genotype]
     text = json.dumps([None if part is None else part.to_dict() for part in parts], sort_keys=True)
-    return hashlib.blake2b(
-        (text + repr(candidate.recipe) + repr(candidate.network.kwargs)).encode(), digest_size=8
-    ).hexdigest()
+    start = candidate.network.start.contents()
+    text += repr(candidate.recipe) + repr(candidate.network.kwargs) + (repr(start) if start else "")
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def _train_words(data: Given, images: ImageData) -> tuple[str, ...]:

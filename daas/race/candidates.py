@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from torch import nn
 from daas.augment import Policy
 from daas.errors import BadInput
 from daas.models import Genotype, find_genotype, list_genotypes
+from daas.models.start import RANDOM, Channels, Start, create, known_config, used_to
 
 NONE = "none"
 CELLS = "daas_cell_cifar"
@@ -31,6 +32,7 @@ class Network:
         kwargs: Its constructor arguments, sorted by name.
         genotype: Cells, for ``daas_cell_cifar`` and ``daas_cell_imagenet``.
         module: A network of one's own; it is copied, never changed.
+        start: Where the weights of a timm model begin, in every training.
     """
 
     name: str
@@ -38,28 +40,34 @@ class Network:
     kwargs: tuple[tuple[str, Any], ...] = ()
     genotype: Genotype | None = None
     module: nn.Module | None = None
+    start: Start = RANDOM
 
-    def maker(self, classes: int) -> nn.Module | Callable[[], nn.Module]:
-        """What ``daas.train.fit`` takes: the module, or what makes a network with new weights."""
-        return self.module if self.module is not None else partial(self.create, classes)
+    def maker(self, class_names: Sequence[str]) -> nn.Module | Callable[[], nn.Module]:
+        """What ``daas.train.fit`` takes: the module, or what makes a network with weights at their beginning."""
+        return self.module if self.module is not None else partial(self.create, len(class_names), class_names)
 
-    def create(self, classes: int) -> nn.Module:
+    def create(self, classes: int, class_names: Sequence[str] | None = None) -> nn.Module:
         """The network; a module of one's own as it is.
+
+        Args:
+            classes: Outputs.
+            class_names: What they mean, for the classifier of an ``initial_checkpoint``.
 
         Raises:
             BadInput: timm cannot make it.
         """
         if self.module is not None:
             return self.module
-        import timm
-
         import daas  # noqa: F401  # registers the models
 
         arguments = dict(self.kwargs) | ({} if self.genotype is None else {"genotype": self.genotype})
-        try:
-            return timm.create_model(self.model, num_classes=classes, **arguments)  # type: ignore[no-any-return]
-        except (RuntimeError, TypeError, ValueError, KeyError, AssertionError) as error:
-            raise BadInput(f"timm cannot make the network {self.model!r} ({error}).") from error
+        return create(self.model, classes, self.start, class_names, **arguments)
+
+    @property
+    def statistics(self) -> dict[str, Channels]:
+        """The normalisation that its weights are used to, for a recipe; empty where it follows the images."""
+        used = None if self.module is not None else used_to(self.model, self.start)
+        return {} if used is None else {"mean": used[0], "std": used[1]}
 
     def parameters(self, classes: int) -> int:
         """How many weights it has."""
@@ -67,12 +75,13 @@ class Network:
             return sum(parameter.numel() for parameter in self.create(classes).parameters())
 
 
-def network(given: Any, kwargs: Mapping[str, Any] | None = None) -> Network:
+def network(given: Any, kwargs: Mapping[str, Any] | None = None, start: Start = RANDOM) -> Network:
     """A network from a timm name, a genotype (also its file, a folder with one, a published one's name), or a module.
 
     Args:
         given: One of these, or a ``Network``.
         kwargs: Constructor arguments of a timm model.
+        start: Where the weights of a timm model begin.
 
     Raises:
         BadInput: Something else, or a name that timm does not know.
@@ -80,6 +89,9 @@ def network(given: Any, kwargs: Mapping[str, Any] | None = None) -> Network:
     >>> network("darts_v2_cifar").name
     'darts_v2_cifar'
     """
+    named = isinstance(given, str) and (_elsewhere(given) or _is_model(given))
+    if not named:
+        start.check("")
     if isinstance(given, Network):
         return given
     arguments = tuple(sorted((kwargs or {}).items()))
@@ -93,12 +105,10 @@ def network(given: Any, kwargs: Mapping[str, Any] | None = None) -> Network:
             f"a network is the name of a timm model, a Genotype or a torch module; found {given!r}. Name one with "
             "network= (--model)."
         )
-    import timm
-
-    import daas  # noqa: F401  # registers the models
-
-    if timm.is_model(given.split(".")[0]):
-        return Network(given, given, arguments)
+    if named:
+        start.check(given)
+        known_config(given)  # so that a name that leads nowhere is told at once
+        return Network(given, given, arguments, start=start)
     path = Path(given) / GENOTYPE if Path(given).is_dir() else Path(given)
     if not path.is_file() and given not in list_genotypes():
         raise BadInput(
@@ -107,6 +117,18 @@ def network(given: Any, kwargs: Mapping[str, Any] | None = None) -> Network:
         )
     cells = find_genotype(given if given in list_genotypes() else path)
     return Network(cells.name or path.stem, CELLS, arguments, cells)
+
+
+def _elsewhere(name: str) -> bool:
+    return name.startswith(("hf-hub:", "hf_hub:", "local-dir:"))
+
+
+def _is_model(name: str) -> bool:
+    import timm
+
+    import daas  # noqa: F401  # registers the models
+
+    return bool(timm.is_model(name.split(".")[0]))
 
 
 @dataclass(frozen=True)

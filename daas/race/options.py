@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from daas.errors import BadInput
+from daas.models.start import Start
 from daas.options import Parser, add_options, o
 from daas.search.values import duration
 
@@ -24,8 +25,15 @@ class RaceOptions:
     data_dir: Path | None = o(None, "a folder of class folders, or a .tar of one", group=_IMAGES)
     image_size: int | None = o(None, "side in pixels; by default it follows the images", group=_IMAGES)
     skip_bad_images: bool = o(False, "leave out images that cannot be read instead of stopping", group=_IMAGES)
-    model: str = o("", "timm model that candidates train which name none", group=_RACE)
+    model: str = o(
+        "", "timm model that candidates train which name none; also hf-hub:user/name, local-dir:FOLDER", group=_RACE
+    )
     model_kwargs: dict[str, Any] = o({}, "its constructor arguments", group=_RACE)
+    pretrained: bool = o(False, "every training of it begins with its pretrained weights", group=_RACE)
+    pretrained_path: str = o("", "file (.safetensors) that is loaded as if it were the pretrained weights", group=_RACE)
+    initial_checkpoint: str = o(
+        "", "every training of it begins with these weights of your classes (.safetensors)", group=_RACE
+    )
     genotype: str = o("", "cells instead of --model: a genotype file or the name of published ones", group=_RACE)
     candidates: tuple[str, ...] = o(
         ("default",),
@@ -45,7 +53,7 @@ class RaceOptions:
     folds: int = o(4, "parts of the images; a training is judged on one and sees the others", group=_RACE)
     epochs: int | None = o(None, "of every training: as many as the winner will be trained for (60)", group=_RACE)
     batch_size: int | None = o(None, "images per batch (50)", group=_RACE)
-    lr: float | None = o(None, "highest learning rate of every training (0.1)", group=_RACE)
+    lr: float | None = o(None, "highest learning rate of every training (0.1; 0.02 for given weights)", group=_RACE)
     out: Path = o(
         Path("runs/race"), "folder: race.json, policy.json, genotype.json, race.html, race.journal", group=_RUN
     )
@@ -102,7 +110,7 @@ class RaceOptions:
     def _recipe(self) -> Any:
         from daas.train.fit import Recipe
 
-        return Recipe() if self.lr is None else Recipe(lr=self.lr)
+        return None if self.lr is None else Recipe(lr=self.lr)
 
     def _network(self) -> Any:
         from daas.models import find_genotype
@@ -111,8 +119,9 @@ class RaceOptions:
         if self.genotype and self.model:
             raise BadInput(f"--genotype {self.genotype} and --model {self.model} are two networks; give one of them.")
         if self.genotype:
-            return network(find_genotype(self.genotype), self.model_kwargs)
-        return network(self.model, self.model_kwargs) if self.model else None
+            return network(find_genotype(self.genotype), self.model_kwargs, Start.of(self))
+        Start.of(self).check(self.model)
+        return network(self.model, self.model_kwargs, Start.of(self)) if self.model else None
 
 
 def _cores(device: str) -> int:

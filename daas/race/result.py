@@ -183,16 +183,14 @@ class Race:
         return table(self)
 
     def create_model(self, **options: Any) -> nn.Module:
-        """The winner's network, untrained.
+        """The winner's network, as every training of it began.
 
         Args:
             **options: Further constructor arguments of the timm model.
         """
         network = self.chosen.network
-        named = Network(
-            network.name, network.model, tuple({**dict(network.kwargs), **options}.items()), network.genotype
-        )
-        return named.create(len(self.setup.class_names))
+        named = replace(network, kwargs=tuple({**dict(network.kwargs), **options}.items()), module=None)
+        return named.create(len(self.setup.class_names), self.setup.class_names)
 
     def transform(self, **options: Any) -> DAASPolicy | None:
         """The winner's policy as a batched transform; None for none.
@@ -210,7 +208,7 @@ class Race:
         words = ["python", "-m", "daas.train", *self.setup.train, "--model", network.model]
         kwargs = [f"{name}={value}" for name, value in network.kwargs]
         kwargs += [] if network.genotype is None else [f"genotype={folder / 'genotype.json'}"]
-        words += ["--model-kwargs", *kwargs] if kwargs else []
+        words += [*(["--model-kwargs", *kwargs] if kwargs else []), *network.start.words()]
         words += [] if self.policy is None else ["--aa", f"daas:{folder / 'policy.json'}"]
         words += ["--img-size", str(self.setup.image_size)]
         return shlex.join([*words, *self.recipe.words()])

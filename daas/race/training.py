@@ -64,7 +64,7 @@ class Trainer:
 
     def recipe_of(self, candidate: Candidate) -> Recipe:
         """The whole recipe of a candidate."""
-        return replace(self.recipe, **candidate.values)
+        return replace(self.recipe, **{**candidate.network.statistics, **candidate.values})
 
     def try_out(self) -> None:
         """Tries a step of every network, and looks at every recipe, before anything is written.
@@ -79,7 +79,7 @@ class Trainer:
                 check(self.recipe_of(candidate).options(0))
                 if candidate.network not in tried:
                     tried.append(candidate.network)
-                    make = candidate.network.maker(len(self.data.class_names))
+                    make = candidate.network.maker(self.data.class_names)
                     try_fit(make, few, self.data, self.recipe, self.device)
 
     def __call__(self, number: int, run: int) -> Score | None:
@@ -89,7 +89,7 @@ class Trainer:
         with _one_thread(self.device):
             try:
                 fitted = fit(
-                    candidate.network.maker(len(self.data.class_names)),
+                    candidate.network.maker(self.data.class_names),
                     train,
                     val,
                     self.recipe_of(candidate),

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
 
 from daas.errors import BadInput
+from daas.models.start import Start, known_config, own_size, used_to
+from daas.models.weights import load_weights
 from daas.screen.options import DEFAULT_SIZE, ScreenOptions
 from daas.train import build
+from daas.train.fit import FINE_LR
 from daas.train.options import TrainOptions
 
 DEFAULT = ("wide_resnet40_2_cifar", {"depth": 10, "widen": 1})
 """WRN-10-1: 77,000 parameters, on which the method was measured."""
-_LR, _FINE_LR = 0.1, 0.02
+_LR = 0.1
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Network:
         name: For people.
         model: timm's name, for printed commands; empty for a module.
         model_kwargs: Its constructor arguments.
-        make: Gives the network for a number of classes and a side in pixels.
+        make: Gives the network for the names of the classes and a side in pixels.
         lr: Largest learning rate where none is given.
         size: Side in pixels where none is given; None for the images' own.
         statistics: Mean and standard deviation that its weights are used to; None for those of the images.
@@ -36,7 +39,7 @@ class Network:
     name: str
     model: str
     model_kwargs: dict[str, Any]
-    make: Callable[[int, int], nn.Module | Callable[[], nn.Module]]
+    make: Callable[[Sequence[str], int], nn.Module | Callable[[], nn.Module]]
     lr: float
     size: int | None
     statistics: tuple[tuple[float, ...], tuple[float, ...]] | None
@@ -48,34 +51,38 @@ def network_of(module: nn.Module | None, options: ScreenOptions) -> Network:
 
     Args:
         module: Is copied; None for what the options name, or the default.
-        options: ``model``, ``model_kwargs``, ``pretrained``.
+        options: ``model``, ``model_kwargs``, and where its weights begin.
 
     Raises:
         BadInput: No module, or a model that timm does not know.
     """
     if isinstance(module, nn.Module):
         if options.model:
-            raise BadInput("network is a module; model=, model_kwargs= and pretrained= are for timm's names.")
-        return Network(type(module).__name__, "", {}, lambda classes, side: _checked(module), _FINE_LR, None, None)
+            raise BadInput("network is a module; model= and model_kwargs= are for timm's names.")
+        return Network(type(module).__name__, "", {}, lambda classes, side: _checked(module), FINE_LR, None, None)
     if module is not None:
         raise BadInput(f"network is of type {type(module).__name__}; it is a timm name or a torch.nn.Module.")
     name = options.model
     if not name:
-        return replace(_named("WRN-10-1", *DEFAULT, pretrained=False, size=DEFAULT_SIZE), default=True)
-    config = build.pretrained_cfg(name)
-    size = int(config["input_size"][-1]) if config.get("fixed_input_size") or options.pretrained else None
-    return _named(name, name, dict(options.model_kwargs), options.pretrained, size)
+        return replace(_named("WRN-10-1", *DEFAULT, Start(), size=DEFAULT_SIZE), default=True)
+    config, start = known_config(name), Start.of(options)
+    size = int(config["input_size"][-1]) if config.get("fixed_input_size") else own_size(name, start)
+    return _named(name, name, dict(options.model_kwargs), start, size)
 
 
-def _named(title: str, model: str, kwargs: dict[str, Any], pretrained: bool, size: int | None) -> Network:
-    config = build.pretrained_cfg(model) if pretrained else {}
+def _named(title: str, model: str, kwargs: dict[str, Any], start: Start, size: int | None) -> Network:
+    def make(class_names: Sequence[str], side: int) -> Callable[[], nn.Module]:
+        return lambda: _made(model, kwargs, start, class_names, side)
 
-    def make(classes: int, side: int) -> Callable[[], nn.Module]:
-        options = TrainOptions(model=model, model_kwargs=kwargs, pretrained=pretrained, input_size=(3, side, side))
-        return lambda: build.network(options, classes)
+    return Network(title, model, kwargs, make, FINE_LR if start.given else _LR, size, used_to(model, start))
 
-    statistics = (tuple(config["mean"]), tuple(config["std"])) if config.get("mean") else None
-    return Network(title, model, kwargs, make, _FINE_LR if pretrained else _LR, size, statistics)
+
+def _made(model: str, kwargs: dict[str, Any], start: Start, class_names: Sequence[str], side: int) -> nn.Module:
+    options = TrainOptions(model=model, model_kwargs=kwargs, input_size=(3, side, side), **start.named())
+    network = build.network(options, len(class_names))
+    if start.initial_checkpoint:
+        load_weights(network, start.initial_checkpoint, class_names)
+    return network
 
 
 def _checked(module: nn.Module) -> nn.Module:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from daas.errors import BadInput
+from daas.models.start import Start
 from daas.options import Parser, add_options, o
 
 DEFAULT_SIZE = 32
@@ -37,13 +38,21 @@ class ScreenOptions:
     operations: tuple[str, ...] = o(
         (), "what is tried; by default the base transforms, the search space and all registered ones", group=_IMAGES
     )
-    model: str = o("", "any timm model; by default a WRN-10-1, small and quick", group=_NETWORK)
+    model: str = o(
+        "",
+        "any timm model, also hf-hub:user/name and local-dir:FOLDER; by default a WRN-10-1, small and quick",
+        group=_NETWORK,
+    )
     model_kwargs: dict[str, Any] = o({}, "its constructor arguments: NAME=VALUE ...", group=_NETWORK)
     pretrained: bool = o(False, "begin with the model's pretrained weights", group=_NETWORK)
+    pretrained_path: str = o(
+        "", "file (.safetensors) that is loaded as if it were the pretrained weights", group=_NETWORK
+    )
+    initial_checkpoint: str = o("", "begin with these weights of your classes (.safetensors)", group=_NETWORK)
     epochs: int = o(60, "of the one training", group=_TRAINING)
     batch_size: int = o(50, "images per batch", "-b", group=_TRAINING)
     lr: float | None = o(
-        None, "largest learning rate; by default 0.1, and 0.02 for pretrained networks and modules", group=_TRAINING
+        None, "largest learning rate; by default 0.1, and 0.02 for networks with weights and modules", group=_TRAINING
     )
     weight_decay: float = o(5e-4, "weight decay", group=_TRAINING)
     out: Path | None = o(
@@ -71,8 +80,7 @@ class ScreenOptions:
             raise BadInput(f"--weight-decay is {self.weight_decay}; it lies between 0 and 1.")
         if self.resume not in ("", "auto"):
             raise BadInput(f"--resume is {self.resume!r}; it is auto, which takes what is finished in --out.")
-        if self.pretrained and not self.model:
-            raise BadInput("--pretrained needs --model: the default network has no pretrained weights.")
+        Start.of(self).check(self.model)
         if self.model_kwargs and not self.model:
             raise BadInput("--model-kwargs needs --model.")
 

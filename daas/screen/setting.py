@@ -14,6 +14,7 @@ from daas.augment.ops import Statistics
 from daas.augment.space import BASE, known, named
 from daas.data import ImageData, channel_stats, load_images
 from daas.errors import BadInput
+from daas.models.start import Start
 from daas.screen.images import two_halves
 from daas.screen.network import Network, network_of
 from daas.screen.options import ScreenOptions
@@ -57,6 +58,7 @@ class Setting:
             "network": self.network.name,
             "model_kwargs": {name: str(value) for name, value in self.network.model_kwargs.items()},
             "pretrained": options.pretrained,
+            **{name: value for name, value in Start.of(options).contents().items() if name != "pretrained"},
             "operations": [operation.name for operation in self.tried],
             "epochs": options.epochs,
             "batch_size": options.batch_size,
@@ -79,6 +81,7 @@ class Setting:
                 "name": network.name, "model": network.model,
                 "model_kwargs": {name: str(value) for name, value in network.model_kwargs.items()},
                 "pretrained": options.pretrained, "default": network.default,
+                **Start.of(options).named(),
             },
             "options": {
                 "epochs": options.epochs, "batch_size": options.batch_size, "lr": self.lr,
@@ -107,7 +110,7 @@ def gather(options: ScreenOptions, data: Any, val: Any, network: nn.Module | Non
     if data is None:
         data = _place(options, size)
     train, asked = two_halves(data, val if val is not None else options.val_dir, options, size)
-    made = chosen.make(len(train.class_names), train.image_size)
+    made = chosen.make(train.class_names, train.image_size)
     statistics = chosen.statistics or channel_stats(train)
     return Setting(options, chosen, made, tried, train, asked, statistics, device)
 

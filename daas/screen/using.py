@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from daas.augment import Policy
 from daas.augment.space import BASE, named
 from daas.errors import BadInput
+from daas.models.start import WEIGHTS, Start
 from daas.screen.verdicts import HARMLESS
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def train_words(screen: Screen, policy: str | None) -> str:
         words += ["--model", network["model"]]
         arguments = [f"{name}={value}" for name, value in network["model_kwargs"].items()]
         words += ["--model-kwargs", *arguments] if arguments else []
-        words += ["--pretrained"] if network["pretrained"] else []
+        words += Start(**{name: network[name] for name in WEIGHTS if name in network}).words()
         words += ["--train-crop-mode", "pad", "--img-size", str(about["data"]["image_size"])]
     else:
         words += ["--model", YOUR_NETWORK]

@@ -47,8 +47,10 @@ def search(
             is for validation, unless ``val`` is given.
         val: Validation images in any of these forms.
         network: A ``CellSpace`` (by default the preset's); or a network that is fixed, for which a policy is searched:
-            a timm name, a ``Genotype``, or any module that maps images [B, 3, S, S] to logits (they are
-            normalised by the mean and standard deviation of the training images), of which a copy is searched on.
+            a timm name (also ``hf-hub:user/name`` and ``local-dir:FOLDER``; the options ``pretrained``,
+            ``pretrained_path`` and ``initial_checkpoint`` say where its weights begin), a ``Genotype``, or any module
+            that maps images [B, 3, S, S] to logits (they are normalised by the mean and standard deviation of the
+            training images), of which a copy is searched on.
         policy: A ``PolicySpace`` (by default the paper's); or a policy that is fixed, a ``Policy``, a ``DAASPolicy``, a
             shipped name or a file, under which cells alone are searched (mode ``arch``).
         estimator: How the policies learn, one of ``daas.estimators``, or a subclass of your own.
@@ -137,6 +139,7 @@ def _network(network: Any, values: dict[str, Any], objects: dict[str, Any]) -> N
         values["model_kwargs"] = (f"genotype={network.to_dict()}", *size, *values.get("model_kwargs", ()))
     elif isinstance(network, nn.Module):
         values["model"] = type(network).__name__
+        values.setdefault("pretrained", False)  # it has weights of its own, whatever the preset says
         objects["network"] = network
     else:
         raise BadInput(

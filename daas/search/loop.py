@@ -27,7 +27,8 @@ Statistics = tuple[tuple[float, float, float], tuple[float, float, float]]
 _OF_A_STEP = frozenset(
     {
         "preset", "mode", "aug_estimator", "baseline", "reward", "reward_batches", "policies", "policy_parameters",
-        "arch_estimator", "architectures", "primitives", "channels", "layers", "nodes", "model_kwargs", "amp", "device",
+        "arch_estimator", "architectures", "primitives", "channels", "layers", "nodes", "model_kwargs", "pretrained",
+        "pretrained_path", "initial_checkpoint", "amp", "device",
         "crop_padding", "hflip", "lr", "momentum", "weight_decay", "clip_grad", "arch_lr", "arch_weight_decay",
         "aug_lr",
     }

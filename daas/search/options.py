@@ -58,7 +58,7 @@ class SearchConfig:
         "output folder: genotype.json, policy.json, summary.json, metrics.jsonl, report.html, checkpoints",
         group=_RUN,
     )
-    preset: Literal["demo", "cpu", "paper-cifar10", "paper-cifar100", "paper-imagenet"] = o(
+    preset: Literal["demo", "cpu", "finetune", "paper-cifar10", "paper-cifar100", "paper-imagenet"] = o(
         "cpu",
         "defaults of all other options",
         group=_WHAT,
@@ -118,10 +118,29 @@ class SearchConfig:
         "with --mode arch: augment training images with this policy, a shipped one or a file; crop and flip otherwise",
         group=_WHAT,
     )
-    model: str = o("", "with --mode aug: the timm model to search a policy for", group=_WHAT)
+    model: str = o(
+        "",
+        "with --mode aug: the timm model to search a policy for, also hf-hub:user/name and local-dir:FOLDER",
+        group=_WHAT,
+    )
     model_kwargs: tuple[str, ...] = o(
         (),
         "with --mode aug: constructor arguments of that model, NAME=VALUE",
+        group=_WHAT,
+    )
+    pretrained: bool = o(
+        False,
+        "with --mode aug: begin with the model's pretrained weights, and with its normalisation",
+        group=_WHAT,
+    )
+    pretrained_path: str = o(
+        "",
+        "with --mode aug: a file (.safetensors) that is loaded as if it were the pretrained weights",
+        group=_WHAT,
+    )
+    initial_checkpoint: str = o(
+        "",
+        "with --mode aug: begin with these weights of your classes (.safetensors)",
         group=_WHAT,
     )
     amp: bool = o(
@@ -285,6 +304,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "warmup_epochs": 4, "epochs": 6, "max_images": 10_000, "architectures": 4, "channels": 8, "layers": 5,
         "lr": 0.1, "arch_lr": 3e-3, "aug_lr": 0.03,
     },
+    "finetune": {
+        "mode": "aug", "pretrained": True, "warmup_epochs": 5, "epochs": 15, "max_images": 10_000, "batch_size": 32,
+        "lr": 0.005, "min_lr": 0.0005, "weight_decay": 1e-4, "aug_lr": 0.03,
+    },
     "paper-cifar10": {"dataset": "torch/cifar10"},
     "paper-cifar100": {"dataset": "torch/cifar100"},
     "paper-imagenet": {
@@ -299,6 +322,8 @@ NOT_PART_OF_THE_METHOD = frozenset(
     {"out", "resume", "device", "workers", "seeds", "time_budget", "max_steps", "save_every", "tensorboard"}
 )
 """Options that a resumed run may change."""
+BEFORE_THERE_WERE: dict[str, Any] = {"pretrained": False, "pretrained_path": "", "initial_checkpoint": ""}
+"""Options that checkpoints of earlier versions do not have, and what their runs did."""
 
 
 def preset_values(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from daas.data import ImageData
 from daas.errors import BadInput
 from daas.files import digest
 from daas.models import CellNet
+from daas.models.weights import Weights, load_weights
 from daas.train import build
 from daas.train.augmentation import BatchAugmentation, EpochPolicy, policy_of
 from daas.train.batches import Batches, MemoryBatches, Place, memory_batches
@@ -27,7 +28,6 @@ from daas.train.labels import by_name
 from daas.train.loader import LoaderBatches
 from daas.train.logs import Logs
 from daas.train.options import TrainOptions
-from daas.train.output import Weights, load_weights
 from daas.train.training import Learner, Progress, Setting, Training
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +10,6 @@ import timm
 import torch
 from timm.data import resolve_data_config
 from timm.loss import BinaryCrossEntropy, LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
-from timm.models._hub import load_model_config_from_path
 from timm.optim import create_optimizer_v2, list_optimizers
 from timm.optim import optimizer_kwargs as timm_optimizer_kwargs
 from timm.scheduler import create_scheduler_v2
@@ -20,10 +18,9 @@ from timm.utils import ModelEmaV3, init_distributed_device
 from torch import nn
 
 from daas.errors import BadInput
-from daas.huggingface import local_name
 from daas.models.auxiliary import CellNetWithAux
-from daas.models.config import outline
 from daas.models.interface import TimmNetwork
+from daas.models.start import Start, create, known_config
 from daas.train.augmentation import mixes
 from daas.train.batches import Place
 from daas.train.options import TrainOptions
@@ -71,59 +68,32 @@ def data_config(options: TrainOptions) -> dict[str, Any]:
     given = {
         key: getattr(options, key) for key in ("img_size", "input_size", "mean", "std", "interpolation", "crop_pct")
     }
-    config = resolve_data_config(given, pretrained_cfg=pretrained_cfg(options.model))
+    config = resolve_data_config(given, pretrained_cfg=known_config(options.model))
     config["crop_pct"] = float(config["crop_pct"])
     return {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
-
-
-def pretrained_cfg(model: str) -> dict[str, Any]:
-    """What timm knows about a model before it is built.
-
-    Raises:
-        BadInput: timm does not know it.
-    """
-    source, _, name = local_name(model).partition(":")
-    try:
-        if name and source == "local-dir":
-            outline(Path(name))
-            return dict(load_model_config_from_path(name)[0])
-        known = timm.is_model(model)
-    except (OSError, ValueError, KeyError) as error:
-        raise BadInput(f"--model {model}: its config.json cannot be read ({error}).") from error
-    if not known:
-        near = timm.list_models(f"*{model.split('_')[0]}*")[:5]
-        raise BadInput(f"--model {model} is unknown to timm; near it: {', '.join(near) or 'nothing'}.")
-    found = timm.models.get_pretrained_cfg(model)
-    return {} if found is None else dict(found.to_dict())
 
 
 def model_kwargs(options: TrainOptions) -> dict[str, Any]:
     """Constructor arguments that are needed to build the same network again: ``--model-kwargs``, and a fixed size."""
     kwargs = dict(options.model_kwargs)
     size = options.input_size[1:] if options.input_size else options.img_size
-    if size is not None and pretrained_cfg(options.model).get("fixed_input_size") and "img_size" not in kwargs:
+    if size is not None and known_config(options.model).get("fixed_input_size") and "img_size" not in kwargs:
         kwargs["img_size"] = size
     return kwargs
 
 
 def network(options: TrainOptions, classes: int) -> nn.Module:
-    """The network as timm makes it, on the CPU, from the global random stream.
+    """The network as timm makes it, on the CPU, from the global random stream; without ``--initial-checkpoint``.
 
     Raises:
-        BadInput: Arguments that the model does not take, or weights that do not fit.
+        BadInput: Arguments that the model does not take, or weights that do not fit or are out of reach.
     """
-    overlay = {"file": options.pretrained_path, "num_classes": -1} if options.pretrained_path else None
-    try:
-        model: nn.Module = timm.create_model(
-            local_name(options.model), pretrained=options.pretrained or bool(overlay), pretrained_cfg_overlay=overlay,
-            num_classes=classes, drop_rate=options.drop, drop_path_rate=options.drop_path,
-            drop_block_rate=options.drop_block, global_pool=options.gp, bn_momentum=options.bn_momentum,
-            bn_eps=options.bn_eps, **model_kwargs(options),
-        )  # fmt: skip
-    except (TypeError, RuntimeError, ValueError, OSError, AssertionError) as error:
-        if isinstance(error, BadInput):
-            raise
-        raise BadInput(f"--model {options.model} could not be made: {str(error)[:600] or repr(error)}.") from error
+    start = Start(options.pretrained and not options.initial_checkpoint, options.pretrained_path)
+    model = create(
+        options.model, classes, start, drop_rate=options.drop,
+        drop_path_rate=options.drop_path, drop_block_rate=options.drop_block, global_pool=options.gp,
+        bn_momentum=options.bn_momentum, bn_eps=options.bn_eps, **model_kwargs(options),
+    )  # fmt: skip
     if options.grad_checkpointing:
         if not hasattr(model, "set_grad_checkpointing"):
             raise BadInput(f"--grad-checkpointing: {options.model} does not offer it.")

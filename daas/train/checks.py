@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from daas.errors import BadInput
+from daas.models.weights import check_ending
 from daas.train.options import TrainOptions
 
 _LOADER_ONLY = (
@@ -58,8 +59,8 @@ def check(options: TrainOptions) -> None:
     _check_ranges(options)
     for name in ("initial_checkpoint", "pretrained_path", "validate"):
         path = getattr(options, name)
-        if path and not path.endswith(".safetensors"):
-            raise BadInput(f"{_flag(name)} {path}: weights are read from .safetensors files; nothing is unpickled.")
+        if path:
+            check_ending(_flag(name), path)
     if options.recovery_interval % options.grad_accum_steps:
         raise BadInput(
             f"--recovery-interval {options.recovery_interval}: a checkpoint comes after an update, so it must be a "

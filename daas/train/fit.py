@@ -28,6 +28,8 @@ from daas.train.training import Progress, Training
 from daas.train.trial import try_out
 
 _INITIAL = 106  # what a random stream is for
+FINE_LR = 0.02
+"""Largest learning rate, by default, where a network begins with weights that are good for something."""
 
 
 @dataclass(frozen=True)

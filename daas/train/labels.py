@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from daas.errors import BadInput
-
-_SHOWN = 8
+from daas.models.weights import difference
 
 
 def by_name(shown: Sequence[str], known: Sequence[str], what: str) -> Tensor:
@@ -46,21 +45,6 @@ def same_classes(training: Sequence[str], validation: Sequence[str]) -> None:
             "training and validation images have different classes: "
             f"{difference(training, validation, 'training', 'validation')}. Use the same class folders in both."
         )
-
-
-def difference(first: Sequence[str], second: Sequence[str], one: str, other: str) -> str:
-    """In what two sets of class names differ, in words.
-
-    >>> difference(["ape", "bee"], ["bee", "cow"], "validation", "the training images")
-    'ape only in validation; cow only in the training images'
-    """
-    parts = []
-    for names, others, where in ((first, second, one), (second, first, other)):
-        only = [name for name in names if name not in set(others)]
-        if only:
-            more = f" and {len(only) - _SHOWN} more" if len(only) > _SHOWN else ""
-            parts.append(f"{', '.join(only[:_SHOWN])}{more} only in {where}")
-    return "; ".join(parts) or "they stand in another order"
 
 
 def exchange(pairs: Sequence[str], class_names: Sequence[str]) -> Tensor | None:

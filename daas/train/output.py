@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -13,24 +12,21 @@ from typing import Any
 import timm
 import torch
 from timm.utils import update_summary
-from torch import Tensor, nn
+from torch import nn
 
 import daas
 from daas import checkpoint
-from daas.errors import BadInput
 from daas.files import write_json, written
 from daas.models import CellNet, Genotype
+from daas.models.weights import CLASS_NAMES
 from daas.train.augmentation import EpochPolicy
 from daas.train.batches import Batches
-from daas.train.labels import difference
 from daas.train.options import TrainOptions
 
 RESULT_FORMAT = "daas-train-result/1"
 BEST, LAST, RESULT = "model_best.safetensors", "last.safetensors", "result.json"
 GO_ON = "Then go on with the same command and --resume auto."
 """What to say where a result could not be written."""
-CLASS_NAMES = "class_names"
-"""Where the header of weights has a JSON list of what their outputs mean."""
 METRICS = ("loss", "top1", "top5", "balanced_accuracy")
 CHECKPOINT, SUMMARY, ARGS = "checkpoint.safetensors", "summary.csv", "args.yaml"
 
@@ -38,90 +34,6 @@ CHECKPOINT, SUMMARY, ARGS = "checkpoint.safetensors", "summary.csv", "args.yaml"
 def save_weights(model: nn.Module, path: Path, class_names: Sequence[str]) -> None:
     """Writes a state dict as safetensors; the names of its outputs are in the header."""
     checkpoint.write_tensors(path, model.state_dict(), {CLASS_NAMES: json.dumps(list(class_names))}, then=GO_ON)
-
-
-@dataclass(frozen=True)
-class Weights:
-    """A state dict from a file.
-
-    Attributes:
-        path: The file.
-        tensors: By name, on the CPU.
-        class_names: Of the outputs; None where the file does not say.
-    """
-
-    path: str | Path
-    tensors: dict[str, Tensor]
-    class_names: tuple[str, ...] | None
-
-    @classmethod
-    def read(cls, path: str | Path) -> Weights:
-        """Reads a safetensors file.
-
-        Raises:
-            BadInput: No such file, or not safetensors.
-        """
-        try:
-            tensors, header = checkpoint.read_tensors(path)
-        except BadInput as error:
-            raise BadInput(f"{path} holds no weights of this model ({error})") from error
-        try:
-            names = json.loads(header.get(CLASS_NAMES, "null"))
-        except ValueError:
-            names = None
-        known = isinstance(names, list) and all(isinstance(name, str) for name in names)
-        return cls(path, tensors, tuple(names) if known else None)
-
-    def into(self, model: nn.Module, class_names: Sequence[str] | None = None) -> None:
-        """Puts the weights into a model; auxiliary heads that it does not have are left out.
-
-        Args:
-            model: Is changed.
-            class_names: What its outputs are to mean. Where the file names the same classes in another order, its
-                classifier's rows are put into this one.
-
-        Raises:
-            BadInput: Weights of another network, or of other classes.
-        """
-        own = model.state_dict()
-        state = {n: tensor for n, tensor in self.tensors.items() if n in own or not n.startswith("aux_head.")}
-        if class_names is not None and self.class_names is not None and tuple(class_names) != self.class_names:
-            state = self._reordered(state, model, class_names)
-        try:
-            model.load_state_dict(state)
-        except RuntimeError as error:
-            raise BadInput(f"{self.path} holds no weights of this model ({str(error)[:400]}).") from error
-
-    def _reordered(self, state: dict[str, Tensor], model: nn.Module, names: Sequence[str]) -> dict[str, Tensor]:
-        known = self.class_names or ()
-        if sorted(known) != sorted(names):
-            raise BadInput(
-                f"{self.path} is for other classes: {difference(known, names, 'the weights', 'the images')}. To go on "
-                "from weights of other classes with a new classifier, name them with --pretrained-path."
-            )
-        rows = torch.tensor([known.index(name) for name in names])
-        found = dict(state)
-        for name in _classifiers(model):
-            tensor = state.get(name)
-            if tensor is not None and len(tensor) >= len(rows):
-                found[name] = torch.cat([tensor[rows], tensor[len(rows) :]])
-        return found
-
-
-def _classifiers(model: nn.Module) -> set[str]:
-    """Names of the tensors with one row per class: of the classifier and of an auxiliary one."""
-    classifier: Any = getattr(model, "get_classifier", lambda: None)()
-    heads = set(classifier) if isinstance(classifier, (tuple, list)) else {classifier}
-    layers = [(name, layer) for name, layer in model.named_modules() if isinstance(layer, (nn.Linear, nn.Conv2d))]
-    auxiliary = [name for name, _ in layers if name.startswith("aux_head.")][-1:]
-    last = [] if heads - {None} else [name for name, _ in layers][-1:]
-    chosen = {*auxiliary, *last, *(name for name, layer in layers if layer in heads)}
-    return {f"{name}.{part}" for name in chosen for part in ("weight", "bias")}
-
-
-def load_weights(model: nn.Module, path: str | Path, class_names: Sequence[str] | None = None) -> None:
-    """Reads a safetensors state dict into a model: ``Weights.read`` and ``Weights.into``."""
-    Weights.read(path).into(model, class_names)
 
 
 def describe(

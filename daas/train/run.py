@@ -16,6 +16,7 @@ from torch import Tensor
 from daas.errors import BadInput
 from daas.files import write_text
 from daas.locks import locked
+from daas.models.weights import Weights
 from daas.train import build, resume
 from daas.train.assemble import Given, Run, advance, batches_of, classes_of, put_together, set_up
 from daas.train.batches import Place
@@ -27,7 +28,6 @@ from daas.train.output import (
     ARGS,
     BEST,
     LAST,
-    Weights,
     as_json,
     describe,
     save_weights,

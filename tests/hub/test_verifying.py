@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 
 import daas
 from daas.errors import BadInput
+from daas.files import sha256
 from daas.hub import verify
-from daas.hub.contents import sha256
 
 Edit = Callable[[str, str, str], Path]
 

@@ -74,7 +74,8 @@ def test_pooling_and_classifier_can_change() -> None:
 
 
 def test_the_auxiliary_head_answers_only_in_training_and_its_weights_fit_without_it(tmp_path: Path) -> None:
-    from daas.train.output import load_weights, save_weights
+    from daas.models.weights import load_weights
+    from daas.train.output import save_weights
 
     net = timm.create_model("daas_cell_cifar", channels=4, layers=3, num_classes=5, aux_head=True)
     x = torch.randn(2, 3, 32, 32)

@@ -5,7 +5,7 @@ import pytest
 
 from daas.race.__main__ import main
 from daas.search.report.commands import HELD_OUT_PHOTOS
-from tests.conftest import write_folder
+from tests.conftest import saved_network, write_folder
 from tests.race.test_race import ramps
 
 SHORT = ["--candidates", "none", "--trainings", "4", "--folds", "2", "--batch-size", "20", "--workers", "1"]
@@ -61,6 +61,15 @@ def test_the_winner_trains_by_the_printed_command(folder: Path, small_convnet: s
     others = write_folder(tmp_path / "others", *ramps(20), ("left", "right"))
     words[words.index(HELD_OUT_PHOTOS)] = str(others)
     assert train([*words, "--output", str(tmp_path / "trained"), "--device", "cpu"]) == 0
+
+
+def test_the_printed_command_names_the_weights(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    _, saved = saved_network(tmp_path / "saved", classes=2)
+    words = ["--data-dir", str(folder), "--model", f"local-dir:{saved}", "--pretrained", "--epochs", "1"]
+    assert main([*words, "--image-size", "8", "--out", str(tmp_path / "out"), *SHORT]) == 0
+    said = capsys.readouterr().out
+    assert f"--model local-dir:{saved} --pretrained" in said
+    assert "--lr 0.02" in said
 
 
 def test_workers_train_side_by_side(folder: Path, tmp_path: Path):

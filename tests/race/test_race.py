@@ -10,11 +10,14 @@ import daas.race
 from daas.data import MemoryImages
 from daas.errors import BadInput
 from daas.models import find_genotype
+from daas.models.start import Start
 from daas.race.folds import fold_of, split
 from daas.race.journal import JOURNAL
 from daas.race.result import Race
 from daas.race.training import Trainer
 from daas.train.fit import Recipe
+from daas.train.output import save_weights
+from tests.conftest import saved_network
 
 QUICK = {"folds": 2, "epochs": 8, "batch_size": 20}
 
@@ -271,3 +274,21 @@ def test_a_network_that_cannot_be_trained_is_told_before_anything_is_written(tmp
     with pytest.raises(BadInput, match="cannot take a step on a batch of 1"):
         daas.race(ramps(), [None, "randaugment"], network=network, trainings=4, **given)
     assert not (tmp_path / "out").exists()
+
+
+def test_every_training_begins_with_the_weights_that_are_given(tmp_path: Path):
+    network, saved = saved_network(tmp_path / "saved", classes=2)
+    options = {"folds": 2, "epochs": 1, "batch_size": 20, "image_size": 8, "trainings": 2}
+    name = f"local-dir:{saved}"
+    found = daas.race(ramps(40), [None, "randaugment,hflip=0"], network=name, pretrained=True, out=tmp_path / "a",
+                      **{**options, "trainings": 3})  # fmt: skip
+    assert found.recipe.lr == 0.02  # gently
+    assert torch.equal(found.create_model().conv1[0].weight, network.conv1[0].weight)
+    trainer = Trainer(found.candidates, MemoryImages("ramps", *ramps(40), ("a", "b")), found.recipe, 2, 0, "cpu")
+    assert trainer.recipe_of(found.candidates[0]).mean == network.pretrained_cfg["mean"]
+    file = tmp_path / "w.safetensors"
+    save_weights(network, file, ("0", "1"))
+    given = daas.race.candidates.network("test_resnet", start=Start(initial_checkpoint=str(file)))
+    assert torch.equal(given.create(2, ("1", "0")).fc.weight, network.fc.weight.flip(0))
+    with pytest.raises(BadInput, match="--pretrained needs --model"):
+        daas.race(ramps(40), network=network, pretrained=True, **options)

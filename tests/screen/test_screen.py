@@ -7,16 +7,19 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from torch import nn
 
 import daas
 from daas.augment import DAASPolicy
 from daas.errors import BadInput
+from daas.files import sha256
 from daas.screen import Screen
 from daas.screen.__main__ import main
 from daas.screen.images import evenly
 from daas.screen.using import train_words
 from tests.augment.conftest import own_operations  # noqa: F401  # a fixture
+from tests.conftest import saved_network
 from tests.screen.conftest import stripes
 
 TRIED = ["HFlip", "VFlip", "Brightness", "Posterize"]
@@ -241,6 +244,24 @@ def test_a_pretrained_network_is_taken_by_name() -> None:
     assert "--pretrained" in str(train_words(found, None))
     with pytest.raises(BadInput, match="the same; give one of them"):
         daas.screen("digits", network="resnet18", model="resnet34")
+
+
+def test_weights_of_folders_and_files(tmp_path: Path) -> None:
+    """They are where the training begins, and the printed command names them."""
+    _, saved = saved_network(tmp_path / "saved", classes=2)
+    options: dict[str, Any] = {"epochs": 1, "lr": 1e-9, "operations": ["HFlip"], "batch_size": 20, "image_size": 12}
+    name, out = f"local-dir:{saved}", tmp_path / "out"
+    found = daas.screen(stripes(40, 1), network=name, pretrained=True, out=out, **options)
+    begun = {key: value for key, value in load_file(saved / "model.safetensors").items() if key.endswith(".weight")}
+    ended = load_file(out / "network.safetensors")
+    shared = [key for key in begun if key in ended and begun[key].shape == ended[key].shape]
+    assert len(shared) > 10
+    assert all(torch.allclose(begun[key], ended[key], atol=1e-5) for key in shared)
+    assert f"--model {name} --pretrained" in train_words(found, None)
+    file = saved / "model.safetensors"
+    other = daas.screen(stripes(40, 1), network="test_resnet", pretrained_path=str(file), **options)
+    assert f"--pretrained-path {file}" in train_words(other, None)
+    assert other.about["made_of"]["pretrained_path"] == sha256(file)
 
 
 @pytest.mark.usefixtures("own_operations")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -29,7 +31,7 @@ def test_compiled_models_train_and_save_the_same_names(run_train: Train, monkeyp
     assert load_file(plain[1] / "last.safetensors").keys() == load_file(fast[1] / "last.safetensors").keys()
 
 
-@pytest.mark.parametrize("recipe", [name for name in list_recipes() if name != "digits-cpu"])
+@pytest.mark.parametrize("recipe", [name for name in list_recipes() if name not in ("digits-cpu", "finetune")])
 def test_recipes_build_their_networks(recipe: str) -> None:
     options = parse(["--recipe", recipe])
     check(options)
@@ -39,3 +41,24 @@ def test_recipes_build_their_networks(recipe: str) -> None:
     assert size == ((3, 224, 224) if recipe == "imagenet" else (3, 32, 32))
     assert build.optimizer(options, model, 1).param_groups[0]["lr"] == options.lr
     assert build.schedule(options, build.optimizer(options, model, 1), 10)[1] == options.epochs
+
+
+@pytest.mark.parametrize("model", ["test_resnet", "test_vit", "darts_v2_cifar"])
+def test_fine_tuning_moves_early_layers_less(model: str) -> None:
+    """Over the width of the network its rate falls by a factor per layer; the rate itself follows the batch."""
+    options = parse(["--recipe", "finetune", "--model", model, "--no-pretrained", "--batch-size", "64"])
+    check(options)
+    assert parse(["--recipe", "finetune"]).pretrained
+    with torch.device("meta"):
+        made = build.optimizer(options, build.network(options, 3), 1)
+    scales = sorted({group["lr_scale"] for group in made.param_groups})
+    assert scales[-1] == 1.0
+    assert len(scales) > 3
+    assert all(low == pytest.approx(0.75 * high) for low, high in pairwise(scales))
+    assert made.param_groups[0]["lr"] == pytest.approx(1e-3 * 64 / 256)
+    plan, epochs = build.schedule(options, made, 10)
+    assert epochs == 30
+    plan.step_update(25)  # within the warm-up
+    head = max(made.param_groups, key=lambda group: group["lr_scale"])
+    assert 0 < head["lr"] < 1e-3 * 64 / 256
+    assert min(group["lr"] / head["lr"] for group in made.param_groups) == pytest.approx(scales[0])

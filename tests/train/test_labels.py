@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from daas.errors import BadInput
+from daas.models.weights import Weights, difference
 from daas.train.__main__ import main
-from daas.train.labels import by_name, difference
-from daas.train.output import Weights, save_weights
+from daas.train.labels import by_name
+from daas.train.output import save_weights
 from tests.conftest import write_folder
 
 NAMES = ("ape", "bee", "cow")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from daas.errors import BadInput
 from daas.models.primitives import known_primitives
+from daas.models.start import Start
 from daas.options import name_values
 from daas.search.algorithm.estimators import (
     WARM_UP,
@@ -44,6 +45,9 @@ def _check_mode(config: SearchConfig) -> None:
         raise BadInput(f"--model {config.model} is a fixed network; it goes with --mode aug, not --mode {mode}.")
     if config.model_kwargs and not config.model:
         raise BadInput("--model-kwargs are arguments of --model, which is missing.")
+    if mode != "aug" and Start.of(config).given:
+        raise BadInput(f"{Start.of(config).words()[0]} is of a fixed network; it goes with --mode aug, not {mode}.")
+    Start.of(config).check(config.model)
     model_arguments(config.model_kwargs)
     if config.policy and mode != "arch":
         raise BadInput(f"--policy {config.policy} is a fixed policy; it goes with --mode arch, not --mode {mode}.")

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from daas.models.start import WEIGHTS, Start
 from daas.search.algorithm.method import model_arguments
 
 HELD_OUT_PHOTOS = "YOUR_TEST_PHOTOS"
@@ -30,7 +31,7 @@ def commands(out: Path, summary: dict[str, Any], genotype: bool, policy: bool) -
     model, arguments = _model(out, summary, genotype)
     words = ["python", "-m", "daas.train", *_images(summary)]
     if model:
-        words += ["--model", model, *(["--model-kwargs", *arguments] if arguments else [])]
+        words += ["--model", model, *(["--model-kwargs", *arguments] if arguments else []), *start_of(summary).words()]
     if policy:
         words += ["--aa", f"daas:{out / 'policy.json'}"]
     words += [*_preparation(summary), *_length(summary), "--experiment", out.resolve().name or "searched"]
@@ -62,6 +63,11 @@ def _model(out: Path, summary: dict[str, Any], genotype: bool) -> tuple[str, lis
     if _papers(summary):
         return f"daas_cell_{'imagenet' if summary['data']['image_size'] > 64 else 'cifar'}", arguments
     return "daas_cell_cifar", [*arguments, f"channels={options['channels']}", f"layers={options['layers']}"]
+
+
+def start_of(summary: dict[str, Any]) -> Start:
+    """Where the weights of the network began; at random in searches of earlier versions."""
+    return Start(**{name: summary["options"][name] for name in WEIGHTS if name in summary["options"]})
 
 
 def _papers(summary: dict[str, Any]) -> bool:

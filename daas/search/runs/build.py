@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from daas.augment import DAASPolicy, Policy, find_policy
 from daas.data import BatchStream, ImageData, channel_stats, images_from, load_images, stratified_halves
@@ -18,6 +17,7 @@ from daas.data.sources import refuse_training_images
 from daas.errors import BadInput
 from daas.files import digest
 from daas.models import CellNet, Genotype
+from daas.models.start import Channels, Start, create, own_size, used_to
 from daas.search.algorithm.method import candidates, estimator_of, model_arguments
 from daas.search.algorithm.state import Preparation, State
 from daas.search.given import Given
@@ -67,10 +67,11 @@ def build_data(config: SearchConfig, given: Given | None = None) -> SearchData:
     """Reads the images, chooses classes and images, splits them in two halves (or reads the validation images)."""
     given = Given() if given is None else given
     read: dict[str, Any] = {"skip_bad_images": config.skip_bad_images, "workers": config.workers}
+    size = config.image_size or own_size(config.model, Start.of(config))
     if given.data is None:
-        images = load_images(config.dataset, config.data_dir, image_size=config.image_size, **read)
+        images = load_images(config.dataset, config.data_dir, image_size=size, **read)
     else:
-        images = images_from(given.data, image_size=config.image_size, **read)
+        images = images_from(given.data, image_size=size, **read)
     images, classes = _choose(images, config)
     own_val = config.val_dir if given.val is None else given.val
     if config.mode == "one-level":
@@ -84,7 +85,7 @@ def build_data(config: SearchConfig, given: Given | None = None) -> SearchData:
         if isinstance(own_val, str | Path):
             refuse_training_images(images, read_val)
         val = _own_validation(read_val, train, classes)
-    mean, std = channel_stats(train)
+    mean, std = _statistics(config, train)
     train_labels, val_labels = (_relabel(_numbers(half), classes) for half in (train, val))
     return SearchData(
         train=BatchStream(train, config.batch_size, seed_of(config.seed, 1)),
@@ -109,6 +110,11 @@ def build_data(config: SearchConfig, given: Given | None = None) -> SearchData:
             "held_out": images.held_out,
         },
     )
+
+
+def _statistics(config: SearchConfig, train: ImageData) -> tuple[Channels, Channels]:
+    """Mean and standard deviation of the training images, or those that a network's weights are used to."""
+    return used_to(config.model, Start.of(config)) or channel_stats(train)
 
 
 def _own_validation(val: ImageData, train: ImageData, classes: tuple[str, ...]) -> ImageData:
@@ -171,17 +177,19 @@ class Kind:
         classes: Their number.
         mean: Per channel, as a share of the full range.
         std: The same.
+        class_names: What the classes are called, where that is known.
     """
 
     size: int
     classes: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: Channels
+    std: Channels
+    class_names: tuple[str, ...] | None = None
 
 
 def build_search(config: SearchConfig, data: SearchData, device: torch.device, given: Given | None = None) -> State:
     """Networks, distributions and optimisers at their start, for the images of a search."""
-    kind = Kind(int(data.facts["image_size"]), len(data.class_names), data.mean, data.std)
+    kind = Kind(int(data.facts["image_size"]), len(data.class_names), data.mean, data.std, data.class_names)
     return build_state(config, kind, device, Given() if given is None else given)
 
 
@@ -190,7 +198,7 @@ def build_state(config: SearchConfig, kind: Kind, device: torch.device, given: G
     if not torch.is_grad_enabled():
         raise BadInput("A search takes gradients; call it outside of torch.no_grad() and torch.inference_mode().")
     size, classes = kind.size, kind.classes
-    network = _network(config, classes, given).to(device).to(memory_format=torch.channels_last)
+    network = _network(config, kind, given).to(device).to(memory_format=torch.channels_last)
     network.train()
     if isinstance(network, FixedNetwork):
         name = f"--model {config.model}" if given.network is None else f"The network {type(given.network).__name__}"
@@ -246,22 +254,15 @@ def inputs(data: SearchData, search: State) -> dict[str, str]:
     return found | {name: digest(content) for name, content in contents.items()}
 
 
-def _network(config: SearchConfig, num_classes: int, given: Given) -> SuperNet | FixedNetwork:
+def _network(config: SearchConfig, kind: Kind, given: Given) -> SuperNet | FixedNetwork:
     if given.network is not None:
         return FixedNetwork(given.network)
     with torch.random.fork_rng():
         torch.manual_seed(seed_of(config.seed, _INITIAL))
         if config.mode != "aug":
-            return SuperNet(num_classes, config.channels, config.layers, config.nodes, candidates(config.primitives))
-        try:
-            model: nn.Module = timm.create_model(
-                config.model, num_classes=num_classes, **model_arguments(config.model_kwargs)
-            )
-        except Exception as error:  # constructors of all of timm's models, and what reads their files, raise anything
-            raise BadInput(
-                f"--model {config.model}: {_said(error)}. timm.list_models() names what there is."
-            ) from error
-        return FixedNetwork(model)
+            return SuperNet(kind.classes, config.channels, config.layers, config.nodes, candidates(config.primitives))
+        start, arguments = Start.of(config), model_arguments(config.model_kwargs)
+        return FixedNetwork(create(config.model, kind.classes, start, kind.class_names, **arguments))
 
 
 def _said(error: Exception) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from daas import checkpoint
 from daas.errors import BadInput
 from daas.search.algorithm.state import State
-from daas.search.options import NOT_PART_OF_THE_METHOD
+from daas.search.options import BEFORE_THERE_WERE, NOT_PART_OF_THE_METHOD
 
 FORMAT = "daas-search-checkpoint/2"
 _EPOCH = "epoch."
@@ -92,6 +92,7 @@ def _take(path: Path, search: State, tensors: dict[str, Tensor]) -> dict[str, Te
 
 
 def _same_options(path: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
+    then = {**BEFORE_THERE_WERE, **then}
     different = [
         f"--{key.replace('_', '-')} was {then.get(key)} and is {value}"
         for key, value in now.items()

@@ -15,8 +15,9 @@ from tqdm import tqdm
 from daas import processes
 from daas.checkpoint import fitting
 from daas.errors import BadInput
-from daas.files import copy, make_folder
+from daas.files import copy, digest, make_folder
 from daas.locks import locked
+from daas.models.start import Start
 from daas.search.algorithm.state import Moment
 from daas.search.algorithm.step import advance
 from daas.search.found import Found
@@ -72,6 +73,9 @@ def check(config: SearchConfig, given: Given) -> None:
     config.check(images_given=given.data is not None)
     if config.out is None and (config.resume or config.tensorboard):
         raise BadInput(f"{'resume' if config.resume else 'tensorboard'} needs a folder; name one with out=.")
+    if given.network is not None and Start.of(config).given:
+        words = Start.of(config).words()
+        raise BadInput(f"network is a module and has weights of its own; {words[0]} is for timm's names.")
     if given.val is not None and config.mode == "one-level":
         raise BadInput("mode one-level learns everything on the training images; leave out val.")
     if given.callbacks and not all(callable(callback) for callback in given.callbacks):
@@ -89,6 +93,8 @@ def _start(config: SearchConfig, given: Given, device: torch.device) -> Run:
     totals = torch.zeros(5, dtype=torch.float64, device=device)
     run = Run(config, given, data, state, plan, device, totals, measures.PolicySignal(), budget)
     run.inputs = inputs(data, state)
+    if (start := Start.of(config)).given:
+        run.inputs["weights"] = digest(start.contents())
     if given.estimator is not None and not given.estimator.name:
         run.inputs["estimator"] = repr(given.estimator)
     damage = ""

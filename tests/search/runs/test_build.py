@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
+import daas
 from daas import DAASPolicy
 from daas.errors import BadInput
+from daas.models.start import Start, used_to
 from daas.models.zoo import find_genotype
 from daas.search.options import parse
+from daas.search.report.commands import commands
 from daas.search.report.warnings import about_images
 from daas.search.runs.build import build_data, build_search, inputs
-from tests.conftest import SHORT_SEARCH
+from tests.conftest import SHORT_SEARCH, _small_convnet, saved_network
 
 Run = Callable[..., tuple[int, Path]]
 AUG = ("--mode", "aug")
@@ -114,3 +119,75 @@ def test_what_was_not_read_is_in_the_facts_and_in_the_warnings(two_classes: Path
     said = " ".join(about_images(facts).values())
     assert "2 files were not read: 1 .dng, 1 .cr2." in said
     assert "There is no class owl: nothing in its folder can be read (1 .cr2)" in said
+
+
+def test_a_policy_is_searched_for_pretrained_weights(
+    run_search: Run, two_classes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The search begins with them, at their size and normalisation, and the printed training does."""
+    _, saved = saved_network(tmp_path / "saved", classes=2)
+    name = f"local-dir:{saved}"
+    given = ("--data-dir", str(two_classes), "--mode", "aug", "--model", name, "--batch-size", "8", "--max-steps", "2")
+    code, out = run_search(*given, "--pretrained", "--lr", "1e-9", "--min-lr", "0")
+    assert code == 0
+    begun = load_file(saved / "model.safetensors")
+    ended = {n.removeprefix("network.model."): w for n, w in load_file(out / "checkpoint.safetensors").items()}
+    shared = [key for key in begun if key in ended and begun[key].shape == ended[key].shape]
+    assert len(shared) > 10
+    assert all(torch.allclose(begun[key], ended[key], atol=1e-5) for key in shared)
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["data"]["image_size"] == 32
+    assert tuple(summary["data"]["mean"]) == used_to(name, Start(pretrained=True))[0]
+    assert f"--model {name} --pretrained" in commands(out, summary, False, True)["train"]
+    with (saved / "model.safetensors").open("ab") as file:
+        file.write(b" ")
+    fixed = ("--model", "test_resnet", "--image-size", "32", "--pretrained-path", str(saved / "model.safetensors"))
+    assert run_search(*given, *fixed, out="again")[0] == 2
+    assert "could not be made" in capsys.readouterr().err
+
+
+def test_weights_that_changed_are_noticed_when_a_run_is_resumed(
+    run_search: Run, two_classes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, saved = saved_network(tmp_path / "saved", classes=2)
+    file = saved / "model.safetensors"
+    given = ("--data-dir", str(two_classes), "--mode", "aug", "--model", "test_resnet", "--batch-size", "8")
+    given += ("--image-size", "32", "--pretrained-path", str(file))
+    assert run_search(*given, "--max-steps", "1")[0] == 0
+    saved_network(saved, classes=2, seed=1)
+    assert run_search(*given, "--max-steps", "2", "--resume", "auto")[0] == 2
+    assert "its weights changed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--pretrained",), "--pretrained is of a fixed network; it goes with --mode aug"),
+        (("--preset", "finetune"), "name a timm model with --model"),
+        ((*AUG, "--model", "test_resnet", "--initial-checkpoint", "w.pth"), "nothing is unpickled"),
+        ((*AUG, "--model", "wide_resnet40_2_cifar", "--pretrained"), "No pretrained weights"),
+    ],
+)
+def test_weights_that_cannot_be_are_named(
+    run_search: Run, arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out = run_search(*arguments)
+    assert code == 2
+    assert said in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_the_preset_for_fine_tuning() -> None:
+    """Short, gentle, from pretrained weights; a module brings its own."""
+    given = ["--preset", "finetune", "--model", "test_resnet", "--dataset", "digits"]
+    config = parse(given)
+    assert (config.mode, config.pretrained, config.lr) == ("aug", True, 0.005)
+    assert parse([*given, "--no-pretrained"]).pretrained is False
+    module = _small_convnet(2)
+    images = torch.randint(256, (40, 3, 8, 8), dtype=torch.uint8), torch.arange(40) % 2
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    found = daas.search(images, network=module, preset="finetune", batch_size=8, max_steps=1)
+    assert found.summary["options"]["pretrained"] is False
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    with pytest.raises(BadInput, match="a module and has weights of its own; --pretrained"):
+        daas.search(images, network=module, pretrained=True, batch_size=8)

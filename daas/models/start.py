@@ -1,0 +1,205 @@
+"""Where the weights of a network begin: at random, as timm has them pretrained, or as a file has them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import timm
+from timm.models._hub import load_model_config_from_path
+from torch import nn
+
+from daas.answers import connection_failed
+from daas.errors import BadInput
+from daas.files import sha256
+from daas.huggingface import local_name
+from daas.models.config import outline
+from daas.models.weights import check_ending, load_weights
+
+Channels = tuple[float, float, float]
+WITHOUT_A_NETWORK = (
+    "Fetch them once where there is a network (python -c \"import timm; timm.create_model('{name}', pretrained=True)\" "
+    "fills the cache, which HF_HOME moves), or name a file with --pretrained-path WEIGHTS.safetensors, or a folder "
+    "with config.json and model.safetensors as --model local-dir:FOLDER."
+)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where weights begin, under the names of timm's options; at random without any.
+
+    Attributes:
+        pretrained: With the model's pretrained weights, unless a file is named too.
+        pretrained_path: With those of this file, loaded as if they were the pretrained ones: without a classifier.
+        initial_checkpoint: With all weights of this file, whose classes are those of the images.
+
+    >>> Start(pretrained=True).words()
+    ['--pretrained']
+    """
+
+    pretrained: bool = False
+    pretrained_path: str = ""
+    initial_checkpoint: str = ""
+
+    @classmethod
+    def of(cls, options: Any) -> Start:
+        """What options of these names say."""
+        return cls(**{field.name: getattr(options, field.name) for field in fields(cls)})
+
+    @property
+    def given(self) -> bool:
+        """Whether weights begin at anything but random."""
+        return self != Start()
+
+    @property
+    def fetched(self) -> bool:
+        """Whether timm loads weights when it makes the network: all that an initial checkpoint does not replace."""
+        return bool(self.pretrained_path) or (self.pretrained and not self.initial_checkpoint)
+
+    def named(self) -> dict[str, Any]:
+        """What is given, by name."""
+        return {field.name: value for field in fields(self) if (value := getattr(self, field.name))}
+
+    def contents(self) -> dict[str, Any]:
+        """What is given, files by a hash of what is in them.
+
+        Raises:
+            BadInput: There is no such file.
+        """
+        self.check_files()
+        return {name: value if value is True else sha256(Path(value)) for name, value in self.named().items()}
+
+    def check_files(self) -> None:
+        """Raises BadInput where a file is missing, under the name of its option."""
+        for name, value in self.named().items():
+            if value is not True and not Path(value).is_file():
+                raise BadInput(f"--{name.replace('_', '-')} {value}: there is no such file.")
+
+    def words(self) -> list[str]:
+        """The words of a command line that say the same."""
+        return [
+            word
+            for name, value in self.named().items()
+            for word in ("--" + name.replace("_", "-"), *([] if value is True else [str(value)]))
+        ]
+
+    def check(self, model: str) -> None:
+        """Refuses weights without a network that has a name, and files that are no safetensors.
+
+        Args:
+            model: timm's name; empty for none.
+
+        Raises:
+            BadInput: Which option, and what to do.
+        """
+        for name, value in self.named().items():
+            flag = "--" + name.replace("_", "-")
+            if not model:
+                raise BadInput(f"{flag} needs --model, the name of a timm model. A module has weights of its own.")
+            if value is not True:
+                check_ending(flag, value)
+
+
+RANDOM = Start()
+WEIGHTS = tuple(field.name for field in fields(Start))
+"""The names of the options."""
+
+
+def create(
+    model: str, classes: int, start: Start = RANDOM, class_names: Sequence[str] | None = None, **arguments: Any
+) -> nn.Module:
+    """The network as timm makes it, on the CPU, what is random in it from the global stream.
+
+    Args:
+        model: Any name of timm's; ``hf-hub:user/name`` and ``local-dir:FOLDER`` too.
+        classes: Outputs of the classifier.
+        start: Where its weights begin.
+        class_names: What its outputs are to mean, for the classifier of ``start.initial_checkpoint``.
+        **arguments: Of ``timm.create_model``.
+
+    Raises:
+        BadInput: timm cannot make it, its weights are out of reach, or they do not fit.
+
+    >>> create("resnet10t", 3).num_classes
+    3
+    """
+    overlay = {"file": start.pretrained_path, "num_classes": -1} if start.pretrained_path else None
+    start.check_files()
+    try:
+        made: nn.Module = timm.create_model(
+            local_name(model), pretrained=start.fetched, pretrained_cfg_overlay=overlay,
+            num_classes=classes, **arguments,
+        )  # fmt: skip
+    except BadInput:
+        raise
+    except Exception as error:  # constructors of all of timm's models, and what reads their files, raise anything
+        raise _refused(model, error) from error
+    if start.initial_checkpoint:
+        load_weights(made, start.initial_checkpoint, class_names)
+    return made
+
+
+def _refused(model: str, error: Exception) -> BadInput:
+    if connection_failed(error):
+        way_out = WITHOUT_A_NETWORK.format(name=model)
+        return BadInput(
+            f"--model {model}: its weights are not on this computer, and the Hub is out of reach. {way_out}"
+        )
+    if ":" not in model:
+        known_config(model)  # a name that timm does not know is said with those near it
+    said = (str(error) or repr(error)).strip()[:600].rstrip(".")
+    return BadInput(f"--model {model} could not be made: {said}.")
+
+
+def known_config(model: str) -> dict[str, Any]:
+    """What timm knows about a model before it is built.
+
+    Args:
+        model: Any name of timm's.
+
+    Raises:
+        BadInput: timm does not know it.
+    """
+    source, _, name = local_name(model).partition(":")
+    try:
+        if name and source == "local-dir":
+            outline(Path(name))
+            return dict(load_model_config_from_path(name)[0])
+        known = timm.is_model(model)
+    except (OSError, ValueError, KeyError) as error:
+        raise BadInput(f"--model {model}: its config.json cannot be read ({error}).") from error
+    if not known:
+        near = difflib.get_close_matches(model, timm.list_models(), 5)
+        raise BadInput(f"--model {model} is unknown to timm; near it: {', '.join(near) or 'nothing'}.")
+    found = timm.models.get_pretrained_cfg(model)
+    return {} if found is None else dict(found.to_dict())
+
+
+def used_to(model: str, start: Start) -> tuple[Channels, Channels] | None:
+    """Mean and standard deviation of the images that a network's weights are used to, as shares of the full range.
+
+    Args:
+        model: Any name of timm's.
+        start: Where its weights begin.
+
+    Returns:
+        None where they are random, or where timm does not say.
+    """
+    config = known_config(model) if start.given else {}
+    mean, std = config.get("mean"), config.get("std")
+    if not mean or not std or len(mean) != 3 or len(std) != 3:
+        return None
+    return (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
+
+
+def own_size(model: str, start: Start) -> int | None:
+    """The side in pixels that a network's weights are used to; None where they are random.
+
+    Args:
+        model: Any name of timm's.
+        start: Where its weights begin.
+    """
+    return int(known_config(model)["input_size"][-1]) if start.given else None

@@ -1,0 +1,132 @@
+"""Weights in a file: read, fitted to a network, their classifier in the order of its classes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from daas import checkpoint
+from daas.errors import BadInput
+
+CLASS_NAMES = "class_names"
+"""Where the header of weights has a JSON list of what their outputs mean."""
+_SHOWN = 8  # classes that a message names
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A state dict from a file.
+
+    Attributes:
+        path: The file.
+        tensors: By name, on the CPU.
+        class_names: Of the outputs; None where the file does not say.
+    """
+
+    path: str | Path
+    tensors: dict[str, Tensor]
+    class_names: tuple[str, ...] | None
+
+    @classmethod
+    def read(cls, path: str | Path) -> Weights:
+        """Reads a safetensors file.
+
+        Raises:
+            BadInput: No such file, or not safetensors.
+        """
+        try:
+            tensors, header = checkpoint.read_tensors(path)
+        except BadInput as error:
+            raise BadInput(f"{path} holds no weights of this model ({error})") from error
+        try:
+            names = json.loads(header.get(CLASS_NAMES, "null"))
+        except ValueError:
+            names = None
+        known = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        return cls(path, tensors, tuple(names) if known else None)
+
+    def into(self, model: nn.Module, class_names: Sequence[str] | None = None) -> None:
+        """Puts the weights into a model; auxiliary heads that it does not have are left out.
+
+        Args:
+            model: Is changed.
+            class_names: What its outputs are to mean. Where the file names the same classes in another order, its
+                classifier's rows are put into this one.
+
+        Raises:
+            BadInput: Weights of another network, or of other classes.
+        """
+        own = model.state_dict()
+        state = {n: tensor for n, tensor in self.tensors.items() if n in own or not n.startswith("aux_head.")}
+        if class_names is not None and self.class_names is not None and tuple(class_names) != self.class_names:
+            state = self._reordered(state, model, class_names)
+        try:
+            model.load_state_dict(state)
+        except RuntimeError as error:
+            raise BadInput(f"{self.path} holds no weights of this model ({str(error)[:400]}).") from error
+
+    def _reordered(self, state: dict[str, Tensor], model: nn.Module, names: Sequence[str]) -> dict[str, Tensor]:
+        known = self.class_names or ()
+        if sorted(known) != sorted(names):
+            raise BadInput(
+                f"{self.path} is for other classes: {difference(known, names, 'the weights', 'the images')}. To go on "
+                "from weights of other classes with a new classifier, name them with --pretrained-path."
+            )
+        rows = torch.tensor([known.index(name) for name in names])
+        found = dict(state)
+        for name in _classifiers(model):
+            tensor = state.get(name)
+            if tensor is not None and len(tensor) >= len(rows):
+                found[name] = torch.cat([tensor[rows], tensor[len(rows) :]])
+        return found
+
+
+def _classifiers(model: nn.Module) -> set[str]:
+    """Names of the tensors with one row per class: of the classifier and of an auxiliary one."""
+    classifier: Any = getattr(model, "get_classifier", lambda: None)()
+    heads = set(classifier) if isinstance(classifier, (tuple, list)) else {classifier}
+    layers = [(name, layer) for name, layer in model.named_modules() if isinstance(layer, (nn.Linear, nn.Conv2d))]
+    auxiliary = [name for name, _ in layers if name.startswith("aux_head.")][-1:]
+    last = [] if heads - {None} else [name for name, _ in layers][-1:]
+    chosen = {*auxiliary, *last, *(name for name, layer in layers if layer in heads)}
+    return {f"{name}.{part}" for name in chosen for part in ("weight", "bias")}
+
+
+def load_weights(model: nn.Module, path: str | Path, class_names: Sequence[str] | None = None) -> None:
+    """Reads a safetensors state dict into a model: ``Weights.read`` and ``Weights.into``."""
+    Weights.read(path).into(model, class_names)
+
+
+def difference(first: Sequence[str], second: Sequence[str], one: str, other: str) -> str:
+    """In what two sets of class names differ, in words.
+
+    >>> difference(["ape", "bee"], ["bee", "cow"], "validation", "the training images")
+    'ape only in validation; cow only in the training images'
+    """
+    parts = []
+    for names, others, where in ((first, second, one), (second, first, other)):
+        only = [name for name in names if name not in set(others)]
+        if only:
+            more = f" and {len(only) - _SHOWN} more" if len(only) > _SHOWN else ""
+            parts.append(f"{', '.join(only[:_SHOWN])}{more} only in {where}")
+    return "; ".join(parts) or "they stand in another order"
+
+
+def check_ending(flag: str, path: str) -> None:
+    """Refuses weights in anything but safetensors.
+
+    Args:
+        flag: The option that names them.
+        path: The file.
+
+    Raises:
+        BadInput: Another ending.
+    """
+    if not path.endswith(".safetensors"):
+        raise BadInput(f"{flag} {path}: weights are read from .safetensors files; nothing is unpickled.")
