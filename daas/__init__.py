@@ -1,6 +1,7 @@
 """Networks and the augmentation they should be trained with, searched together: timm models and batched transforms.
 
-``import daas`` registers every model of the package with timm; everything else is imported when it is first asked for.
+``import daas`` registers every model of the package with timm, and lets timm's ``auto_augment`` (``--aa`` of its
+training script) take policies as ``daas:NAME``; everything else is imported when it is first asked for.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from daas import models
+from daas import models, timm_names
 
 if TYPE_CHECKING:
     from daas import race, screen, search, train
@@ -67,6 +68,8 @@ _WHERE = {
     "register_primitive": "daas.models.primitives",
 }
 """Where each name is, for names that are not rooms of their own."""
+
+timm_names.teach("daas.augment")
 
 
 def __getattr__(name: str) -> Any:

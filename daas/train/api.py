@@ -13,8 +13,9 @@ from daas.data.given import named_or_path
 from daas.data.layout import HELD_OUT
 from daas.errors import BadInput
 from daas.models import Genotype
+from daas.timm_names import PREFIX
 from daas.train.assemble import Given
-from daas.train.augmentation import PREFIX, EpochPolicy
+from daas.train.augmentation import EpochPolicy
 from daas.train.batches import split_name
 from daas.train.command_line import options_of
 from daas.train.options import TrainOptions

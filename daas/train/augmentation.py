@@ -18,13 +18,13 @@ from daas.augment.ops import Backend
 from daas.data import Moves
 from daas.errors import BadInput
 from daas.seeds import generator, seed_of
+from daas.timm_names import PREFIX
 from daas.train.batches import Batch, Place
 from daas.train.checks import holds_images
 from daas.train.labels import exchange
 from daas.train.options import TrainOptions
 from daas.train.randomness import seed_everything
 
-PREFIX = "daas:"
 _CROP, _POLICY, _GLOBAL, _CUTOUT = range(4)  # what a random stream is for
 
 Augment = Callable[[Tensor, Tensor, torch.Generator | None], tuple[Tensor, Tensor]]

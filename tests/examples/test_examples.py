@@ -110,6 +110,62 @@ def test_hugging_face(example: ModuleType) -> None:
     assert len(example.training(rows)["pixel_values"].unique()) > 1
 
 
+@run("hugging_face_trainer")
+def test_hugging_faces_trainer(example: ModuleType) -> None:
+    model, found = example.main()
+    assert found["eval_accuracy"] == 1.0
+    plain, augmented = (torch.cat(model.seen[mode]) for mode in (False, True))
+    assert len(plain.flatten(1).unique(dim=0)) == 2  # the pictures as they are, one per class
+    assert len(augmented.flatten(1).unique(dim=0)) > 40
+
+
+@run("lightning_module")
+def test_lightning(example: ModuleType) -> None:
+    module = example.main()
+    plain, augmented = (torch.cat(module.seen[loop]) for loop in ("validate", "train"))
+    assert len(plain.flatten(1).unique(dim=0)) == 2
+    assert len(augmented.flatten(1).unique(dim=0)) > 30
+    assert plain.dtype == augmented.dtype == torch.float32
+    assert module.trainer.callback_metrics["accuracy"] == 1.0
+    assert {name.split(".")[0] for name in module.state_dict()} == {"model"}  # the policy adds nothing
+
+
+@run("accelerate_loop")
+def test_accelerate(example: ModuleType) -> None:
+    assert 0 < example.main() < 100
+
+
+def test_timm_takes_policies_by_name(tmp_path: Path) -> None:
+    """What ``--aa`` of timm's script does with a name."""
+    import timm.data
+    from timm.data import create_loader, create_transform
+    from torchvision.datasets import FakeData
+
+    found = daas.Policy.of_operations(["Invert", "Rotate"])
+    found.save(tmp_path / "policy.json")
+    for name, expected in (("randaugment", daas.DAASPolicy.load("randaugment").policy), (tmp_path, found)):
+        transform = create_transform((3, 32, 32), is_training=True, auto_augment=f"daas:{name}")
+        kinds = [type(part).__name__ for part in transform.transforms]
+        place = kinds.index("DAASPolicy")
+        assert kinds[:place] == ["RandomResizedCropAndInterpolation", "RandomHorizontalFlip"]
+        assert "ColorJitter" not in kinds
+        assert transform.transforms[place].policy.sub_policies == expected.sub_policies
+    loader = create_loader(
+        FakeData(16, (3, 40, 40)), (3, 32, 32), 8, is_training=True, auto_augment="daas:randaugment", num_workers=2,
+        device=torch.device("cpu"),
+    )  # fmt: skip
+    assert [images.shape for images, _ in loader] == [(8, 3, 32, 32)] * 2
+    assert create_transform(32, is_training=True, auto_augment="original-mstd0.5") is not None  # timm's own go on
+    with pytest.raises(daas.BadInput, match="neither shipped nor a file"):
+        create_transform(32, is_training=True, auto_augment="daas:randaugmnt")
+    (tmp_path / "policy.json").rename(tmp_path / "3a.json")
+    with pytest.warns(UserWarning, match="--color-jitter 0"):
+        create_transform(32, is_training=True, auto_augment=f"daas:{tmp_path / '3a.json'}")
+    once = timm.data.transforms_factory.auto_augment_transform
+    daas.timm_names.teach("daas.augment")
+    assert timm.data.transforms_factory.auto_augment_transform is once
+
+
 @run("segmentation")
 def test_segmentation(example: ModuleType) -> None:
     losses = example.main()
