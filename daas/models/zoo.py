@@ -22,7 +22,7 @@ from daas.models.interface import CIFAR_CFG, create, register
 from daas.reading import packaged_json
 
 GenotypeLike = Genotype | Mapping[str, Any] | str | Path
-_SIZES: dict[Stem, dict[str, int]] = {
+SIZES: dict[Stem, dict[str, int]] = {
     "cifar": {"channels": 36, "layers": 20, "num_classes": 10},
     "imagenet": {"channels": 48, "layers": 14, "num_classes": 1000},
 }
@@ -101,7 +101,7 @@ def create_cells(
         kwargs: ``channels``, ``layers``, ``aux_head`` and the arguments of ``CellNet``.
     """
     aux_head = bool(kwargs.pop("aux_head", False))
-    arguments = {**_SIZES[stem], "stem": stem, "genotype": find_genotype(genotype), **kwargs}
+    arguments = {**SIZES[stem], "stem": stem, "genotype": find_genotype(genotype), **kwargs}
     levels = 3 if stem == "cifar" else 5
     return create(CellNetWithAux if aux_head else CellNet, variant, pretrained, levels, **arguments)
 

@@ -16,10 +16,13 @@ from daas.search.algorithm.estimators import Sampling
 from daas.search.algorithm.state import Batch, Moment, State
 from daas.search.algorithm.step import advance
 from daas.search.api import take_spaces
+from daas.search.budget.latency import Latency
 from daas.search.found import Found
 from daas.search.given import Given
 from daas.search.options import SearchConfig, options
+from daas.search.report.costs import cost
 from daas.search.runs.build import Kind, build_state
+from daas.search.runs.limits import limit
 from daas.search.spaces.cell_space import CellSpace
 from daas.search.spaces.policy_space import PolicySpace
 
@@ -30,7 +33,8 @@ _OF_A_STEP = frozenset(
         "arch_estimator", "architectures", "primitives", "channels", "layers", "nodes", "model_kwargs", "pretrained",
         "pretrained_path", "initial_checkpoint", "amp", "device",
         "crop_padding", "hflip", "lr", "momentum", "weight_decay", "clip_grad", "arch_lr", "arch_weight_decay",
-        "aug_lr",
+        "aug_lr", "max_params", "max_macs", "max_latency", "latency_batch", "latency_threads", "cost_weight",
+        "max_skips",
     }
 )  # fmt: skip
 _MIDDLE: Statistics = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
@@ -49,7 +53,7 @@ class Search:
         normalize: (mean, std) per channel, as shares of the full range, with which the network sees images.
         seed: Of every random choice.
         **settings: Other options of ``daas.search`` that a step depends on: ``lr``, ``arch_lr``, ``aug_lr``,
-            ``clip_grad``, ``crop_padding``, ``hflip``, ``policy_parameters``, ``amp``, ``device``, ``preset``, ...
+            ``clip_grad``, ``crop_padding``, ``hflip``, ``policy_parameters``, ``max_params``, ``device``, ...
 
     Raises:
         BadInput: Something that cannot be used; the message says what can.
@@ -96,6 +100,8 @@ class Search:
         self._device = processes.local_device(self.config.device)
         self._state: State | None = None
         self._steps = 0
+        self._side = 0
+        self._latency: Latency | None = None
 
     def step(
         self,
@@ -162,18 +168,26 @@ class Search:
                 **({"given": names} if (names := self._names()) else {}),
                 "data": {"class_names": [str(index) for index in range(self._classes or 0)], "mean": mean, "std": std},
                 "steps": self._steps,
+                **({} if cells is None else {"cost": self._cost(self._state)}),
             },
         )
+
+    def _cost(self, state: State) -> dict[str, Any]:
+        assert self._classes is not None
+        return cost(state, self.config, self._side, self._classes, self._latency)
 
     def _names(self) -> dict[str, str]:
         return {key: name for key, name in self._given.names.items() if key != "data"}
 
     def _built(self, train: tuple[Tensor, Tensor]) -> State:
-        side = train[0].shape[-1]
+        self._side = side = train[0].shape[-1]
         if self._classes is None:
             assert self._given.network is not None
             self._classes = _outputs(self._given.network, side)
-        return build_state(self.config, Kind(side, self._classes, *self._normalize), self._device, self._given)
+        kind = Kind(side, self._classes, *self._normalize)
+        state = build_state(self.config, kind, self._device, self._given)
+        self._latency = limit(state, self.config, side, self._classes)
+        return state
 
     def _check_labels(self, train: Tensor, val: Tensor) -> None:
         lowest, highest = torch.cat([train, val]).aminmax()

@@ -13,6 +13,7 @@ from daas.errors import BadInput
 from daas.options import Parser, add_options, o, typed
 from daas.search.algorithm.estimators import AugEstimator, RewardRule
 from daas.search.algorithm.method import SINGLE_SAMPLE, check_method
+from daas.search.budget.words import MILLISECOND, with_amounts
 from daas.search.report import board
 from daas.search.spaces.cells import ArchEstimator
 from daas.search.values import duration, seed_list
@@ -22,6 +23,7 @@ _IMAGES = "Images"
 _WHAT = "What is searched"
 _POLICY = "Policy"
 _CELLS = "Cells"
+_BUDGET = "Limits of the found network"
 _LENGTH = "Length"
 _WEIGHTS = "Weights"
 _RUN = "Run"
@@ -214,6 +216,31 @@ class SearchConfig:
     channels: int = o(16, "initial channels of the supernet", group=_CELLS)
     layers: int = o(8, "cells of the supernet", group=_CELLS)
     nodes: int = o(4, "intermediate nodes of a cell", group=_CELLS)
+    max_params: str = o(
+        "",
+        "for example 400k or 3.5M: most parameters of the network that is trained with the found cells, by the "
+        "command that the search prints",
+        group=_BUDGET,
+    )
+    max_macs: str = o("", "most multiply-adds of that network for one image: 40M", group=_BUDGET)
+    max_latency: float | None = o(
+        None,
+        "most milliseconds that it takes on this device, measured at the start",
+        group=_BUDGET,
+    )
+    latency_batch: int = o(1, "images at a time, for --max-latency", group=_BUDGET)
+    latency_threads: int = o(1, "threads of the CPU, for --max-latency", group=_BUDGET)
+    cost_weight: float = o(
+        1.0,
+        "how hard alpha and beta are drawn below the limits: times log(expected cost / limit) where that is above "
+        "0; with 0 the limits hold in the derivation alone",
+        group=_BUDGET,
+    )
+    max_skips: int | None = o(
+        None,
+        "skip connections that each derived cell has at most; of 8 edges",
+        group=_BUDGET,
+    )
     tau_max: float = o(10.0, "temperature of the Gumbel-softmax in the first epoch; it falls linearly", group=_CELLS)
     tau_min: float = o(0.1, "temperature in the last epoch", group=_CELLS)
     lr: float = o(0.025, "learning rate of the weights in the first epoch; it falls along a cosine", group=_WEIGHTS)
@@ -232,9 +259,17 @@ class SearchConfig:
             BadInput: An unknown name, or a value of another type.
         """
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
-        given = typed(type(self), given, "options")
+        given = typed(type(self), with_amounts(given), "options")
         for name, value in {**defaults, **preset_values(given), **given}.items():
             object.__setattr__(self, name, value)
+
+    @property
+    def cost_limits(self) -> dict[str, int]:
+        """By kind of cost, what the network may have at most: parameters, multiply-adds, nanoseconds of latency."""
+        given = {"params": self.max_params, "macs": self.max_macs}
+        found = {kind: int(text) for kind, text in given.items() if text}
+        latency = {} if self.max_latency is None else {"latency": round(self.max_latency * MILLISECOND)}
+        return found | latency
 
     @property
     def budget_seconds(self) -> float | None:
@@ -288,11 +323,12 @@ class SearchConfig:
 
 _POSITIVE = (
     "epochs", "max_steps", "batch_size", "architectures", "policies", "channels", "layers", "nodes", "workers",
-    "image_size", "max_images", "max_classes", "lr", "tau_max", "tau_min",
+    "image_size", "max_images", "max_classes", "lr", "tau_max", "tau_min", "max_latency", "latency_batch",
+    "latency_threads",
 )  # fmt: skip
 _NOT_NEGATIVE = (
     "warmup_epochs", "crop_padding", "clip_grad", "seed", "min_lr", "momentum", "weight_decay", "arch_lr",
-    "arch_weight_decay", "aug_lr", "reward_batches", "save_every",
+    "arch_weight_decay", "aug_lr", "reward_batches", "save_every", "cost_weight", "max_skips",
 )  # fmt: skip
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -319,10 +355,24 @@ channels, N = 5, M = 2, momentum 0.9, Adam betas (0.5, 0.999)), DARTS's where it
 weight decay, clipping), GDAS's for the temperature, and our own for gamma's learning rate."""
 
 NOT_PART_OF_THE_METHOD = frozenset(
-    {"out", "resume", "device", "workers", "seeds", "time_budget", "max_steps", "save_every", "tensorboard"}
+    {
+        "out",
+        "resume",
+        "device",
+        "workers",
+        "seeds",
+        "time_budget",
+        "max_steps",
+        "save_every",
+        "tensorboard",
+        "max_skips",
+    }
 )
 """Options that a resumed run may change."""
-BEFORE_THERE_WERE: dict[str, Any] = {"pretrained": False, "pretrained_path": "", "initial_checkpoint": ""}
+BEFORE_THERE_WERE: dict[str, Any] = {
+    "pretrained": False, "pretrained_path": "", "initial_checkpoint": "", "max_params": "", "max_macs": "",
+    "latency_batch": 1, "latency_threads": 1, "cost_weight": 1.0,
+}  # fmt: skip
 """Options that checkpoints of earlier versions do not have, and what their runs did."""
 
 

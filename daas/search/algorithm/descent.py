@@ -90,6 +90,7 @@ class Descent:
         ):
             if module is not None:
                 processes.sum_gradients(gradients, module.parameters())
+        self._limit_cost()
         search_gradients = [*self._architecture.values(), *self._gamma.values()]
         if search_gradients and not bool(torch.stack(torch._foreach_norm(search_gradients)).isfinite().all()):
             raise FloatingPointError("a gradient of the search parameters is infinite or not a number")
@@ -111,6 +112,14 @@ class Descent:
         downstream = torch.stack([gradient for _, gradient in self._gates]).cpu()  # one transfer for all
         for (gate, _), gradient in zip(self._gates, downstream, strict=True):
             self._add(self._architecture, weights, torch.autograd.grad((gate * gradient).sum(), weights))
+
+    def _limit_cost(self) -> None:
+        """The term of the cost, which is exact and the same on all processes."""
+        cells, budget = self.search.architecture, self.search.budget
+        if cells is None or budget is None:
+            return
+        for parameter, gradient in budget.gradient(cells).items():
+            self._architecture[parameter] = self._architecture[parameter] + gradient
 
     def _add(self, into: dict[Tensor, Tensor], parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
         """Adds 1/N of one architecture's gradients."""

@@ -29,6 +29,7 @@ def check_method(config: SearchConfig) -> None:
     """Raises BadInput for options of the method that contradict each other, or would change nothing."""
     _check_mode(config)
     _check_augmentation(config)
+    _check_limits(config)
     candidates(config.primitives)
     if config.arch_estimator in SINGLE_SAMPLE and config.architectures != 1:
         raise BadInput(
@@ -57,6 +58,20 @@ def _check_mode(config: SearchConfig) -> None:
         for name in ("arch_estimator", "primitives"):
             if getattr(config, name) != type(config).__dataclass_fields__[name].default:
                 raise BadInput(f"--{name.replace('_', '-')} has no meaning with --mode aug: the network is fixed.")
+
+
+def _check_limits(config: SearchConfig) -> None:
+    default = type(config).__dataclass_fields__
+    limited = [f"--max-{kind}" for kind in config.cost_limits]
+    if config.mode == "aug" and limited:
+        raise BadInput(f"{' and '.join(limited)} limit cells that are searched; with --mode aug the network is fixed.")
+    for name, needed in (
+        ("latency_batch", ["--max-latency"]),
+        ("latency_threads", ["--max-latency"]),
+        ("cost_weight", ["--max-params", "--max-macs", "--max-latency"]),
+    ):
+        if getattr(config, name) != default[name].default and not set(needed) & set(limited):
+            raise BadInput(f"--{name.replace('_', '-')} goes with {' or '.join(needed)}, which is missing.")
 
 
 def _check_augmentation(config: SearchConfig) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from daas.models.start import WEIGHTS, Start
 from daas.search.algorithm.method import model_arguments
+from daas.search.budget.trained import model_of, papers
 
 HELD_OUT_PHOTOS = "YOUR_TEST_PHOTOS"
 _UPDATES = 1500  # optimizer steps of a training that is long enough to compare policies by
@@ -61,7 +62,7 @@ def _model(out: Path, summary: dict[str, Any], genotype: bool) -> tuple[str, lis
         return named, list(options["model_kwargs"])
     arguments = [f"genotype={out / 'genotype.json'}"]
     if _papers(summary):
-        return f"daas_cell_{'imagenet' if summary['data']['image_size'] > 64 else 'cifar'}", arguments
+        return model_of(options["preset"], summary["data"]["image_size"]), arguments
     return "daas_cell_cifar", [*arguments, f"channels={options['channels']}", f"layers={options['layers']}"]
 
 
@@ -71,7 +72,7 @@ def start_of(summary: dict[str, Any]) -> Start:
 
 
 def _papers(summary: dict[str, Any]) -> bool:
-    return str(summary["options"]["preset"]).startswith("paper-")
+    return papers(str(summary["options"]["preset"]))
 
 
 def _images(summary: dict[str, Any]) -> list[str]:

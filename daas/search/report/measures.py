@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 from daas.search.algorithm.gradients import gradients, one_step_ahead
 from daas.search.algorithm.state import State
 from daas.search.runs.build import SearchData
+from daas.search.spaces.cells import Path
 from daas.search.spaces.policies import AugmentationDistribution
 from daas.seeds import generator, seed_of
 
@@ -76,10 +77,15 @@ class PolicySignal:
         return PolicySignal(int(tensors["signal.count"]), **parts)
 
 
-@torch.no_grad()
 def derived_accuracy(search: State, data: SearchData, device: torch.device) -> float:
     """Accuracy (percent) of the derived network with the shared weights, on a fixed part of D_val."""
     z = None if search.architecture is None else search.architecture.derived_architecture()
+    return path_accuracy(search, data, device, z)
+
+
+@torch.no_grad()
+def path_accuracy(search: State, data: SearchData, device: torch.device, z: Path | None) -> float:
+    """Accuracy (percent) of the network on one path, on the same part of D_val."""
     shares = []
     for step in range(min(_VAL_BATCHES, data.val.steps_per_epoch)):
         images, labels = data.val_batch(step, device)

@@ -21,6 +21,7 @@ from daas.reading import read_json
 from daas.search.found import Found
 from daas.search.report import metrics, plots
 from daas.search.report.commands import commands
+from daas.search.report.cost_section import cost_section
 from daas.search.report.verdict import verdict
 from daas.search.runs.folder import METRICS
 from daas.search.spaces.cells import cell_edges
@@ -84,6 +85,7 @@ def render(found: Found, out: Path) -> str:
         classes=_classes(summary, found.pictures.classes),
         originals=_originals(summary["data"]),
         architecture=None if found.genotype is None else _architecture(found.genotype, lines, summary),
+        cost=cost_section(summary),
         policy=None if found.policy is None else _policy(found.policy, _last_stage(lines), found.pictures.examples),
         commands=commands(out, summary, found.genotype is not None, found.policy is not None),
     )

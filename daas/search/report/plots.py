@@ -143,6 +143,32 @@ def _finish(axis: Any, start: float | None) -> None:
         axis.axvline(start, color="#bbb", linestyle=":", linewidth=1)
 
 
+def cost_against_accuracy(
+    costs: Sequence[float], accuracies: Sequence[float], chosen: int, limit: float | None, unit: str
+) -> str:
+    """Networks by what they cost and how well they do; the chosen one is marked, the limit a line.
+
+    Args:
+        costs: One per network.
+        accuracies: Percent.
+        chosen: Which network.
+        limit: None for none.
+        unit: Of the cost, for the axis.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = _figure(*_SIZE)
+        axis = figure.subplots()
+        others = [index for index in range(len(costs)) if index != chosen]
+        axis.scatter([costs[i] for i in others], [accuracies[i] for i in others], s=14, color="#89a", label="drawn")
+        axis.scatter([costs[chosen]], [accuracies[chosen]], s=110, marker="*", color="#c33", label="chosen", zorder=3)
+        if limit is not None:
+            axis.axvline(limit, color="#888", linestyle="--", linewidth=1, label="limit")
+        axis.set_title("accuracy (percent), weights of the search")
+        axis.set_xlabel(unit)
+        axis.legend(fontsize=8)
+        return _svg(figure)
+
+
 def heat_map(values: Any, rows: Sequence[str], columns: Sequence[str], title: str, size: tuple[float, float]) -> str:
     """A matrix with named rows and columns."""
     with mpl.rc_context({**_STYLE, "axes.spines.left": False, "axes.spines.bottom": False}):

@@ -80,4 +80,4 @@ def _collapse(summary: dict[str, Any]) -> list[str]:
     share = summary.get("skip_share")
     if share is None or share < 0.5:
         return []
-    return [f"{share:.0%} of the edges are skips, a known collapse: the network is shallow. Try another --seed."]
+    return [f"{share:.0%} of the edges are skips, a known collapse: the network is shallow. Try --max-skips 2."]

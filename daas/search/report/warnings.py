@@ -36,8 +36,8 @@ def about_search(search: State, lines: list[dict[str, Any]], gain: dict[str, flo
             if share >= _SKIPS:
                 found[f"skips in {cell}"] = (
                     f"{share:.0%} of the {cell} cell's edges are skip connections. This is the known collapse of "
-                    "differentiable search: the network is shallow and usually weak. Try another --seed, fewer "
-                    "--epochs, or a smaller --arch-lr."
+                    "differentiable search: the network is shallow and usually weak. Try --max-skips 2, another "
+                    "--seed, fewer --epochs, or a smaller --arch-lr."
                 )
     if search.augmentation is not None:
         found |= _about_policy(search.augmentation.entropy()["pi"], lines, gain)

@@ -12,7 +12,7 @@ from daas import processes
 from daas.search.algorithm.state import State
 from daas.search.found import Found, Pictures
 from daas.search.options import options
-from daas.search.report import measures, metrics, warnings
+from daas.search.report import costs, measures, metrics, warnings
 from daas.search.runs.build import SearchData
 from daas.search.runs.run import Run
 
@@ -63,6 +63,10 @@ def _summary(run: Run) -> dict[str, Any]:
     }
     if search.architecture is not None:
         summary |= {"primitives": list(search.architecture.primitives), "skip_share": where["skip_share"]}
+        classes = len(data.train.data.class_names)
+        summary["cost"] = costs.cost(search, config, int(data.facts["image_size"]), classes, run.latency)
+        if search.budget is not None:
+            summary["considered"] = costs.considered(search, search.budget, data, run.device)
     if search.augmentation is not None:
         summary["operation_share"] = where["operation_share"]
     if gain is not None:

@@ -53,6 +53,12 @@ def stages(config: SearchConfig, genotype: Genotype | None = None) -> tuple[Sear
         model_kwargs=(f"genotype={cells}", f"channels={config.channels}", f"layers={config.layers}"),
         arch_estimator=defaults.arch_estimator,
         primitives=defaults.primitives,
+        max_params="",
+        max_macs="",
+        max_latency=None,
+        latency_batch=defaults.latency_batch,
+        latency_threads=defaults.latency_threads,
+        cost_weight=defaults.cost_weight,
     )
     return first, second
 
@@ -141,6 +147,7 @@ def _summary(config: SearchConfig, arch: dict[str, Any], aug: dict[str, Any]) ->
         "seconds": round(arch["seconds"] + aug["seconds"], 2),
         "skip_share": arch["skip_share"],
         "primitives": arch["primitives"],
+        **{name: arch[name] for name in ("cost", "considered") if name in arch},
         "entropy": {**arch["entropy"], **aug["entropy"]},
         "warnings": arch["warnings"] + aug["warnings"],
     }

@@ -20,6 +20,7 @@ from daas.locks import locked
 from daas.models.start import Start
 from daas.search.algorithm.state import Moment
 from daas.search.algorithm.step import advance
+from daas.search.budget.latency import LATENCY, save_latency
 from daas.search.found import Found
 from daas.search.given import Given
 from daas.search.options import SearchConfig, options
@@ -28,6 +29,7 @@ from daas.search.runs import checkpoint, independent
 from daas.search.runs.build import build_data, build_search, inputs
 from daas.search.runs.finish import finish
 from daas.search.runs.folder import CHECKPOINT, METRICS, checkpoint_to_resume
+from daas.search.runs.limits import earlier_latency, hashed, limit
 from daas.search.runs.plan import Plan
 from daas.search.runs.run import Run
 from daas.search.runs.stop import Diverged, Interrupted, StopRequest, TimeBudget
@@ -92,7 +94,9 @@ def _start(config: SearchConfig, given: Given, device: torch.device) -> Run:
     plan = Plan(config, data.train.steps_per_epoch)
     totals = torch.zeros(5, dtype=torch.float64, device=device)
     run = Run(config, given, data, state, plan, device, totals, measures.PolicySignal(), budget)
-    run.inputs = inputs(data, state)
+    classes = len(data.train.data.class_names)
+    run.latency = limit(state, config, int(data.facts["image_size"]), classes, earlier_latency(config, source))
+    run.inputs = inputs(data, state) | hashed(run.latency)
     if (start := Start.of(config)).given:
         run.inputs["weights"] = digest(start.contents())
     if given.estimator is not None and not given.estimator.name:
@@ -127,6 +131,8 @@ def _open_output(run: Run, source: Path | None, damage: str) -> None:
             source.replace(source.with_name("checkpoint.damaged.safetensors"))
     if source is not None and not source.parent.samefile(out) and (source.parent / METRICS).exists():
         copy(source.parent / METRICS, out / METRICS, metrics.GO_ON)
+    if run.latency is not None:
+        save_latency(out / LATENCY, run.latency)
     if not (out / CHECKPOINT).exists():
         run.save()  # from here on there is always something to go on from
     run.lines = metrics.keep_lines(out / METRICS, run.step)

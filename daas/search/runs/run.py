@@ -11,6 +11,7 @@ from torch import Tensor
 
 from daas import processes
 from daas.search.algorithm.state import State
+from daas.search.budget.latency import Latency
 from daas.search.given import Given
 from daas.search.options import SearchConfig, options
 from daas.search.report import board, measures
@@ -33,6 +34,7 @@ class Run:
         budget: Wall-clock limit of this process.
         board: TensorBoard files, if they are wanted.
         inputs: Hashes of images and files, for the checkpoints.
+        latency: Times of the parts of networks, where they are limited.
         lines: Of metrics, one per epoch.
         step: Iterations done.
         before: Seconds spent before this process took over.
@@ -51,6 +53,7 @@ class Run:
     budget: TimeBudget
     board: board.Board | None = None
     inputs: dict[str, str] = field(default_factory=dict)
+    latency: Latency | None = None
     lines: list[dict[str, Any]] = field(default_factory=list)
     step: int = 0
     before: float = 0.0

@@ -10,8 +10,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from daas.errors import BadInput
 from daas.models.genotype import Genotype
 from daas.models.primitives import DARTS_PRIMITIVES
+from daas.search.spaces.derivation import Choice, Limits, most_probable
 from daas.search.spaces.gumbel import gumbel
 
 CELL_TYPES = ("normal", "reduce")
@@ -72,6 +74,9 @@ class ArchitectureDistribution(nn.Module):
         estimator: ``gumbel``: two edges per node, one operation on each (eq. 10, 11). ``gdas``: one operation on every
             edge (Dong and Yang, CVPR 2019). ``darts``: all of them, weighted. The last two have no beta: an edge is as
             strong as its best operation.
+
+    Attributes:
+        limits: What derived cells may have; None for anything.
     """
 
     def __init__(
@@ -85,6 +90,8 @@ class ArchitectureDistribution(nn.Module):
         self.nodes = nodes
         self.primitives = tuple(primitives)
         self.estimator = estimator
+        self.limits: Limits | None = None
+        self._known: tuple[Tensor, Choice] | None = None  # within limits, for these scores
         self.edge_list = cell_edges(nodes)
         edges = len(self.edge_list)
         self.alpha = nn.Parameter(1e-3 * torch.randn(2, edges, len(self.primitives), generator=generator))
@@ -121,6 +128,24 @@ class ArchitectureDistribution(nn.Module):
         gate_b = straight_through(relaxed_b.sum(1))
         return Architecture(_tuples(operation), _tuples(two.flatten(1)), gate_a * gate_b)
 
+    def inclusion(self) -> Tensor:
+        """The probability that an edge is one of the two of its node, [2, E], with its graph.
+
+        Two edges are drawn without replacement: edge i comes first with its share p_i, or second, after j, with
+        p_j p_i / (1 - p_j). Where there is no beta, the share of an edge is that of its strength.
+        """
+        logits = self.beta if self.estimator == "gumbel" else self._strength().log()
+        share = self._per_node(logits).softmax(-1).sum(1)
+        same = (self.node_mask == 0).double()
+        others = ((same.T @ same) > 0) & ~torch.eye(len(self.edge_list), dtype=torch.bool, device=logits.device)
+        rest = logits.unsqueeze(1).masked_fill(~others, -math.inf).logsumexp(-1)  # [2, E], log of 1 - p_j, unnormalised
+        second = (logits.unsqueeze(1) - rest.unsqueeze(2)).masked_fill(~others, -math.inf).exp()  # [2, j, i]
+        return share + (share.unsqueeze(2) * second).sum(1)
+
+    def choice(self) -> Tensor:
+        """The probability of each operation that a cell may have, ``none`` left out: [2, E, operations], with graph."""
+        return self._without_none(self.alpha).softmax(-1)
+
     @torch.no_grad()
     def operation_probabilities(self) -> Tensor:
         """Softmax of alpha: [2, E, operations]."""
@@ -137,13 +162,19 @@ class ArchitectureDistribution(nn.Module):
     def derive(self, name: str = "searched", source: str = "daas search") -> Genotype:
         """The two best edges of each node and the best operation of each by alpha, never ``none`` (section 4.5).
 
-        Edges go by beta; where there is none, by the probability of their best operation (as in DARTS and GDAS).
+        Edges go by beta; where there is none, by the probability of their best operation (as in DARTS and GDAS). Where
+        these cells do not keep the limits, those do that are the most probable ones within them: the product, over
+        the edges, of the edge's share and the operation's probability over that of the edge's best operation. Without
+        limits its maximum are the cells above.
         """
-        best, two = self._best()
+        return self.genotype(self.derived_architecture(), name, source)
+
+    def genotype(self, z: Architecture, name: str = "searched", source: str = "daas search") -> Genotype:
+        """A path of two edges per node as cells."""
         cells = [
             tuple(
-                tuple((self.primitives[int(best[cell, edge])], self.edge_list[edge][0]) for edge in node.tolist())
-                for node in two[cell]
+                tuple((self.primitives[z.operations[cell][edge]], self.edge_list[edge][0]) for edge in pair)
+                for pair in zip(z.edges[cell][::2], z.edges[cell][1::2], strict=True)
             )
             for cell in range(2)
         ]
@@ -159,13 +190,66 @@ class ArchitectureDistribution(nn.Module):
         return Architecture(_tuples(best), _tuples(two.flatten(1)), gates)
 
     @torch.no_grad()
+    def draw(self, generator: torch.Generator) -> Architecture:
+        """Cells as a search may find them, drawn by their probability: two edges per node, no ``none``, no gradient.
+
+        Args:
+            generator: Source of the Gumbel noise.
+        """
+        operations = (self.choice().log() + gumbel(self.alpha, generator)).argmax(-1)
+        edges = self.edge_probabilities().log()
+        two = self._two_best(edges + gumbel(edges, generator))
+        return Architecture(_tuples(operations), _tuples(two.flatten(1)), torch.ones_like(edges))
+
+    @torch.no_grad()
     def _best(self) -> tuple[Tensor, Tensor]:
-        """Best operation of each edge [2, E], and the two best edges of each node [2, nodes, 2]."""
+        """Best operation of each edge [2, E], and the two best edges of each node [2, nodes, 2], within the limits."""
         edges = self.beta if self.estimator == "gumbel" else self._strength()
-        return self._without_none(self.alpha).argmax(-1), self._two_best(edges)
+        best, two = self._without_none(self.alpha).argmax(-1), self._two_best(edges)
+        if self.limits is None or self.limits.fit(_choice(best, two)):
+            return best, two
+        chosen = torch.tensor(self._within(self.limits), device=best.device)  # [2, 2 * nodes, (edge, operation)]
+        best = best.scatter(1, chosen[..., 0], chosen[..., 1])
+        return best, chosen[..., 0].view(2, self.nodes, 2)
+
+    def _within(self, limits: Limits) -> Choice:
+        """The most probable cells that keep the limits."""
+        scores = self.scores().cpu()
+        if self._known is None or not torch.equal(self._known[0], scores):
+            found = most_probable(scores, self.node_edges, limits)
+            assert found is not None  # limits that nothing keeps are refused where they are set
+            self._known = scores, found
+        return self._known[1]
+
+    @torch.no_grad()
+    def scores(self) -> Tensor:
+        """Log of an edge's share times the operation's probability over that of its best one: [2, E, operations]."""
+        operations = self._without_none(self.alpha.double()).log_softmax(-1)
+        edges = self.beta if self.estimator == "gumbel" else self._strength().log()
+        share = self._per_node(edges.double()).log_softmax(-1).amax(1)
+        return share.unsqueeze(-1) + operations - operations.amax(-1, keepdim=True)
+
+    @property
+    def node_edges(self) -> tuple[tuple[int, ...], ...]:
+        """The edges that enter each node."""
+        return tuple(
+            tuple(index for index, (_, target) in enumerate(self.edge_list) if target == node)
+            for node in range(2, 2 + self.nodes)
+        )
+
+    def limit(self, limits: Limits) -> None:
+        """Sets the limits of derived cells.
+
+        Raises:
+            BadInput: No cells keep all of them.
+        """
+        alike = self._without_none(torch.zeros(self.alpha.shape, dtype=torch.float64))
+        if most_probable(alike, self.node_edges, limits) is None:
+            raise BadInput("No cells keep all limits together. Raise one of them.")
+        self.limits, self._known = limits, None
 
     def _strength(self) -> Tensor:
-        return self._without_none(self.operation_probabilities()).amax(-1)
+        return self._without_none(self.alpha.softmax(-1)).amax(-1)
 
     def _without_none(self, values: Tensor) -> Tensor:
         """[2, E, operations], minus infinity for ``none``."""
@@ -195,6 +279,11 @@ class ArchitectureDistribution(nn.Module):
         """Log of eq. 11's normalised beta: log-softmax over the edges that enter the same node, [2, E]."""
         normaliser = self._per_node(self.beta).logsumexp(-1)  # [2, nodes]
         return self.beta - normaliser @ self.node_mask.exp()
+
+
+def _choice(best: Tensor, two: Tensor) -> Choice:
+    edges = two.flatten(1).tolist()
+    return tuple(tuple((edge, int(best[cell, edge])) for edge in edges[cell]) for cell in range(2))
 
 
 def _tuples(pair: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:

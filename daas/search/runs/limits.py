@@ -1,0 +1,92 @@
+"""Limits of the found network, from options to a search that keeps them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from daas import processes
+from daas.errors import BadInput
+from daas.files import digest
+from daas.search.algorithm.state import State
+from daas.search.budget.budget import Budget, limit_cells
+from daas.search.budget.latency import LATENCY, Latency, load_latency, measure
+from daas.search.budget.table import CostTable, count_tables
+from daas.search.budget.trained import trained_network
+from daas.search.options import SearchConfig, options
+
+
+def limit(
+    search: State, config: SearchConfig, image_size: int, classes: int, measured: Latency | None = None
+) -> Latency | None:
+    """Makes a search keep the limits that its options name.
+
+    Args:
+        search: At its start; without cells nothing is limited.
+        config: The options.
+        image_size: Side in pixels.
+        classes: Of all images.
+        measured: Times of an earlier part of the run; measured now otherwise, where they are limited.
+
+    Returns:
+        The times, where they are limited.
+
+    Raises:
+        BadInput: The smallest network of the space is larger than a limit, or none keeps all of them.
+    """
+    cells = search.architecture
+    if cells is None or not (config.cost_limits or config.max_skips is not None):
+        return None
+    if not config.cost_limits:
+        limit_cells(cells, None, config.max_skips)
+        return None
+    network = trained_network(options(config), image_size, classes)
+    tables = count_tables(network, cells.nodes, cells.primitives)
+    if "latency" in config.cost_limits:
+        if measured is None:
+            device = processes.local_device(config.device)
+            measured = _of_the_first(
+                measure(network, cells.nodes, cells.primitives, config.latency_batch, config.latency_threads, device)
+            )
+        tables["latency"] = measured.table
+    search.budget = Budget(network, tables, config.cost_limits, config.cost_weight)
+    limit_cells(cells, search.budget, config.max_skips)
+    return measured
+
+
+def _of_the_first(measured: Latency) -> Latency:
+    """The first process's times: all of them descend along one term."""
+
+    def first(values: Tensor) -> Tensor:
+        return processes.total(values.double() if processes.rank() == 0 else torch.zeros_like(values).double())
+
+    base = int(first(torch.tensor([measured.table.base]))[0])
+    parts = first(measured.table.parts).round().long()
+    table = CostTable("latency", base, parts, measured.table.primitives)
+    error = float(first(torch.tensor([measured.error]))[0])
+    return Latency(table, measured.batch, measured.threads, measured.device, error)
+
+
+def earlier_latency(config: SearchConfig, source: Path | None) -> Latency | None:
+    """The times that a run which goes on has measured at its start; None for a new run.
+
+    Args:
+        config: The options.
+        source: The checkpoint to go on from.
+
+    Raises:
+        BadInput: They are not beside the checkpoint.
+    """
+    if source is None or config.max_latency is None:
+        return None
+    path = source.parent / LATENCY
+    if not path.is_file():
+        raise BadInput(f"{path} is missing: the times by which the run limits latency. Copy that file too.")
+    return load_latency(path)
+
+
+def hashed(latency: Latency | None) -> dict[str, str]:
+    """What a checkpoint notes of the times."""
+    return {} if latency is None else {"times": digest(latency.to_dict())}
