@@ -91,7 +91,8 @@ def _refusal(budget: Budget, least: Mapping[str, int], kinds: Sequence[str]) -> 
     possible = " and ".join(cost_words(kind, least[kind]) for kind in kinds)
     return (
         f"No network of this space fits {asked}: the smallest possible has {possible} (of {budget.network}, which is "
-        "what would be trained). Raise the limit, or lower --channels or --layers."
+        "what would be trained). Raise the limit, or take a smaller network (--channels, --layers; the paper's presets "
+        "train at the paper's size)."
     )
 
 

@@ -50,8 +50,8 @@ def cost_in_words(cost: dict[str, Any]) -> str:
     if "latency" in cost:
         how = cost["latency"]
         said += (
-            f" Latency is a sum of parts that were measured on this device ({how['device']}) with {how['batch']} images at "
-            f"a time and {how['threads']} threads; whole networks that were measured beside it differed by "
+            f" Latency is a sum of parts measured on this device ({how['device']}) with {how['batch']} images "
+            f"at a time and {how['threads']} threads; whole networks that were measured beside it differed by "
             f"{100 * how['error']:.0f}% on average."
         )
     return said

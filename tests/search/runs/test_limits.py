@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 import daas
-from daas.models import Genotype
 from daas.models.table import multiply_adds
 from daas.options import name_values
 from daas.search.budget import latency
@@ -90,7 +89,7 @@ def test_a_limit_of_skips_changes_the_derivation_alone() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_params": 100}, "smallest possible has .* of daas_cell_cifar with 4 channels, 3 cells"),
+        ({"max_params": 100}, r"smallest possible has .* \(of daas_cell_cifar with 4 channels, 3 cells"),
         ({"max_macs": "1k"}, "--max-macs 1k multiply-adds: the smallest possible"),
         ({"max_params": "many"}, "--max-params is 'many'; write a number"),
         ({"max_skips": -1}, "--max-skips is -1"),
@@ -158,17 +157,14 @@ def test_the_second_of_independent_stages_has_no_limits(tmp_path: Path) -> None:
     assert not second.cost_limits
 
 
-def test_options_of_an_earlier_version_are_taken_as_the_defaults(whole_search: Path, run_search: Run) -> None:
+def test_options_of_an_earlier_version_are_taken_as_the_defaults(tmp_path: Path) -> None:
     from daas import checkpoint
 
-    tensors, meta = checkpoint.load(whole_search / "checkpoint.safetensors")
-    for name in ("max_params", "max_skips", "cost_weight"):
+    search(out=tmp_path / "run")
+    place = tmp_path / "run" / "checkpoint.safetensors"
+    tensors, meta = checkpoint.load(place)
+    for name in ("max_params", "max_macs", "max_latency", "latency_batch", "latency_threads", "max_skips"):
         del meta["options"][name]
-    old = whole_search.parent / "old"
-    old.mkdir()
-    checkpoint.save(old / "checkpoint.safetensors", tensors, meta, keep_previous=False)
-    (old / "metrics.jsonl").write_bytes((whole_search / "metrics.jsonl").read_bytes())
-    assert run_search("--resume", "auto", out="old")[0] == 0
-    assert Genotype.load(old / "genotype.json") == Genotype.load(whole_search / "genotype.json")
-
-
+    del meta["options"]["cost_weight"]
+    checkpoint.save(place, tensors, meta, keep_previous=False)
+    assert search(out=tmp_path / "run", resume="auto").summary["steps"] == 2
