@@ -126,7 +126,8 @@ PAGES = {
     "train": Page(
         {
             '"photos", model="resnet18"': f'"photos", model={_SMALL}, img_size=16, workers=0, batch_size=16',
-            'model="resnet18", policy=found.policy': f"model={_SMALL}, workers=0, batch_size=16, policy=found.policy",
+            "    epochs=20,": "    epochs=1, workers=0, batch_size=16,",
+            '    model="resnet18"': f"    model={_SMALL}",
             "epochs=20": "epochs=1",
             "--data-dir photos --model resnet18 --pretrained --img-size 224 -b 64": (
                 "--data-dir photos --model daas_test_convnet --img-size 16 -b 16"
