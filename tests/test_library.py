@@ -19,6 +19,7 @@ from daas.search.__main__ import main
 from tests.conftest import write_folder
 
 SMALL: dict[str, Any] = {"batch_size": 16, "warmup_epochs": 1, "epochs": 1}
+PRINTED: dict[str, Any] = {**SMALL, "derive": "printed"}
 CELLS = daas.CellSpace(channels=2, layers=3, nodes=2)
 
 
@@ -88,7 +89,7 @@ def test_a_network_of_ones_own_comes_out_as_it_went_in() -> None:
 
 def test_a_data_set_and_a_policy_space() -> None:
     space = daas.PolicySpace(slots=1, operations=["Rotate", "Cutout", "Color"])
-    found = daas.search(Photos(), image_size=8, network=CELLS, policy=space, **SMALL)
+    found = daas.search(Photos(), image_size=8, network=CELLS, policy=space, **PRINTED)
     assert found.summary["data"]["class_names"] == ["cat", "dog"]
     assert list(found.summary["operation_share"]) == ["Rotate", "Cutout", "Color"]
     assert found.policy is not None
@@ -156,7 +157,7 @@ class Easier(daas.estimators.Estimator):  # prefers policies under which the ima
 def test_a_primitive_and_an_estimator_of_ones_own(tmp_path: Path) -> None:
     daas.register_primitive("pooled_3x3", Pooled, draw_as="avg")
     cells = daas.CellSpace(channels=2, layers=3, nodes=2, primitives=["skip_connect", "pooled_3x3"])
-    found = daas.search(tensors(), network=cells, estimator=Easier(policies=3), **{**SMALL, "warmup_epochs": 0})
+    found = daas.search(tensors(), network=cells, estimator=Easier(policies=3), **{**PRINTED, "warmup_epochs": 0})
     assert found.summary["given"]["estimator"] == "Easier"
     assert found.summary["primitives"] == ["skip_connect", "pooled_3x3"]
     assert found.policy is not None

@@ -17,6 +17,7 @@ from daas.search.algorithm.state import Batch, Moment, State
 from daas.search.algorithm.step import advance
 from daas.search.api import take_spaces
 from daas.search.budget.latency import Latency
+from daas.search.derivation import decision_of, policy_of
 from daas.search.found import Found
 from daas.search.given import Given
 from daas.search.options import SearchConfig, options
@@ -34,7 +35,7 @@ _OF_A_STEP = frozenset(
         "pretrained_path", "initial_checkpoint", "amp", "device",
         "crop_padding", "hflip", "lr", "momentum", "weight_decay", "clip_grad", "arch_lr", "arch_weight_decay",
         "aug_lr", "max_params", "max_macs", "max_latency", "latency_batch", "latency_threads", "cost_weight",
-        "max_skips",
+        "max_skips", "derive",
     }
 )  # fmt: skip
 _MIDDLE: Statistics = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
@@ -65,8 +66,8 @@ class Search:
     >>> seen = search.step(batch, batch)
     >>> sorted(seen)
     ['step', 'train_accuracy', 'train_loss', 'val_accuracy', 'val_loss']
-    >>> len(search.derive().policy.sub_policies)
-    225
+    >>> search.derive().summary["derivation"]["removed"]
+    []
     """
 
     def __init__(
@@ -157,10 +158,11 @@ class Search:
             raise BadInput("Nothing is found before the first step.")
         source = f"daas search, mode {self.config.mode}, a loop of {self._steps} steps, seed {self.config.seed}"
         cells, policies = self._state.architecture, self._state.augmentation
+        decision = decision_of(self._state)
         mean, std = self._normalize
         return Found(
             None if cells is None else cells.derive("searched", source),
-            None if policies is None else policies.derive("searched", source),
+            policy_of(self._state, decision, source),
             [],
             {
                 "seed": self.config.seed,
@@ -169,6 +171,7 @@ class Search:
                 "data": {"class_names": [str(index) for index in range(self._classes or 0)], "mean": mean, "std": std},
                 "steps": self._steps,
                 **({} if cells is None else {"cost": self._cost(self._state)}),
+                **({} if decision is None or policies is None else {"derivation": decision.facts(policies)}),
             },
         )
 

@@ -12,8 +12,9 @@ from typing import Any, Literal
 from daas.errors import BadInput
 from daas.options import Parser, add_options, o, typed
 from daas.search.algorithm.estimators import AugEstimator, RewardRule
-from daas.search.algorithm.method import SINGLE_SAMPLE, check_method
+from daas.search.algorithm.method import SINGLE_SAMPLE, WITHOUT_REWARDS, check_method
 from daas.search.budget.words import MILLISECOND, with_amounts
+from daas.search.derivation import Derive
 from daas.search.report import board
 from daas.search.spaces.cells import ArchEstimator
 from daas.search.values import duration, seed_list
@@ -102,6 +103,13 @@ class SearchConfig:
     policy_parameters: Literal["per-policy", "shared"] = o(
         "per-policy",
         "probabilities and magnitudes for each of the 225 policies (the paper), or shared by slot and operation",
+        group=_POLICY,
+    )
+    derive: Derive = o(
+        "printed",
+        "the policy at the end: printed is the paper's (every policy with its product weight, the arg-max magnitudes); "
+        "decided removes the operations, and the halves of their magnitudes, whose rewards are significantly below the "
+        "others', and leaves the rest as likely as it began",
         group=_POLICY,
     )
     arch_estimator: ArchEstimator = o(
@@ -335,10 +343,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     "demo": {
         "dataset": "digits", "warmup_epochs": 6, "epochs": 8, "batch_size": 32, "architectures": 4, "policies": 1,
         "channels": 8, "layers": 4, "lr": 0.1, "arch_lr": 3e-3, "aug_estimator": "per-image", "aug_lr": 0.03,
+        "derive": "decided",
     },
     "cpu": {
         "warmup_epochs": 4, "epochs": 6, "max_images": 10_000, "architectures": 4, "channels": 8, "layers": 5,
-        "lr": 0.1, "arch_lr": 3e-3, "aug_lr": 0.03,
+        "lr": 0.1, "arch_lr": 3e-3, "aug_lr": 0.03, "derive": "decided",
     },
     "finetune": {
         "mode": "aug", "pretrained": True, "warmup_epochs": 5, "epochs": 15, "max_images": 10_000, "batch_size": 32,
@@ -371,7 +380,7 @@ NOT_PART_OF_THE_METHOD = frozenset(
 """Options that a resumed run may change."""
 BEFORE_THERE_WERE: dict[str, Any] = {
     "pretrained": False, "pretrained_path": "", "initial_checkpoint": "", "max_params": "", "max_macs": "",
-    "latency_batch": 1, "latency_threads": 1, "cost_weight": 1.0,
+    "latency_batch": 1, "latency_threads": 1, "cost_weight": 1.0, "derive": "printed",
 }  # fmt: skip
 """Options that checkpoints of earlier versions do not have, and what their runs did."""
 
@@ -379,13 +388,16 @@ BEFORE_THERE_WERE: dict[str, Any] = {
 def preset_values(given: Mapping[str, Any]) -> dict[str, Any]:
     """What a preset fills in beside the options that are given.
 
-    A data set that the preset names gives way to a folder; estimators of one sample take one.
+    A data set that the preset names gives way to a folder; estimators of one sample take one; what has no rewards is
+    derived as printed.
     """
     values = dict(PRESETS.get(given.get("preset", SearchConfig.preset), {}))
     if given.get("data_dir"):
         values.pop("dataset", None)
     if given.get("arch_estimator") in SINGLE_SAMPLE:
         values["architectures"] = 1
+    if given.get("aug_estimator") in WITHOUT_REWARDS:
+        values.pop("derive", None)
     return values
 
 
@@ -411,8 +423,8 @@ def parse(argv: Sequence[str]) -> SearchConfig:
         BadInput: Unknown options, values out of range, or options that contradict each other.
     """
     first = Parser(add_help=False)
-    for flag in ("--preset", "--dataset", "--data-dir", "--data_dir", "--arch-estimator", "--arch_estimator"):
-        first.add_argument(flag)
+    for name in ("preset", "dataset", "data_dir", "arch_estimator", "aug_estimator"):
+        first.add_argument(*dict.fromkeys((_flag(name), f"--{name}")))
     given = {name: value for name, value in vars(first.parse_known_args(argv)[0]).items() if value is not None}
     values = preset_values(given)
     parser = Parser(

@@ -30,12 +30,15 @@ def convnet() -> nn.Module:
 
 def test_fed_as_the_search_feeds_itself_it_finds_the_same() -> None:
     options: dict[str, Any] = {"preset": "demo", "batch_size": 64, "warmup_epochs": 1, "epochs": 1, "max_images": 256}
+    options["derive"] = "printed"
     whole = daas.search("digits", network=CELLS, seed=2, **options)
     config = SearchConfig(dataset="digits", seed=2, **options)
     data = build_data(config)
     plan = Plan(config, data.train.steps_per_epoch)
     normalize = (data.mean, data.std)
-    loop = daas.Search(cells=CELLS, num_classes=10, normalize=normalize, seed=2, preset="demo", hflip=0.0)
+    loop = daas.Search(
+        cells=CELLS, num_classes=10, normalize=normalize, seed=2, preset="demo", derive="printed", hflip=0.0
+    )
     for step in range(plan.last_step):
         loop.step(
             data.train_batch(step, CPU), data.val_batch(step, CPU), lr=plan.eta(step),
@@ -54,7 +57,9 @@ def test_a_module_of_ones_own_and_an_estimator(tmp_path: Any) -> None:
     net, stream = convnet(), torch.get_rng_state()
     before = {name: value.clone() for name, value in net.state_dict().items()}
     space = daas.PolicySpace(slots=1, operations=["Rotate", "Invert"])
-    loop = daas.Search(network=net, policies=space, estimator=daas.estimators.PerImage(policies=1), aug_lr=0.5)
+    loop = daas.Search(
+        network=net, policies=space, estimator=daas.estimators.PerImage(policies=1), aug_lr=0.5, derive="printed"
+    )
     first = loop.step(batch(0), batch(1))
     assert first["step"] == 1
     assert 0 <= first["val_accuracy"] <= 100
@@ -73,7 +78,7 @@ def test_a_module_of_ones_own_and_an_estimator(tmp_path: Any) -> None:
 
 
 def test_the_warm_up_and_a_fixed_policy_leave_policies_alone() -> None:
-    loop = daas.Search(cells=CELLS, num_classes=2)
+    loop = daas.Search(cells=CELLS, num_classes=2, derive="printed")
     loop.step(batch(0), batch(1), warm_up=True)
     policy = loop.derive().policy
     assert policy is not None

@@ -25,6 +25,10 @@ SINGLE_SAMPLE = ("gdas", "darts")
 """Estimators of alpha with one sample (or none) per iteration."""
 
 
+WITHOUT_REWARDS = ("straight-through",)
+"""Estimators of gamma that learn, and give no policy a reward."""
+
+
 def check_method(config: SearchConfig) -> None:
     """Raises BadInput for options of the method that contradict each other, or would change nothing."""
     _check_mode(config)
@@ -88,6 +92,11 @@ def _check_augmentation(config: SearchConfig) -> None:
                 f"--{name.replace('_', '-')} {value} goes with --aug-estimator {' or '.join(estimators)} and a mode "
                 f"that learns a policy; found --aug-estimator {estimator} and --mode {config.mode}."
             )
+    if config.derive == "decided" and estimator in WITHOUT_REWARDS and config.mode != "arch":
+        raise BadInput(
+            f"--derive decided compares rewards, and --aug-estimator {estimator} has none; use --derive printed, or "
+            "another estimator."
+        )
     if config.amp and config.reward != "jvp":
         raise BadInput(
             f"--reward {config.reward} takes steps that bfloat16 rounds away: leave out --amp, or use --reward jvp."

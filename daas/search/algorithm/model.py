@@ -15,6 +15,7 @@ from daas.search.algorithm.gradients import frozen, gradients, one_step_ahead
 from daas.search.algorithm.influence import influences
 from daas.search.algorithm.state import Batch, Key, State
 from daas.search.spaces.cells import Path
+from daas.search.spaces.policies import PolicySample
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Augmented:
         source: The batch before, [B, 3, H, W] uint8.
         key: Which pass of which iteration this is.
         log_prob: [1] or [B], log p(Gamma; gamma) with its graph; None where gamma does not learn from it.
+        sample: The policies of log_prob.
         gates: [1, K, 3], of a relaxed policy, with their graph; only for the straight-through estimator.
         slots: Per slot, its input, the operation applied to it, both in [0, 1], and whether it was applied; the same.
         weighed: Whether the training pass also takes the influence of every image on the loss of the batch.
@@ -42,6 +44,7 @@ class Augmented:
     gates: Tensor | None = None
     slots: tuple[tuple[Tensor, Tensor, Tensor], ...] = ()
     weighed: bool = False
+    sample: PolicySample | None = None
 
 
 @dataclass(frozen=True)

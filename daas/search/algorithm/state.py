@@ -15,6 +15,7 @@ from daas.augment import DAASPolicy
 from daas.augment.draw import Draw
 from daas.augment.ops import apply, normalized
 from daas.data import crop_flip
+from daas.search.algorithm.history import History
 from daas.search.budget.budget import Budget
 from daas.search.spaces.cells import ArchitectureDistribution, Path
 from daas.search.spaces.policies import AugmentationDistribution
@@ -102,6 +103,7 @@ class State:
         given_policy: Augments training images where no policy is sampled; None for crop and flip alone.
         amp: Whether the network runs in bfloat16 where autocast says so; forward-mode passes stay in float32.
         budget: What found networks may cost: a term of the objective of alpha and beta; None for anything.
+        history: Of the rewards, where the derivation asks for it.
     """
 
     network: SuperNet | FixedNetwork
@@ -118,6 +120,7 @@ class State:
     given_policy: DAASPolicy | None = None
     amp: bool = False
     budget: Budget | None = None
+    history: History | None = None
 
     def sample_architecture(self, at: Moment, i: int) -> Path | None:
         """z, the i-th architecture of an iteration (eq. 10, 11); None for a fixed network."""

@@ -6,7 +6,7 @@ import torch
 
 from daas import processes
 from daas.search.algorithm.descent import Descent, Seen
-from daas.search.algorithm.estimators.base import Estimator, checked
+from daas.search.algorithm.estimators.base import Estimator, checked, fetched
 from daas.search.algorithm.estimators.warm_up import WARM_UP
 from daas.search.algorithm.model import Model, mean
 from daas.search.algorithm.state import Batch, Moment, State
@@ -51,13 +51,16 @@ def iteration(search: State, train: Batch, val: Batch, at: Moment) -> Seen:
         if isinstance(estimator, Estimator):
             with model.one_step_ahead(g, at.eta):  # eq. 6
                 v = model.gradient(val)
-            credits.append(checked(estimator.credit(model, passes, v), estimator))  # <v, g>
+            credits.append(checked(estimator.credit(model, passes, v), estimator, passes))  # <v, g>
         elif z is None:
             model.watch(val)
         if z is not None:
             total.gates(z.gates, model.gate_gradient(val))  # eq. 12
     if isinstance(estimator, Estimator):
+        credits = fetched(credits)
         total.gamma(estimator.objective(credits, at.eta))  # eq. 9
+        if search.history is not None:
+            search.history.add(credits)
     seen.rewards = [credit.rewards for credit in credits]
     seen.policy_gradient = total.descend()  # lines 2 and 3
     return seen

@@ -95,7 +95,13 @@ def path_accuracy(search: State, data: SearchData, device: torch.device, z: Path
 
 
 def policy_gain(
-    search: State, data: SearchData, device: torch.device, step: int, eta: float, pairs: int
+    search: State,
+    data: SearchData,
+    device: torch.device,
+    step: int,
+    eta: float,
+    pairs: int,
+    policies: AugmentationDistribution | None = None,
 ) -> dict[str, float]:
     """What the policy is worth beside a uniform one: how much lower the validation loss is after one training step.
 
@@ -109,6 +115,7 @@ def policy_gain(
         step: Addresses the random streams.
         eta: Learning rate of the two steps.
         pairs: Number of comparisons, each on its own batches.
+        policies: What is compared; gamma by default.
 
     Returns:
         ``mean`` of the differences in validation loss (positive: the policy is better than a uniform one), their
@@ -116,10 +123,11 @@ def policy_gain(
     """
     assert search.augmentation is not None
     uniform = search.augmentation.uniform()
+    policies = search.augmentation if policies is None else policies
     with torch.random.fork_rng([device] if device.type == "cuda" else []):  # the search's own draws stay what they are
         differences = [
             _loss_after(search, data, device, uniform, (step, k), eta)
-            - _loss_after(search, data, device, search.augmentation, (step, k), eta)
+            - _loss_after(search, data, device, policies, (step, k), eta)
             for k in range(pairs)
         ]
     values = torch.stack(differences).double()

@@ -17,7 +17,7 @@ def verdict(summary: dict[str, Any]) -> list[str]:
     """
     said = [*_stopped(summary), _network(summary)]
     if "operation_share" in summary:
-        said.append(_policy(summary))
+        said += _policy(summary)
     said += _collapse(summary)
     others = len(summary["warnings"])
     if others:
@@ -56,7 +56,15 @@ def _network(summary: dict[str, Any]) -> str:
     return said
 
 
-def _policy(summary: dict[str, Any]) -> str:
+def _policy(summary: dict[str, Any]) -> list[str]:
+    decided = summary.get("derivation")
+    if decided is None:
+        return [_beside_uniform(summary)]
+    compared = [_beside_uniform(summary)] if "policy_gain" in summary else []
+    return [f"The policy: {decided['said']}", *compared]
+
+
+def _beside_uniform(summary: dict[str, Any]) -> str:
     gain = summary.get("policy_gain")
     if gain is None:
         return "The policy was not compared with a uniform one: it has learned nothing, or had no time to."

@@ -26,7 +26,7 @@ def about_search(search: State, lines: list[dict[str, Any]], gain: dict[str, flo
     Args:
         search: The state.
         lines: The epochs' metrics so far.
-        gain: The policy beside a uniform one (``watch.policy_gain``), or None.
+        gain: The policy beside a uniform one (``measures.policy_gain``), or None.
     """
     found = {}
     if search.architecture is not None:
@@ -40,11 +40,13 @@ def about_search(search: State, lines: list[dict[str, Any]], gain: dict[str, flo
                     "--seed, fewer --epochs, or a smaller --arch-lr."
                 )
     if search.augmentation is not None:
-        found |= _about_policy(search.augmentation.entropy()["pi"], lines, gain)
+        if search.history is None:  # otherwise the derivation says what was decided, and noise decides nothing
+            found |= _about_signal(search.augmentation.entropy()["pi"], lines)
+        found |= _about_gain(gain)
     return found
 
 
-def _about_policy(entropy: float, lines: list[dict[str, Any]], gain: dict[str, float] | None) -> dict[str, str]:
+def _about_signal(entropy: float, lines: list[dict[str, Any]]) -> dict[str, str]:
     found = {}
     ratios = [line["policy_signal"]["pi"] for line in lines if "pi" in line.get("policy_signal", {})]
     mean = sum(ratios) / max(1, len(ratios))
@@ -59,6 +61,11 @@ def _about_policy(entropy: float, lines: list[dict[str, Any]], gain: dict[str, f
             "The policy has hardly moved from uniform. More --epochs, a larger --aug-lr or more validation images "
             "would be needed."
         )
+    return found
+
+
+def _about_gain(gain: dict[str, float] | None) -> dict[str, str]:
+    found = {}
     if gain is not None and gain["mean"] + 2 * gain["se"] < 0:
         found["worse than uniform"] = (
             "The policy is worse than a uniform random one: after one training step under it the validation loss is "

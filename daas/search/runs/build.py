@@ -18,11 +18,13 @@ from daas.errors import BadInput
 from daas.files import digest
 from daas.models import CellNet, Genotype
 from daas.models.start import Channels, Start, create, own_size, used_to
+from daas.search.algorithm.history import History
 from daas.search.algorithm.method import candidates, estimator_of, model_arguments
 from daas.search.algorithm.state import Preparation, State
 from daas.search.given import Given
 from daas.search.options import SearchConfig
 from daas.search.spaces.cells import ArchitectureDistribution
+from daas.search.spaces.policies import AugmentationDistribution
 from daas.search.spaces.policy_space import PolicySpace
 from daas.search.spaces.supernet import FixedNetwork, SuperNet
 from daas.seeds import generator, seed_of
@@ -236,7 +238,14 @@ def build_state(config: SearchConfig, kind: Kind, device: torch.device, given: G
         seed=config.seed,
         given_policy=None if fixed is None else DAASPolicy(fixed),
         amp=config.amp,
+        history=_history(config, augmentation),
     )
+
+
+def _history(config: SearchConfig, augmentation: AugmentationDistribution | None) -> History | None:
+    if augmentation is None or config.derive == "printed":
+        return None
+    return History(augmentation.operations, augmentation.levels)
 
 
 def inputs(data: SearchData, search: State) -> dict[str, str]:

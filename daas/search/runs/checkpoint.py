@@ -86,6 +86,10 @@ def _take(path: Path, search: State, tensors: dict[str, Tensor]) -> dict[str, Te
                 parameter.copy_(tensors.pop(key))
     for optimizer, module, prefix in _optimizers(search):
         checkpoint.restore_optimizer(optimizer, module, prefix, tensors)
+    for name, value in _history(search).items():
+        if name not in tensors or tensors[name].shape != value.shape:
+            raise BadInput(f"{path} does not fit this search: {name} is missing or has another shape.")
+        value.copy_(tensors.pop(name))
     if tensors:
         raise BadInput(f"{path} holds values that this search does not have, for example {next(iter(tensors))[:200]}.")
     return epoch
@@ -128,4 +132,9 @@ def tensors(search: State) -> dict[str, Tensor]:
     }
     for optimizer, module, prefix in _optimizers(search):
         found |= dict(checkpoint.optimizer_tensors(optimizer, module, prefix))
-    return found
+    return found | _history(search)
+
+
+def _history(search: State) -> dict[str, Tensor]:
+    history = {} if search.history is None else search.history.tensors()
+    return {f"history.{name}": tensor for name, tensor in history.items()}

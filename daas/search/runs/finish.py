@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from daas import processes
 from daas.search.algorithm.state import State
+from daas.search.derivation import Decision, decision_of, policy_of
 from daas.search.found import Found, Pictures
 from daas.search.options import options
 from daas.search.report import costs, measures, metrics, warnings
@@ -28,18 +29,23 @@ def finish(run: Run) -> Found:
     config, search, data = run.config, run.search, run.data
     source = f"daas search, mode {config.mode}, {data.facts['name']}, preset {config.preset}, seed {config.seed}"
     genotype = None if search.architecture is None else search.architecture.derive("searched", source)
-    policy = None if search.augmentation is None else search.augmentation.derive("searched", source)
+    decision = decision_of(search)
+    policy = policy_of(search, decision, source)
     if not run.writes:
         return Found(genotype, policy, [], {})
-    found = Found(genotype, policy, list(run.lines), _summary(run), Pictures(_examples(data), one_of_each_class(data)))
+    found = Found(
+        genotype, policy, list(run.lines), _summary(run, decision), Pictures(_examples(data), one_of_each_class(data))
+    )
     return found if config.out is None else found.write(config.out)
 
 
-def _summary(run: Run) -> dict[str, Any]:
+def _summary(run: Run, decision: Decision | None) -> dict[str, Any]:
     config, data, search, last = run.config, run.data, run.search, run.step - 1
     gain = None
     if run.plan.joint(last) and search.augmentation is not None and search.estimator.learns:
-        gain = measures.policy_gain(search, data, run.device, run.step, run.plan.eta(last), _PAIRS)
+        found = search.augmentation if decision is None else decision.distribution(search.augmentation)
+        if decision is None or decision.anything:
+            gain = measures.policy_gain(search, data, run.device, run.step, run.plan.eta(last), _PAIRS, found)
     measured = evaluate(search, data, run.device)
     where = metrics.distributions(search)
     summary: dict[str, Any] = {
@@ -69,6 +75,8 @@ def _summary(run: Run) -> dict[str, Any]:
             summary["considered"] = costs.considered(search, search.budget, data, run.device)
     if search.augmentation is not None:
         summary["operation_share"] = where["operation_share"]
+        if decision is not None:
+            summary["derivation"] = decision.facts(search.augmentation)
     if gain is not None:
         summary["policy_gain"] = gain
     return summary

@@ -268,7 +268,8 @@ def _note_epoch(run: Run, line: dict[str, Any]) -> None:
         run.board.line(line)
     tqdm.write(metrics.in_words(line))
     if 2 * line["epoch"] > run.plan.epochs:  # before, cells and policies are hardly more than their random start
-        gain = metrics.pooled([earlier["policy_gain"] for earlier in run.lines[-5:] if "policy_gain" in earlier])
+        gains = [earlier["policy_gain"] for earlier in run.lines[-5:] if "policy_gain" in earlier]
+        gain = metrics.pooled(gains) if run.search.history is None else None  # of gamma, which is not what is derived
         for kind, text in warnings.about_search(run.search, run.lines, gain).items():
             if kind not in run.warned:
                 run.warned.add(kind)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -15,6 +15,7 @@ from daas.errors import BadInput
 from daas.search.algorithm.gradients import eq9_policy_gradient, leave_one_out
 from daas.search.algorithm.model import Augmented, Model, Pass
 from daas.search.algorithm.state import CROPS, DROPOUT, POLICY, SIGNS, Batch, Key, State
+from daas.search.spaces.policies import PolicySample
 from daas.seeds import generator, seed_of
 
 
@@ -42,10 +43,12 @@ class Credit:
     Attributes:
         graph: Log-probabilities [n], or the gates [n, K, 3] of relaxed policies, with their graph in gamma.
         rewards: Rewards [n], or sensitivities [n, K, 3], on the network's device.
+        sample: The n policies; those of the passes where it is None and they are as many.
     """
 
     graph: Tensor
     rewards: Tensor
+    sample: PolicySample | None = None
 
 
 @dataclass(frozen=True)
@@ -162,18 +165,31 @@ def sampled(search: State, train: Batch, key: Key, streams: Streams, count: int,
     sample = search.augmentation.sample(count, streams.policy)
     draw = search.augmentation.to_draw(sample, len(images), streams.signs)
     augmented = search.preparation.augment(images, draw, streams.crops)
-    log_prob = search.augmentation.log_prob(sample) if learns else None
-    return Augmented(augmented, labels, streams.dropout, images, key, log_prob)
+    if not learns:
+        return Augmented(augmented, labels, streams.dropout, images, key)
+    log_prob = search.augmentation.log_prob(sample)
+    return Augmented(augmented, labels, streams.dropout, images, key, log_prob, sample=sample)
 
 
 def log_probabilities(passes: Sequence[Pass | Augmented]) -> Tensor:
     """Log p(Gamma; gamma) of all policies of some passes, [n], with their graph."""
-    batches = [one.batch if isinstance(one, Pass) else one for one in passes]
-    return torch.cat([batch.log_prob for batch in batches if batch.log_prob is not None])
+    return torch.cat([batch.log_prob for batch in _batches(passes) if batch.log_prob is not None])
 
 
-def checked(credit: Credit, estimator: Estimator) -> Credit:
-    """What an estimator's ``credit`` gave, which may be a user's.
+def samples(passes: Sequence[Pass | Augmented]) -> PolicySample | None:
+    """All policies of some passes in a row; None where one of them has none."""
+    known = [batch.sample for batch in _batches(passes) if batch.sample is not None]
+    if not known or len(known) < len(passes):
+        return None
+    return PolicySample(*(torch.cat(p) for p in zip(*((s.op, s.applied, s.magnitude) for s in known), strict=True)))
+
+
+def _batches(passes: Sequence[Pass | Augmented]) -> list[Augmented]:
+    return [one.batch if isinstance(one, Pass) else one for one in passes]
+
+
+def checked(credit: Credit, estimator: Estimator, passes: Sequence[Pass]) -> Credit:
+    """What an estimator's ``credit`` gave, which may be a user's, with the policies that were credited.
 
     Raises:
         BadInput: It is no ``Credit`` with one reward per log-probability.
@@ -187,10 +203,21 @@ def checked(credit: Credit, estimator: Estimator) -> Credit:
         raise BadInput(
             f"{name}.credit gives log-probabilities {shapes[0]} and rewards {shapes[1]}; one each per policy."
         )
+    if credit.sample is None:
+        of_passes = samples(passes)
+        if of_passes is not None and len(of_passes.op) == len(rewards):
+            return replace(credit, sample=of_passes)
     return credit
 
 
+def fetched(credits: Sequence[Credit]) -> list[Credit]:
+    """The same with their rewards on the CPU: the one wait for the device."""
+    flat, sizes = on_cpu(credits)
+    parts = flat.split(sizes) if credits else ()
+    return [replace(credit, rewards=part) for credit, part in zip(credits, parts, strict=True)]
+
+
 def on_cpu(credits: Sequence[Credit]) -> tuple[Tensor, list[int]]:
-    """All rewards as one tensor on the CPU, and how many each architecture has: the one wait for the device."""
+    """All rewards as one tensor on the CPU, and how many each architecture has."""
     rewards = [part.rewards for part in credits]
     return torch.cat(rewards).cpu() if rewards else torch.empty(0), [len(part) for part in rewards]

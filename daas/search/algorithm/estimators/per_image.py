@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from daas.errors import BadInput
-from daas.search.algorithm.estimators.base import Credit, Estimator, log_probabilities, on_cpu, sampled
+from daas.search.algorithm.estimators.base import Credit, Estimator, log_probabilities, on_cpu, sampled, samples
 from daas.search.algorithm.gradients import (
     directional_derivative,
     eq9_policy_gradient,
@@ -74,7 +74,7 @@ class PerImage(Estimator):
         else:
             at_theta = [one.losses for one in passes] + [None] * len(extra)
             rows = [_nearly(model, b, v, known) for b, known in zip(batches, at_theta, strict=True)]
-        return Credit(log_probabilities(batches), torch.cat(rows))
+        return Credit(log_probabilities(batches), torch.cat(rows), samples(batches))
 
     def objective(self, credits: Sequence[Credit], eta: float) -> list[Tensor]:
         """Eq. 9 over single images, whose baseline also knows the image's other draws."""
