@@ -49,7 +49,7 @@ __all__ = [
     "search",
     "train",
 ]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _WHERE = {
     "BadInput": "daas.errors",
