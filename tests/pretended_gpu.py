@@ -19,6 +19,8 @@ from torch.utils._pytree import tree_leaves, tree_map
 DEVICE = "meta"
 _WAITS = ("aten::_local_scalar_dense", "aten::equal", "aten::nonzero")
 _MOVES = ("aten::_to_copy", "aten::copy_")
+_EMPTY = ("aten::empty", "aten::new_empty")
+_VIEWS = ("aten::_unsafe_view",)
 _INDEXING = ("aten::index", "aten::index_put_", "aten::_index_put_impl_")  # an index may come from the CPU
 
 
@@ -59,11 +61,13 @@ class PretendedGPU(TorchDispatchMode):
 
     Attributes:
         waits: Operations at which the host waited for the GPU, in order.
+        launches: Operations that ran on the GPU or moved something there, in order; views and empty memory are none.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.waits: list[str] = []
+        self.launches: list[str] = []
         self._stack = ExitStack()
 
     def __enter__(self) -> PretendedGPU:
@@ -88,6 +92,8 @@ class PretendedGPU(TorchDispatchMode):
             stays = isinstance(args[0], OnGPU)
         if here and (name in _WAITS or (name in _MOVES and not stays)):
             self.waits.append(name)
+        if stays and not _is_a_view(func) and not name.startswith(_EMPTY):
+            self.launches.append(name)
         args, kwargs = tree_map(lambda x: x.values if isinstance(x, OnGPU) else x, (args, kwargs))
         known = {id(tensor.values): tensor for tensor in here}  # what was changed in place stays the same tensor
         func = torch.ops.aten.zeros.default if name == "aten::_efficientzerotensor" else func  # which hold no values
@@ -100,6 +106,12 @@ class PretendedGPU(TorchDispatchMode):
         indexed = name in _INDEXING and isinstance(args[0], OnGPU)
         if some_here and away and name not in _MOVES and not indexed:
             raise Mixed(f"{name}: {', '.join(f'{type(tensor).__name__} {list(tensor.shape)}' for tensor in tensors)}")
+
+
+def _is_a_view(func: Any) -> bool:
+    """Whether what comes out is memory that went in, as it was."""
+    aliases = [returned.alias_info for returned in func._schema.returns]
+    return any(alias is not None and not alias.is_write for alias in aliases) or func._schema.name in _VIEWS
 
 
 class _Conversions(TorchFunctionMode):

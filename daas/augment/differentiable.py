@@ -42,13 +42,13 @@ def _map(matrix: Matrix, value: Doubles, center: Doubles, setting: Setting) -> N
     """For the nearest neighbour where a pixel looks, in fixed point; for Kornia where it goes."""
     maps = matrix(value, setting.height, setting.width)
     if not setting.bilinear:
-        return geometry.look_up(maps, setting.height, setting.width)
+        return geometry.look_up(maps)
     return _value(geometry.forward(maps)[:, :2].reshape(-1), center, setting).reshape(-1, 6)
 
 
 def _warp(images: Tensor, matrix: Tensor, setting: Setting) -> Tensor:
     if not setting.bilinear:
-        return geometry.warp(images, matrix, setting.fill)
+        return geometry.warp(images, matrix, setting.fill, setting.numbers)
     from kornia.geometry.transform import warp_affine
 
     size = (setting.height, setting.width)

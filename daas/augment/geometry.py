@@ -31,11 +31,10 @@ def fixed_point(matrix: _Doubles) -> npt.NDArray[np.int64]:
     return fixed
 
 
-def look_up(matrix: _Doubles, height: int, width: int) -> npt.NDArray[np.int32] | npt.NDArray[np.int64]:
-    """``fixed_point`` in the shorter type of whole numbers if that holds all coordinates of the image."""
-    fixed = fixed_point(matrix)
-    reach = np.abs(fixed) @ np.array([width, height, 1, width, height, 1])
-    return fixed if reach.max() >= 2**31 else fixed.astype(np.int32)
+def look_up(matrix: _Doubles) -> npt.NDArray[np.int64]:
+    """What ``warp`` needs of maps: ``fixed_point``, one pixel further on, for images with a border of one pixel."""
+    further: npt.NDArray[np.int64] = fixed_point(matrix) + np.array([0, 0, _ONE, 0, 0, _ONE])
+    return further
 
 
 def forward(sources: _Doubles) -> _Doubles:
@@ -56,27 +55,28 @@ def forward(sources: _Doubles) -> _Doubles:
     return result
 
 
-def warp(images: Tensor, fixed: Tensor, fill: Tensor) -> Tensor:
+def warp(images: Tensor, looks: Tensor, fill: Tensor, numbers: Tensor) -> Tensor:
     """Applies one affine map per image, nearest neighbour.
 
     Args:
         images: [b, C, H, W], any dtype.
-        fixed: [b, 6] from ``fixed_point``, in a type of whole numbers that holds all coordinates.
+        looks: [b, 6] int64 from ``look_up``.
         fill: [C], of the images' dtype, where the source lies outside.
+        numbers: 0, 1, 2, ... int64, at least as many as the images have rows and columns.
 
     Returns:
         [b, C, H, W].
     """
     count, channels, height, width = images.shape
-    x = torch.arange(width, device=images.device, dtype=fixed.dtype)
-    y = torch.arange(height, device=images.device, dtype=fixed.dtype).unsqueeze(-1)
-    a, b, c, d, e, f = fixed.view(count, 6, 1, 1).unbind(1)
-    # A border of fill, and coordinates that stop there: no comparison and no choice per pixel and channel.
-    bordered = fill.view(1, channels, 1, 1).expand(count, channels, height + 2, width + 2).contiguous()
-    bordered[:, :, 1:-1, 1:-1] = images
-    source_x = ((a * x + (b * y + c)) >> 16).clamp_(-1, width)
-    source_y = ((d * x + (e * y + f)) >> 16).clamp_(-1, height)
-    index = source_y.add_(1).mul_(width + 2).add_(source_x).add_(1).long().view(count, 1, -1)
+    # A border of fill, and coordinates that stop there: no comparison and no choice per pixel and channel. The frame is
+    # a square, so that both coordinates stop at the same number.
+    side = max(height, width) + 2
+    bordered = fill.view(1, channels, 1, 1).expand(count, channels, side, side).contiguous()
+    bordered[:, :, 1 : height + 1, 1 : width + 1] = images
+    slope_x, slope_y, start = looks.view(count, 2, 3, 1, 1).unbind(2)
+    source = torch.addcmul(start, slope_y, numbers[:height].unsqueeze(1)) + slope_x * numbers[:width]
+    source_x, source_y = source.__irshift__(16).clamp_(0, side - 1).unbind(1)  # [b, H, W] each
+    index = torch.add(source_x, source_y, alpha=side).view(count, 1, -1)
     return bordered.flatten(2).gather(2, index.expand(-1, channels, -1)).view_as(images)
 
 

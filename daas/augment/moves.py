@@ -97,7 +97,8 @@ def _translations(sources: _Doubles) -> npt.NDArray[np.bool_]:
 def _warp(images: Tensor, sources: _Doubles, fill: Tensor, bilinear: bool) -> Tensor:
     """One map per image, [b, 6]."""
     if not bilinear:
-        return warp(images, torch.from_numpy(look_up(sources, *images.shape[-2:])).to(images.device), fill)
+        numbers = torch.arange(max(images.shape[-2:]), device=images.device)
+        return warp(images, torch.from_numpy(look_up(sources)).to(images.device), fill, numbers)
     dtype = torch.float64 if images.dtype == torch.float64 else torch.float32
     wide = torch.from_numpy(sources).to(images.device, dtype)
     return warp_bilinear(images.to(dtype), wide, fill.to(dtype)).to(images.dtype)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class Setting:
         fill: [C], for geometric operations, of the images' dtype, range and device.
         grey: [C], for Cutout.
         bilinear: Interpolation of geometric operations, instead of the nearest neighbour.
+        numbers: 0, 1, 2, ... int64 on the images' device, one for each level, row and column.
+        counts: How many images each part of a ``Form``'s group has, in order.
     """
 
     height: int
@@ -34,21 +37,37 @@ class Setting:
     fill: Tensor
     grey: Tensor
     bilinear: bool
+    numbers: Tensor
+    counts: tuple[int, ...] = ()
+
+    @classmethod
+    def on_cpu(cls, size: tuple[int, int], colors: Tensor, bilinear: bool = False) -> Setting:
+        """For images on the CPU.
+
+        Args:
+            size: Height and width of the images.
+            colors: [2, C], ``fill`` and ``grey``.
+            bilinear: As the attribute.
+        """
+        return cls(*size, colors[0], colors[1], bilinear, torch.arange(max(256, *size)))
 
 
 @dataclass(frozen=True)
 class Form:
     """How an operation runs on a batch: what is known on the host first, then the images.
 
-    Operations with the same ``run`` run together.
+    Operations with the same ``run`` run together, as one group; those of the same ``part`` are neighbours in it.
 
     Attributes:
-        run: (images [b, C, H, W], parameters [b, P] on their device, setting) -> [b, C, H, W].
+        run: (images [b, C, H, W], parameters [b, P] on their device, setting) -> [b, C, H, W]; the images stay as they
+            are.
         prepare: (value [b], center [b, 2], setting) -> [b, P], what ``run`` needs to know of each image; on the host.
+        part: From 0 on; ``setting.counts`` has the images of each.
     """
 
     run: Callable[[Tensor, Tensor, Setting], Tensor]
     prepare: Callable[[Doubles, Doubles, Setting], Numbers]
+    part: int = 0
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -134,8 +135,8 @@ def _tried(what: str, form: Form, images: Tensor, values: list[float], identity:
 
 
 def _run(what: str, form: Form, images: Tensor, values: list[float]) -> Tensor:
-    fill, grey = torch.zeros(2, images.shape[1], dtype=images.dtype).unbind(0)
-    setting = Setting(images.shape[2], images.shape[3], fill, grey, bilinear=False)
+    colors = torch.zeros(2, images.shape[1], dtype=images.dtype)
+    setting = replace(Setting.on_cpu(_size(images), colors), counts=(0,) * form.part + (len(images),))
     try:
         prepared = form.prepare(np.array(values), np.full((len(values), 2), 0.5), setting)
         return form.run(images, torch.from_numpy(prepared), setting)
@@ -188,11 +189,14 @@ def _by_compiled(row: Operation) -> _Images | None:
     each = forms.each(form)
 
     def run(images: Tensor, values: list[float]) -> Tensor:
-        fill = torch.zeros(images.shape[1], dtype=torch.uint8)
-        setting = Setting(images.shape[2], images.shape[3], fill, fill, bilinear=False)
+        setting = Setting.on_cpu(_size(images), torch.zeros(2, images.shape[1], dtype=torch.uint8))
         return each.run(images, torch.tensor(values, dtype=torch.float64)[:, None], setting)
 
     return run
+
+
+def _size(images: Tensor) -> tuple[int, int]:
+    return images.shape[2], images.shape[3]
 
 
 def _list(values: list[float]) -> str:

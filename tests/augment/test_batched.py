@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from daas.augment import batched
+from daas.augment.draw import Draw
 from daas.augment.ops import apply, fill_colors
 from daas.augment.space import INDEX, OPERATION_NAMES
 from tests.augment.inputs import all_pairs, draw_of, pictures
@@ -60,7 +61,25 @@ def test_nothing_waits_for_the_device(exact: bool, bilinear: bool) -> None:
     """The meta device has shapes and no values: whoever asks for a value there gets an error."""
     images = torch.empty(225, 3, 16, 16, device="meta", dtype=torch.uint8 if exact else torch.float32)
     draw = draw_of(all_pairs(), seed=1)
-    result = batched.run(images, draw, fill_colors((0, 0, 0), 3).to("meta"), bilinear, "bytes" if exact else "floats")
+    result = batched.run(images, draw, fill_colors((0, 0, 0), 3), bilinear, "bytes" if exact else "floats")
     assert (result.shape, result.dtype) == (images.shape, images.dtype)
     with pytest.raises((RuntimeError, NotImplementedError)):
         (images > 0).nonzero()  # what this test would notice
+
+
+def operators(images: Tensor, draw: Draw) -> int:
+    """Operators that the CPU profiler sees, those within others included, but for one that zeros take only if many."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
+        apply(images, draw, backend="torch")
+    return sum(
+        event.count for event in seen.key_averages() if event.key.startswith("aten::") and event.key != "aten::fill_"
+    )
+
+
+def test_neither_sub_policies_nor_images_add_operators() -> None:
+    pairs = all_pairs()  # every operation in either slot
+    few = operators(pictures(225, 16, 16), draw_of(pairs, seed=1))
+    many = operators(pictures(900, 16, 16), draw_of(pairs.repeat(4, 1)[torch.randperm(900)], seed=2))
+    assert few == many
+    one = operators(pictures(9, 16, 16), draw_of(pairs[:9], seed=3))
+    assert one < few / 2  # the measure sees what is not there
