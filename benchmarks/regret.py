@@ -12,7 +12,7 @@ import argparse
 import shlex
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -80,7 +80,7 @@ class Bench:
         self.name, self.seed, self.lines, self.regime = name, seed, lines, regime
         self.images = MemoryImages(name, images, labels, made.train.class_names)
         self.test = made.test
-        self.recipe = Recipe(epochs=regime.epochs)
+        self.recipe = Recipe(epochs=regime.epochs, amp=True, channels_last=True)
 
     def whole(self, candidate: Candidate) -> None:
         """Trains a candidate on all images and judges it on the others."""
@@ -193,27 +193,50 @@ def random_search(bench: Bench, trainings: int) -> Candidate:
     return entered[min(means, key=lambda number: means[number])]
 
 
-def go(bench: Bench, folder: Path) -> None:
-    """Every way of choosing for one task and seed, and what there was to choose from; what is done is not done again.
+def go(bench: Bench, folder: Path, ways: Sequence[str]) -> None:
+    """Ways of choosing for one task and seed, and what there was to choose from; what is done is not done again.
 
     Args:
         bench: The task and its lines.
         folder: Where the screen and the search's policy are kept.
+        ways: Of ``WAYS``.
     """
-    bench.choice("race", lambda: race(bench, None, None, TRAININGS))
-    policy = Policy.random(generator(bench.seed, _RANDOM_POLICY))
-    bench.choice("random policy", lambda: (Candidate(NETWORK, policy, "random", (("hflip", 0.5),)), 0))
+    folder.mkdir(parents=True, exist_ok=True)
     for candidate in default(bench.setting(None, 100)):
         bench.whole(candidate)
-    bench.choice("random search", lambda: (random_search(bench, TRAININGS), TRAININGS))
-    folder.mkdir(parents=True, exist_ok=True)
-    screen = screened(bench, folder)
-    bench.choice("screen", lambda: (candidates(None, bench.setting(screen, 2))[0], 1))
-    bench.choice("screen, race", lambda: race(bench, None, screen, TRAININGS - 1))
-    search = searched(bench, folder)
-    bench.choice("search", lambda: (search, 0))
+    for way in ways:
+        bench.choice(way, lambda way=way: WAYS[way](bench, folder))  # type: ignore[misc]
+
+
+def _random_policy(bench: Bench, _: Path) -> tuple[Candidate, int]:
+    policy = Policy.random(generator(bench.seed, _RANDOM_POLICY))
+    return Candidate(NETWORK, policy, "random", (("hflip", 0.5),)), 0
+
+
+def _screen(bench: Bench, folder: Path) -> tuple[Candidate, int]:
+    return candidates(None, bench.setting(screened(bench, folder), 2))[0], 1
+
+
+def _screen_race(bench: Bench, folder: Path) -> tuple[Candidate, int]:
+    return race(bench, None, screened(bench, folder), TRAININGS - 1)
+
+
+def _screen_search_race(bench: Bench, folder: Path) -> tuple[Candidate, int]:
+    screen, search = screened(bench, folder), searched(bench, folder)
     proposed = [search, replace(search, recipe=(("hflip", screen.flip),)), "default"]
-    bench.choice("screen, search, race", lambda: race(bench, proposed, screen, TRAININGS - 1))
+    return race(bench, proposed, screen, TRAININGS - 1)
+
+
+WAYS: dict[str, Callable[[Bench, Path], tuple[Candidate, int]]] = {
+    "random policy": _random_policy,
+    "screen": _screen,
+    "screen, race": _screen_race,
+    "race": lambda bench, _: race(bench, None, None, TRAININGS),
+    "random search": lambda bench, _: (random_search(bench, TRAININGS), TRAININGS),
+    "search": lambda bench, folder: (searched(bench, folder), 0),
+    "screen, search, race": _screen_search_race,
+}
+"""How to choose: what is taken, and how many trainings that took."""
 
 
 def main() -> None:
@@ -229,7 +252,7 @@ def main() -> None:
     for seed in options.seed:
         for name in options.task:
             bench = Bench(name, seed, photographs[REGIMES[name].task == "digits"], lines)
-            go(bench, options.out / f"{name.replace(', ', '-').replace(' ', '-')}-{seed}")
+            go(bench, options.out / f"{name.replace(', ', '-').replace(' ', '-')}-{seed}", options.way)
 
 
 def _photographs(options: argparse.Namespace) -> dict[bool, Any]:
@@ -252,6 +275,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data-dir", type=Path, help="photographs: an archive or a folder of class folders")
     parser.add_argument("--task", nargs="+", choices=list(REGIMES), default=list(REGIMES))
     parser.add_argument("--seed", nargs="+", type=int, default=list(_SEEDS))
+    parser.add_argument("--way", nargs="+", choices=list(WAYS), default=list(WAYS), help="of choosing")
     parser.add_argument("--lines", type=Path, default=RESULTS)
     parser.add_argument("--out", type=Path, default=Path("runs/regret"), help="where screens and policies are kept")
     parser.add_argument("--table", action="store_true", help="make the table of the lines that there are")
