@@ -6,6 +6,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +21,15 @@ SHELF = {
     for cutout in ("", ", cutout 8")
 }
 """Ways that choose nothing: what everybody takes, with the flip that every script has."""
+README = Path(__file__).parents[1] / "README.md"
+BEGIN, END = "<!-- regret: written by python -m benchmarks.regret --table -->\n", "<!-- regret: end -->\n"
 WAYS = ("random policy", "random search", "search", "screen", "race", "screen, race", "screen, search, race")
+GOALS = (*SHELF, "random policy", "screen", "screen, race")
+_WORDS = {
+    "screen": "**what the screen allows**, its flip",
+    "screen, race": "**the race's choice after the screen**",
+    "random policy": "a random policy, flip",
+}
 Seeds = dict[int, float]
 
 
@@ -42,7 +51,8 @@ class Judged:
             name: dict(self.accuracy[candidate]) for name, candidate in SHELF.items() if candidate in self.accuracy
         }
         for way, chosen in self.choices.items():
-            found[way] = {seed: self.accuracy[c][seed] for seed, c in chosen.items() if seed in self.accuracy[c]}
+            judged_ = {seed: self.accuracy.get(candidate, {}) for seed, candidate in chosen.items()}
+            found[way] = {seed: accuracies[seed] for seed, accuracies in judged_.items() if seed in accuracies}
         return found
 
     def best(self) -> tuple[str, Seeds]:
@@ -92,10 +102,12 @@ def page(lines: Lines, tasks: Sequence[str], seeds: Sequence[int]) -> str:
     """Markdown: what is missing, regrets by way, accuracies by task."""
     by_task = judged(lines)
     regrets = {name: one.regret() for name, one in by_task.items()}
-    done = [(name, seed) for name in tasks for seed in seeds if _whole(by_task.get(name), seed)]
+    every = (*SHELF, *WAYS)
+    done = [(name, seed) for name in tasks for seed in seeds if _whole(by_task.get(name), seed, every)]
+    goals = [(name, seed) for name in tasks for seed in seeds if _whole(by_task.get(name), seed, GOALS)]
     parts = [
         f"{len(done)} of {len(tasks) * len(seeds)} (task, seed) are complete: "
-        f"{', '.join(f'{name} {seed}' for name, seed in done) or 'none'}. "
+        f"{_named(done)}. With the ways that the goals speak of: {_named(goals)}. "
         f"{sum(line['kind'] != 'choice' for line in lines)} trainings, "
         f"{sum(line.get('seconds', 0.0) for line in lines) / 3600:.1f} hours.",
         "Regret in points: accuracy of the task's best candidate minus that of what was taken, mean over the seeds.",
@@ -117,7 +129,35 @@ def page(lines: Lines, tasks: Sequence[str], seeds: Sequence[int]) -> str:
         )
         order = sorted(one.accuracy, key=lambda c: -statistics.fmean(one.accuracy[c].values()))
         parts.append("; ".join(f"{c} {statistics.fmean(one.accuracy[c].values()):.1f}" for c in order) + ".")
-    return "\n\n".join([*parts, *_under_way(lines, done)])
+    return "\n\n".join([*parts, *_under_way(lines, goals)])
+
+
+def _named(done: Sequence[tuple[str, int]]) -> str:
+    return ", ".join(f"{name} {seed}" for name, seed in done) or "none"
+
+
+def short(lines: Iterable[Mapping[str, Any]]) -> str:
+    """The README's table: regrets where every way that the goals speak of is judged, by task and seed.
+
+    Args:
+        lines: Of ``benchmarks.regret``.
+
+    Returns:
+        Markdown; of what is off the shelf, a row for each without cutout.
+    """
+    by_task = judged(lines)
+    regrets: dict[str, dict[str, Seeds]] = {}
+    for name, one in by_task.items():
+        seeds = [seed for seed in one.best()[1] if _whole(one, seed, GOALS)]
+        if seeds:
+            regrets[name] = {way: {s: r[s] for s in seeds} for way, r in one.regret().items() if set(seeds) <= set(r)}
+    rows = []
+    for way in (*(way for way in SHELF if "cutout" not in way), "random policy", "screen", "screen, race"):
+        means = [statistics.fmean(regret[way].values()) for regret in regrets.values()]
+        rows.append([_WORDS.get(way, way), f"{statistics.fmean(means):.1f}", f"{max(means):.1f}"])
+    runs = sum(len(regret["screen"]) for regret in regrets.values())
+    head = [f"what is taken ({len(regrets)} tasks, {runs} runs)", "mean regret", "worst"]
+    return table(head, rows) + "\n"
 
 
 def _under_way(lines: Lines, done: Sequence[tuple[str, int]]) -> list[str]:
@@ -137,9 +177,9 @@ def _under_way(lines: Lines, done: Sequence[tuple[str, int]]) -> list[str]:
     return found
 
 
-def _whole(one: Judged | None, seed: int) -> bool:
-    """Whether every way that is planned has been gone and judged."""
-    return one is not None and all(seed in one.by_way().get(way, {}) for way in (*SHELF, *WAYS))
+def _whole(one: Judged | None, seed: int, ways: Iterable[str]) -> bool:
+    """Whether every one of these ways has been gone and judged."""
+    return one is not None and all(seed in one.by_way().get(way, {}) for way in ways)
 
 
 def _row(way: str, names: Sequence[str], regrets: Mapping[str, Mapping[str, Seeds]]) -> list[str]:
@@ -159,6 +199,9 @@ def _row(way: str, names: Sequence[str], regrets: Mapping[str, Mapping[str, Seed
 
 
 def write_table(lines: Lines, tasks: Sequence[str], seeds: Sequence[int]) -> None:
-    """Writes regret.md and regret.json."""
+    """Writes regret.md and regret.json, and the README's table."""
     regrets = {name: one.regret() for name, one in judged(lines).items()}
     write("regret", "python -m benchmarks.regret --table", page(lines, tasks, seeds), {"regret": regrets})
+    text = README.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    README.write_text(before + BEGIN + short(lines) + END + rest.split(END)[1], encoding="utf-8")

@@ -6,7 +6,7 @@ import torch
 from benchmarks import regret
 from benchmarks.regret import Bench, Regime, race, random_search
 from benchmarks.regret_lines import Lines
-from benchmarks.regret_table import interval, judged, page
+from benchmarks.regret_table import BEGIN, END, GOALS, README, interval, judged, page, short
 from daas.data import MemoryImages
 from daas.race.candidates import Candidate
 
@@ -85,3 +85,21 @@ def test_interval_of_the_mean_over_tasks():
     low, high = interval([{1: 0.0, 2: 2.0}, {1: 4.0, 2: 6.0}])
     assert 0.0 <= low < 3.0 < high <= 6.0
     assert interval([{1: 1.0}, {1: 1.0}]) == (1.0, 1.0)
+
+
+def test_the_short_table_has_what_the_goals_speak_of_and_nothing_else():
+    lines = lines_of(*(("t", seed, way, 80.0 - seed) for way in GOALS for seed in (1, 2)), ("t", 1, "best", 90.0))
+    lines += lines_of(("t", 2, "best", 86.0), ("half", 1, "none, flip", 1.0))
+    for seed in (1, 2):
+        for way, candidate in (("screen", "best"), ("screen, race", "best"), ("random policy", "none, flip")):
+            lines.append({"kind": "choice", "task": "t", "seed": seed, "way": way, "candidate": candidate})
+    text = short(lines)
+    assert "(1 tasks, 2 runs)" in text  # the other task has no choices
+    rows = {row.split("|")[1].strip(): [float(cell) for cell in row.split("|")[2:4]] for row in text.splitlines()[2:]}
+    assert rows["none, flip"] == rows["a random policy, flip"] == [9.5, 9.5]
+    assert rows["**what the screen allows**, its flip"] == [0.0, 0.0]
+
+
+def test_the_readme_has_the_table_of_the_records():
+    text = README.read_text(encoding="utf-8").split(BEGIN)[1].split(END)[0]
+    assert text == short(Lines(regret.RESULTS))
