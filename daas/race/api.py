@@ -116,7 +116,7 @@ def race(
     asked = {"epochs": chosen.epochs, "batch_size": chosen.batch_size, "seed": seed}
     seen = _screen(screen, images, net, asked, None if folder is None else folder / "screen")
     most = TRAININGS if trainings is None and time_budget is None else trainings
-    setting = sets.Setting(net, images.image_size, _entering(folder, most), seen)
+    setting = sets.Setting(net, images.image_size, _entering(folder, most), seen, seed)
     entered = sets.candidates(candidates, setting)
     if most is not None and most < len(entered):
         raise BadInput(

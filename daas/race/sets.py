@@ -14,10 +14,11 @@ from daas.errors import BadInput
 from daas.models import find_genotype, list_genotypes
 from daas.options import name_values
 from daas.race.candidates import GENOTYPE, NONE, Candidate, Network, network
+from daas.race.ranges import drawn
 from daas.race.training import recipe_values
 from daas.race.variants import twice, without
 
-DEFAULT, ALL = "default", "all operations"
+DEFAULT, ALL, STRENGTH = "default", "all operations", "strength"
 FURTHER: dict[str, dict[str, Any]] = {
     "mixup": {"mixup": 0.2},
     "cutmix": {"cutmix": 1.0},
@@ -66,12 +67,14 @@ class Setting:
         image_size: Side in pixels; cutout takes half of it.
         most: Candidates of the default set that the trainings pay for.
         screen: What is known of the images, or None.
+        seed: Of the race, for values that are drawn from ranges.
     """
 
     network: Network | None
     image_size: int
     most: int
     screen: Screen | None = None
+    seed: int = 0
 
     def flips(self) -> list[Recipe]:
         """The flip that the screen allows; both where it is unclear, or nothing was screened."""
@@ -147,7 +150,8 @@ def candidates(given: Iterable[Any] | None, setting: Setting) -> list[Candidate]
     Args:
         given: None for the default set; or ``Candidate``, ``"default"``, names of ``FURTHER``, texts
             (``POLICY,NAME=VALUE,...``), policies, results of searches, None (no policy), and tuples (network, policy)
-            or (network, policy, recipe).
+            or (network, policy, recipe). A value of a recipe may be a range, ``"0.03..0.3"`` (``ranges.drawn``), and
+            ``strength`` scales the policy.
         setting: What they are made from.
 
     Raises:
@@ -198,8 +202,7 @@ def _read(one: Any, setting: Setting) -> list[Candidate]:
     if isinstance(one, str):
         return _from_text(one, setting)
     if isinstance(one, tuple) and len(one) in (2, 3):
-        recipe = recipe_values(one[2] if len(one) == 3 else {}, str(one[1]))
-        return _flips(network(one[0]), *_policy(one[1]), recipe, setting)
+        return _with_values(network(one[0]), one[1], one[2] if len(one) == 3 else {}, str(one[1]), setting)
     if hasattr(one, "genotype") and hasattr(one, "policy"):
         return _from_search(one, setting)
     if one is None or isinstance(one, (Policy, Path, DAASPolicy)):
@@ -226,7 +229,22 @@ def _from_text(text: str, setting: Setting) -> list[Candidate]:
     if (Path(name) / GENOTYPE).is_file() and "network" not in values:
         values["network"] = name
     net = network(values.pop("network")) if "network" in values else _network(setting)
-    return _flips(net, *_policy(name), recipe_values(values, text), setting)
+    return _with_values(net, name, values, text, setting)
+
+
+def _with_values(net: Network, policy: Any, values: Mapping[str, Any], where: str, setting: Setting) -> list[Candidate]:
+    """A network and a policy with the values of a recipe: a candidate for every draw from their ranges."""
+    found, (base, name) = [], _policy(policy)
+    for one in drawn(values, where, setting.seed):
+        strength = one.pop(STRENGTH, None)
+        recipe = recipe_values(one, where)
+        if strength is None:
+            found += _flips(net, base, name, recipe, setting)
+            continue
+        if base is None or isinstance(strength, bool) or not isinstance(strength, (int, float)):
+            raise BadInput(f"candidate {where}: {STRENGTH} is {strength}; it is a number, and needs a policy to scale.")
+        found += _flips(net, base.scaled(float(strength)), f"{name}, strength {strength:g}", recipe, setting)
+    return found
 
 
 def _network(setting: Setting) -> Network:
