@@ -15,7 +15,6 @@ from daas.errors import BadInput
 from daas.files import copy, sha256, write_text
 from daas.hub.card import Network, card
 from daas.hub.contents import new_folder
-from daas.hub.pictures import policy_picture
 from daas.hub.run_folder import Run, Which
 from daas.hub.verification import Verification, checksums, reference_input, reference_logits
 from daas.hub.verifying import verify_folder
@@ -101,6 +100,8 @@ def _write(run: Run, folder: Path, name: str, license_id: str, licence: str) -> 
         write_text(folder / CELLS_PICTURE, genotype_svg(genotype))
     if run.policy is not None:
         run.policy.save(folder / POLICY)
+        from daas.hub.pictures import policy_picture  # matplotlib, for this picture alone
+
         policy_picture(run.policy, folder / POLICY_PICTURE)
     if run.schedule is not None:
         run.schedule.save(folder / SCHEDULE)

@@ -46,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _show(words: list[str]) -> None:
     parser = _parser()
     options = parser.parse_args(words)
+    if options.count and (options.draw or options.diff):
+        parser.error("--count is for the table of all models.")
     if options.draw and options.json:
         parser.error("--json prints the table or, with --diff, differences; a drawing is an .svg file.")
     if options.draw:
@@ -55,7 +57,7 @@ def _show(words: list[str]) -> None:
         differences = first.diff(second)
         print(json.dumps(differences) if options.json else "\n".join(differences) or "the same cells")
     else:
-        found = rows()
+        found = rows(options.count)
         print(json.dumps([asdict(row) for row in found], indent=2) if options.json else markdown(found))
 
 
@@ -95,6 +97,11 @@ def _parser() -> argparse.ArgumentParser:
         help="draw both cells of a model, a registered genotype or a genotype file",
     )
     what.add_argument("--diff", nargs=2, metavar=("A", "B"), help="say how genotype B differs from A")
+    parser.add_argument(
+        "--count",
+        action="store_true",
+        help="build every model and count again, instead of taking what was counted for this version",
+    )
     parser.add_argument("--json", action="store_true", help="print the table or the differences as JSON")
     return parser
 

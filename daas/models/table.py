@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from daas.models.zoo import list_genotypes, published
+from daas.models.zoo import find_genotype, list_genotypes, published
 from daas.reading import packaged_json
 
 _STEMS = ("cifar", "imagenet")
+_COUNTED = ("channels", "layers", "params", "macs")
 
 
 @dataclass(frozen=True)
@@ -58,31 +59,54 @@ def backbones() -> dict[str, Any]:
     return found
 
 
-def rows() -> list[Row]:
-    """Every model that a genotype or a module of this package registers, built on the meta device and counted."""
+@lru_cache
+def recorded() -> dict[str, dict[str, int | None]]:
+    """``channels``, ``layers``, ``params`` and ``macs`` of the models that are shipped, as they were counted."""
+    found: dict[str, dict[str, int | None]] = packaged_json("daas.models", "counts.json")
+    return found
+
+
+def counts(found: Sequence[Row]) -> dict[str, dict[str, int | None]]:
+    """What counts.json holds of rows."""
+    return {row.model: {name: getattr(row, name) for name in _COUNTED} for row in found}
+
+
+def rows(count: bool = False) -> list[Row]:
+    """Every model that a genotype or a module of this package registers.
+
+    Args:
+        count: Build every one of them on the meta device and count; by default only those that are not shipped.
+    """
     cells = {
         f"{genotype}_{stem}": published().get(genotype, {}).get(stem, {})
         for genotype in list_genotypes()
         for stem in _STEMS
     }
     models = {**cells, **backbones()}
-    return [_row(name, printed) for name, printed in tqdm(models.items(), desc="models", disable=None, leave=False)]
+    found = []
+    for name, printed in tqdm(models.items(), desc="models", disable=None, leave=False):
+        counted = _count(name) if count or name not in recorded() else recorded()[name]
+        source = printed["source"] if name in backbones() else find_genotype(name.rpartition("_")[0]).source
+        found.append(_row(name, source, counted, printed))
+    return found
 
 
-def _row(name: str, printed: Mapping[str, Any]) -> Row:
+def _row(name: str, source: str, counted: Mapping[str, Any], printed: Mapping[str, Any]) -> Row:
+    shown = {key: printed[key] for key in ("params_m", "macs_m", "error", "top1") if key in printed}
+    return Row(name, source, **counted, printed=shown, note=printed.get("note", ""))
+
+
+def _count(name: str) -> dict[str, int | None]:
+    """Builds a model on the meta device and counts."""
     with torch.device("meta"):
         model = timm.create_model(name)
     cells = hasattr(model, "genotype")
-    return Row(
-        model=name,
-        source=model.genotype.source if cells else printed["source"],
-        channels=model.channels if cells else None,
-        layers=len(model.cells) if cells else None,
-        params=sum(parameter.numel() for parameter in model.parameters()),
-        macs=multiply_adds(model, model.pretrained_cfg["input_size"]),
-        printed={key: printed[key] for key in ("params_m", "macs_m", "error", "top1") if key in printed},
-        note=printed.get("note", ""),
-    )
+    return {
+        "channels": model.channels if cells else None,
+        "layers": len(model.cells) if cells else None,
+        "params": sum(parameter.numel() for parameter in model.parameters()),
+        "macs": multiply_adds(model, model.pretrained_cfg["input_size"]),
+    }
 
 
 def multiply_adds(model: nn.Module, input_size: Sequence[int]) -> int:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from daas.errors import BadInput
 from daas.options import leave
-from daas.race.api import print_line, race
 from daas.race.options import parse
 from daas.search.report.commands import HELD_OUT_PHOTOS
 
@@ -25,6 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options = parse(sys.argv[1:] if argv is None else argv)
         out = options.out
+        from daas.race.api import print_line, race  # after the options: --help needs none of it
+
         found = race(**options.arguments(), callbacks=[print_line])
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)

@@ -16,8 +16,13 @@ from daas.models.zoo import find_genotype
 def test_the_table_has_every_model_and_its_printed_figures(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert main(["--json", "--count"]) == 0
+    counted = json.loads(capsys.readouterr().out)
     assert main(["--json"]) == 0
-    rows = {row["model"]: row for row in json.loads(capsys.readouterr().out)}
+    assert json.loads(capsys.readouterr().out) == counted, (
+        "daas.models.table.counts(rows(count=True)) gives daas/models/counts.json"
+    )
+    rows = {row["model"]: row for row in counted}
     assert len(rows) >= 44
     assert rows["darts_v2_cifar"]["params"] == 3_349_342
     assert rows["darts_v2_cifar"]["macs"] == 528_359_040
@@ -35,7 +40,7 @@ def test_the_table_has_every_model_and_its_printed_figures(
     for name, millions in published.items():
         assert round(rows[name]["params"] / 1e6, 1) == millions
     assert rows["pyramid_net272_a200_cifar"]["params"] == 26_210_842
-    monkeypatch.setattr("daas.models.__main__.rows", lambda: [Row(**row) for row in rows.values()])
+    monkeypatch.setattr("daas.models.__main__.rows", lambda count: [Row(**row) for row in rows.values()])
     assert main([]) == 0
     text = capsys.readouterr().out.splitlines()
     assert len(text) >= len(rows) + 2
