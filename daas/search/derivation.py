@@ -12,7 +12,7 @@ from torch import Tensor
 from daas.augment import Policy
 from daas.search.algorithm.history import History, Means
 from daas.search.algorithm.state import State
-from daas.search.spaces.policies import AugmentationDistribution
+from daas.search.spaces.policies import RATE, AugmentationDistribution
 from daas.search.spaces.spread import spread
 
 Derive = Literal["printed", "decided"]
@@ -31,6 +31,8 @@ class Decision:
         removed: Operations whose rewards lie below the others'.
         better: Operations whose rewards lie above the others'; they stay as frequent as the rest.
         halves: By operation, the half of its magnitudes that is kept, where the other's rewards lie below it.
+        rate: Probability with which an image gets its policy: the learned one where it was decided, else the start's.
+        rate_decided: Whether rewards with and without a policy differ; None where the rate is not learned.
         means: Mean reward of each operation, less that of the policies drawn with it.
         applied: How often each operation was applied, [O].
     """
@@ -39,13 +41,15 @@ class Decision:
     removed: tuple[str, ...]
     better: tuple[str, ...]
     halves: dict[str, Literal["lower", "upper"]]
+    rate: float | None
+    rate_decided: bool | None
     means: Means
     applied: Tensor
 
     @property
     def anything(self) -> bool:
         """Whether the policy is narrowed at all."""
-        return bool(self.removed or self.halves)
+        return bool(self.removed or self.halves or self.rate_decided)
 
     def distribution(self, start: AugmentationDistribution) -> AugmentationDistribution:
         """The uniform distribution over what is left.
@@ -53,7 +57,7 @@ class Decision:
         Args:
             start: A distribution over the operations that were searched.
         """
-        found = start.uniform()
+        found = start.uniform(self.rate)
         half = found.levels // 2
         with torch.no_grad():
             for index, name in enumerate(self.names):
@@ -75,6 +79,8 @@ class Decision:
             said.append(f"{name} is kept at {kept[0]:.3g} to {kept[-1]:.3g}.")
         if self.better:
             said.append(f"Rewards above the others', equally frequent all the same: {', '.join(self.better)}.")
+        if self.rate_decided and self.rate is not None:
+            said.append(f"An image gets its policy with probability {self.rate:.2f}.")
         said.append("Nothing else was decided." if said else "Nothing was decided: the policy is uniform.")
         if not bool((self.means.iterations >= FEWEST).any()):
             said.append("Too few policies were compared with others of their iteration.")
@@ -88,6 +94,8 @@ class Decision:
             "removed": list(self.removed),
             "better": list(self.better),
             "halves": self.halves,
+            "rate": self.rate,
+            "rate_decided": self.rate_decided,
             "error_rate": ERROR,
             "rewards": {
                 name: {
@@ -119,7 +127,8 @@ def policy_of(search: State, decision: Decision | None, source: str) -> Policy |
 def decide(history: History, distribution: AugmentationDistribution) -> Decision:
     """What the rewards tell apart.
 
-    Two tests per operation, both two-sided: its mean reward against the precision-weighted median of all operations'
+    Where the rate is learned, whether policies have other rewards than the same images without one. And two tests per
+    operation, both two-sided: its mean reward against the precision-weighted median of all operations'
     (a median, so that one operation that is far off does not move what all are compared with), and the upper half of
     its magnitudes against the lower. Statistics are Student's, by iterations; the p-values of all of them are
     corrected together (Holm, Scand. J. Statist. 1979), so that with a probability of at most ``ERROR`` anything is
@@ -129,22 +138,23 @@ def decide(history: History, distribution: AugmentationDistribution) -> Decision
         history: Of the rewards.
         distribution: Over the operations.
     """
-    operations, halves = history.operations(), history.halves()
+    operations, halves, rate = history.operations(), history.halves(), history.anything()
     usable = operations.iterations >= FEWEST
     centre, variance = _median(operations.mean[usable], operations.error[usable])
     above = operations.mean - centre
     error = (operations.error.square() + variance).sqrt()
     judged = usable & (operations.error > 0)
     graded = (halves.iterations >= FEWEST) & (halves.error > 0) & distribution.with_magnitude.cpu()
-    p = torch.cat(
-        [
-            p_values(above / error, operations.iterations)[judged],
-            p_values(halves.mean / halves.error, halves.iterations)[graded],
-        ]
-    )
-    rejected = holm(p, ERROR)
-    different, unequal = torch.zeros_like(judged), torch.zeros_like(graded)
-    different[judged], unequal[graded] = rejected.split([int(judged.sum()), int(graded.sum())])
+    learned = (rate.iterations >= FEWEST) & (rate.error > 0)
+    tests = [
+        (above / error, operations.iterations, judged),
+        (halves.mean / halves.error, halves.iterations, graded),
+        (rate.mean / rate.error, rate.iterations, learned),
+    ]
+    rejected = holm(torch.cat([p_values(t, count)[which] for t, count, which in tests]), ERROR)
+    different, unequal, paid = (torch.zeros_like(which) for _, _, which in tests)
+    parts = rejected.split([int(which.sum()) for _, _, which in tests])
+    different[judged], unequal[graded], paid[learned] = parts
     names = distribution.names
     removed = tuple(name for i, name in enumerate(names) if different[i] and above[i] < 0)
     return Decision(
@@ -156,6 +166,8 @@ def decide(history: History, distribution: AugmentationDistribution) -> Decision
             for i, name in enumerate(names)
             if unequal[i] and name not in removed
         },
+        rate=None if distribution.rate_logit is None else distribution.rate if bool(paid) else RATE,
+        rate_decided=None if distribution.rate_logit is None else bool(paid),
         means=operations,
         applied=history.applied,
     )

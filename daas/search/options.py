@@ -105,6 +105,12 @@ class SearchConfig:
         "probabilities and magnitudes for each of the 225 policies (the paper), or shared by slot and operation",
         group=_POLICY,
     )
+    apply_rate: Literal["always", "learned"] = o(
+        "always",
+        "whether every image gets its policy, or with a probability that is learned from the rewards of the same "
+        "images with and without it, at the cost of a pass without (policy-gradient, per-image)",
+        group=_POLICY,
+    )
     derive: Derive = o(
         "printed",
         "the policy at the end: printed is the paper's (every policy with its product weight, the arg-max magnitudes); "
@@ -381,6 +387,7 @@ NOT_PART_OF_THE_METHOD = frozenset(
 BEFORE_THERE_WERE: dict[str, Any] = {
     "pretrained": False, "pretrained_path": "", "initial_checkpoint": "", "max_params": "", "max_macs": "",
     "latency_batch": 1, "latency_threads": 1, "cost_weight": 1.0, "derive": "printed",
+    "apply_rate": "always",
 }  # fmt: skip
 """Options that checkpoints of earlier versions do not have, and what their runs did."""
 

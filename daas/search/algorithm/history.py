@@ -31,6 +31,10 @@ class Means:
     error: Tensor
     iterations: Tensor
 
+    def __getitem__(self, rows: slice) -> Means:
+        """Some of them."""
+        return Means(self.mean[rows], self.error[rows], self.iterations[rows])
+
 
 class History:
     """Sums over the iterations: of rewards' contrasts by operation, and of what their standard errors need.
@@ -46,22 +50,23 @@ class History:
         levels: L, magnitudes per operation; the first L // 2 are the lower half.
 
     Attributes:
-        first: [O, 4] float64, sums of an iteration's (contrasts of the lower half, of the upper half, number of
-            applications of the lower half, of the upper half); what has no magnitude counts in the lower half.
-        second: [O, 4, 4], sums of the products of these four.
-        iterations: [O, 3], those with any application, with one of the lower half, with one of the upper half.
+        first: [O + 1, 4] float64, sums of an iteration's (contrasts of the lower half, of the upper half, number of
+            applications of the lower half, of the upper half); what has no magnitude counts in the lower half. The last
+            row is of all policies that images got, less the same images without one, where a search learns their rate.
+        second: [O + 1, 4, 4], sums of the products of these four.
+        iterations: [O + 1, 3], those with any application, with one of the lower half, with one of the upper half.
     """
 
     def __init__(self, operations: int, levels: int) -> None:
         self.levels = levels
-        self.first = torch.zeros(operations, 4, dtype=torch.float64)
-        self.second = torch.zeros(operations, 4, 4, dtype=torch.float64)
-        self.iterations = torch.zeros(operations, 3, dtype=torch.float64)
+        self.first = torch.zeros(operations + 1, 4, dtype=torch.float64)
+        self.second = torch.zeros(operations + 1, 4, 4, dtype=torch.float64)
+        self.iterations = torch.zeros(operations + 1, 3, dtype=torch.float64)
 
     @property
     def applied(self) -> Tensor:
         """How often each operation was applied, [O]."""
-        return self.first[:, 2:].sum(1)
+        return self.first[:-1, 2:].sum(1)
 
     def tensors(self) -> dict[str, Tensor]:
         """The state, for a checkpoint."""
@@ -84,18 +89,21 @@ class History:
         for credit, part in zip(credits, rewards, strict=True):
             if credit.sample is not None:
                 seen += self._by_operation(credit.sample, leave_one_out(part, others))
+                if credit.bare is not None and credit.sample.on is not None:
+                    got = (part - credit.bare)[credit.sample.on]
+                    seen[-1, ::2] += torch.stack([got.sum(), got.new_tensor(len(got))])
         self.note(processes.total(seen))
 
     def note(self, seen: Tensor) -> None:
-        """Counts one iteration's four sums, [O, 4]."""
+        """Counts one iteration's four sums, [O + 1, 4]."""
         self.first += seen
         self.second += seen.unsqueeze(2) * seen.unsqueeze(1)
         lower, upper = (seen[:, 2:] > 0).unbind(1)
         self.iterations += torch.stack([lower | upper, lower, upper], 1)
 
     def _by_operation(self, sample: PolicySample, contrast: Tensor) -> Tensor:
-        """[O, 4]: the four sums over the slots in which an operation was applied."""
-        rows, slots = sample.applied.nonzero(as_tuple=True)
+        """[O + 1, 4]: the four sums over the slots in which an operation was applied."""
+        rows, slots = sample.effective.nonzero(as_tuple=True)
         op = sample.op[rows, slots]
         upper = (sample.magnitude[rows, slots] >= self.levels // 2).long()
         found = torch.zeros_like(self.first)
@@ -105,7 +113,14 @@ class History:
 
     def operations(self) -> Means:
         """Mean contrast of each operation, over all its applications."""
-        count = self.applied.clamp_min(1)
+        return self._totals()[:-1]
+
+    def anything(self) -> Means:
+        """Mean reward of the policies that images got less that of the same images without one, [1]."""
+        return self._totals()[-1:]
+
+    def _totals(self) -> Means:
+        count = self.first[:, 2:].sum(1).clamp_min(1)
         mean = self.first[:, :2].sum(1) / count
         one = torch.ones_like(mean)
         residual = torch.stack([one, one, -mean, -mean], 1) / count[:, None]
@@ -117,7 +132,7 @@ class History:
         mean = self.first[:, :2] / count
         scale = torch.tensor([-1.0, 1.0], dtype=torch.float64) / count
         residual = torch.cat([scale, -scale * mean], 1)
-        return self._means(mean[:, 1] - mean[:, 0], residual, self.iterations[:, 1:].min(1).values)
+        return self._means(mean[:, 1] - mean[:, 0], residual, self.iterations[:, 1:].min(1).values)[:-1]
 
     def _means(self, mean: Tensor, residual: Tensor, iterations: Tensor) -> Means:
         """With the standard error of a mean whose residual in each iteration is this combination of the four sums."""

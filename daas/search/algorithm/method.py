@@ -84,6 +84,7 @@ def _check_augmentation(config: SearchConfig) -> None:
         "baseline": ("per-image", "policy-gradient"),
         "reward": ("per-image",),
         "reward_batches": ("per-image",),
+        "apply_rate": ("per-image", "policy-gradient"),
     }
     for name, estimators in allowed.items():
         value = getattr(config, name)

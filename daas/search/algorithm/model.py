@@ -30,6 +30,7 @@ class Augmented:
         key: Which pass of which iteration this is.
         log_prob: [1] or [B], log p(Gamma; gamma) with its graph; None where gamma does not learn from it.
         sample: The policies of log_prob.
+        rate_log_prob: The part of log_prob that says whether images get their policy at all; None where they do.
         gates: [1, K, 3], of a relaxed policy, with their graph; only for the straight-through estimator.
         slots: Per slot, its input, the operation applied to it, both in [0, 1], and whether it was applied; the same.
         weighed: Whether the training pass also takes the influence of every image on the loss of the batch.
@@ -45,6 +46,7 @@ class Augmented:
     slots: tuple[tuple[Tensor, Tensor, Tensor], ...] = ()
     weighed: bool = False
     sample: PolicySample | None = None
+    rate_log_prob: Tensor | None = None
 
 
 @dataclass(frozen=True)

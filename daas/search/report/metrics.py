@@ -35,6 +35,8 @@ def distributions(search: State) -> dict[str, Any]:
         share = search.augmentation.operation_share().tolist()
         values["operation_share"] = dict(zip(search.augmentation.names, share, strict=True))
         values["entropy"].update(search.augmentation.entropy())
+        if search.augmentation.rate_logit is not None:
+            values["apply_rate"] = search.augmentation.rate
     return values
 
 

@@ -24,7 +24,7 @@ from daas.search.algorithm.state import Preparation, State
 from daas.search.given import Given
 from daas.search.options import SearchConfig
 from daas.search.spaces.cells import ArchitectureDistribution
-from daas.search.spaces.policies import AugmentationDistribution
+from daas.search.spaces.policies import RATE, AugmentationDistribution
 from daas.search.spaces.policy_space import PolicySpace
 from daas.search.spaces.supernet import FixedNetwork, SuperNet
 from daas.seeds import generator, seed_of
@@ -216,7 +216,9 @@ def build_state(config: SearchConfig, kind: Kind, device: torch.device, given: G
         )
     if config.mode != "arch":
         augmentation = given.space.distribution(
-            generator(config.seed, _GAMMA), shared=config.policy_parameters == "shared"
+            generator(config.seed, _GAMMA),
+            shared=config.policy_parameters == "shared",
+            rate=RATE if config.apply_rate == "learned" else None,
         )
         augmentation_optimizer = torch.optim.Adam(augmentation.parameters(), config.aug_lr, betas=(0.5, 0.999))
     fixed = given.policy or (find_policy(config.policy) if config.policy else None)

@@ -75,6 +75,8 @@ def _summary(run: Run, decision: Decision | None) -> dict[str, Any]:
             summary["considered"] = costs.considered(search, search.budget, data, run.device)
     if search.augmentation is not None:
         summary["operation_share"] = where["operation_share"]
+        if "apply_rate" in where:
+            summary["apply_rate"] = where["apply_rate"]
         if decision is not None:
             summary["derivation"] = decision.facts(search.augmentation)
     if gain is not None:

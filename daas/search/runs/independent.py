@@ -41,6 +41,7 @@ def stages(config: SearchConfig, genotype: Genotype | None = None) -> tuple[Sear
         mode="arch",
         out=None if config.out is None else config.out / "arch",
         baseline=defaults.baseline,
+        apply_rate=defaults.apply_rate,
         reward=defaults.reward,
         reward_batches=defaults.reward_batches,
     )

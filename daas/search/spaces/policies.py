@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,9 @@ from daas.augment.policy import Policy, PolicyOp, SubPolicy
 from daas.augment.space import OPERATION_NAMES, has_magnitude, indices, magnitude_table
 from daas.search.spaces.gumbel import gumbel
 
+RATE = 0.9
+"""Where a learned rate starts; ours."""
+
 
 @dataclass(frozen=True)
 class PolicySample:
@@ -25,15 +28,32 @@ class PolicySample:
         op: [n, K] int64, the operation of each slot.
         applied: [n, K] bool, y of eq. 3.
         magnitude: [n, K] int64, index into the ten magnitudes of the operation.
+        on: [n] bool, whether an image gets its policy at all; None where it always does.
     """
 
     op: Tensor
     applied: Tensor
     magnitude: Tensor
+    on: Tensor | None = None
+
+    @property
+    def effective(self) -> Tensor:
+        """[n, K] bool, which operations change anything."""
+        return self.applied if self.on is None else self.applied & self.on.unsqueeze(-1)
 
     def all_applied(self) -> PolicySample:
         """The same operations and magnitudes, none left out."""
         return PolicySample(self.op, torch.ones_like(self.applied), self.magnitude)
+
+
+def at_rate(sub_policies: Sequence[SubPolicy], rate: float) -> tuple[SubPolicy, ...]:
+    """The sub-policies, and, where the rate is below 1, one that does nothing with the rest of the weight."""
+    if rate == 1:
+        return tuple(sub_policies)
+    total = sum(sub.weight for sub in sub_policies)
+    nothing = replace(sub_policies[0].ops[0], prob=0.0)
+    scaled = (replace(sub, weight=rate * sub.weight) for sub in sub_policies)
+    return (*scaled, SubPolicy((1 - rate) * total, (nothing,)))
 
 
 class AugmentationDistribution(nn.Module):
@@ -50,6 +70,7 @@ class AugmentationDistribution(nn.Module):
             sampled is one of its magnitudes at random and not the first. pi and p start exactly uniform and at 0.5.
         shared: Whether policies with the same operation in a slot share its p and delta.
         names: Of the operations; by default the first O of all.
+        rate: Start of the probability with which an image gets its policy at all, if it is learned; None for always.
     """
 
     def __init__(
@@ -60,6 +81,7 @@ class AugmentationDistribution(nn.Module):
         generator: torch.Generator | None = None,
         shared: bool = False,
         names: Sequence[str] | None = None,
+        rate: float | None = None,
     ) -> None:
         super().__init__()
         table = magnitude_table() if table is None else table
@@ -72,6 +94,7 @@ class AugmentationDistribution(nn.Module):
         self.pi = nn.Parameter(torch.zeros(slots, self.operations))
         self.p_logit = nn.Parameter(torch.zeros(rows, slots))
         self.delta = nn.Parameter(1e-3 * torch.randn(rows, slots, self.levels, generator=generator))
+        self.rate_logit = None if rate is None else nn.Parameter(torch.tensor(rate).logit())
         self.register_buffer("table", table, persistent=False)
         self.register_buffer("with_magnitude", with_magnitude, persistent=False)
         radix = torch.tensor([self.operations ** (slots - 1 - k) for k in range(slots)])
@@ -99,7 +122,10 @@ class AugmentationDistribution(nn.Module):
         applied = chance < logit.double().sigmoid()
         levels = delta.softmax(-1).flatten(0, 1)
         magnitude = torch.multinomial(levels, 1, generator=generator).view(count, self.slots)
-        return PolicySample(op, applied, magnitude)
+        if self.rate_logit is None:
+            return PolicySample(op, applied, magnitude)
+        on = torch.rand(count, generator=generator, dtype=torch.float64) < self.rate_logit.double().sigmoid()
+        return PolicySample(op, applied, magnitude, on)
 
     def sample_relaxed(self, generator: torch.Generator, temperature: float) -> tuple[PolicySample, Tensor]:
         """One policy drawn as ``sample`` draws it, with gates that carry the gradient of its relaxation (DADA).
@@ -130,10 +156,19 @@ class AugmentationDistribution(nn.Module):
         sample = PolicySample(op.unsqueeze(0), applied.unsqueeze(0), level.unsqueeze(0))
         return sample, hard.detach() + (relaxed - relaxed.detach())
 
-    def uniform(self) -> AugmentationDistribution:
-        """The same space with every operation, application and magnitude as likely as any other."""
+    @property
+    def rate(self) -> float:
+        """The probability with which an image gets its policy at all."""
+        return 1.0 if self.rate_logit is None else float(self.rate_logit.detach().double().sigmoid())
+
+    def uniform(self, rate: float | None = None) -> AugmentationDistribution:
+        """The same space with every operation, application and magnitude as likely as any other.
+
+        Args:
+            rate: With which an image gets its policy at all; None for always.
+        """
         found = AugmentationDistribution(
-            self.slots, self.table, self.with_magnitude, torch.Generator().manual_seed(0), True, self.names
+            self.slots, self.table, self.with_magnitude, torch.Generator().manual_seed(0), True, self.names, rate
         )
         with torch.no_grad():
             found.delta.zero_()
@@ -157,7 +192,7 @@ class AugmentationDistribution(nn.Module):
         """Log p(Gamma; gamma), eq. 3, [n], differentiable in pi, p and delta.
 
         The magnitude term is left out where an operation has no magnitude: the score of a choice without effect has
-        mean zero and only adds variance.
+        mean zero and only adds variance; so are all choices of a policy that its image does not get.
         """
         slot = torch.arange(self.slots, device=sample.op.device)
         choice = self.pi.log_softmax(-1)[slot, sample.op]
@@ -165,7 +200,16 @@ class AugmentationDistribution(nn.Module):
         magnitude = delta.log_softmax(-1).gather(-1, sample.magnitude.unsqueeze(-1)).squeeze(-1)
         magnitude = torch.where(self.with_magnitude[sample.op], magnitude, torch.zeros_like(magnitude))
         application = torch.where(sample.applied, logsigmoid(logit) + magnitude, logsigmoid(-logit))
-        return (choice + application).sum(-1)
+        policy: Tensor = (choice + application).sum(-1)
+        if sample.on is None:
+            return policy
+        return torch.where(sample.on, policy, 0.0) + self.rate_log_prob(sample)
+
+    def rate_log_prob(self, sample: PolicySample) -> Tensor:
+        """The part of ``log_prob`` that says whether images get their policy, [n], differentiable in the rate."""
+        assert self.rate_logit is not None
+        assert sample.on is not None
+        return torch.where(sample.on, logsigmoid(self.rate_logit), logsigmoid(-self.rate_logit))
 
     def to_draw(self, sample: PolicySample, count: int, generator: torch.Generator) -> Draw:
         """What the sampled policies do to a batch: random signs and centres are drawn per image.
@@ -175,10 +219,10 @@ class AugmentationDistribution(nn.Module):
             count: Images in the batch.
             generator: Source of signs and centres.
         """
-        shape = (count, self.slots)
+        shape, applied = (count, self.slots), sample.effective
         value = self.table[sample.op, sample.magnitude]
         op = self.index[sample.op]  # as the operations are numbered where they are applied
-        return Draw.from_choices(op.expand(shape), value.expand(shape), sample.applied.expand(shape), generator)
+        return Draw.from_choices(op.expand(shape), value.expand(shape), applied.expand(shape), generator)
 
     @torch.no_grad()
     def policy_weights(self) -> Tensor:
@@ -193,12 +237,12 @@ class AugmentationDistribution(nn.Module):
     def operation_share(self) -> Tensor:
         """Expected number of times each operation is applied to an image, [O], float64.
 
-        Selection times application probability, summed over the slots and over the policies.
+        Selection times application probability, summed over the slots and over the policies, times the rate.
         """
         ops = self._all_policies()
         weighted = self.policy_weights().unsqueeze(-1) * self._of(ops)[0].double().sigmoid()  # [O^K, K]
         share = torch.zeros(self.operations, dtype=torch.float64)
-        return share.index_add(0, ops.flatten(), weighted.cpu().flatten())
+        return self.rate * share.index_add(0, ops.flatten(), weighted.cpu().flatten())
 
     def derive(self, name: str = "searched", source: str = "daas search") -> Policy:
         """Every policy with its product weight, its application probabilities and its arg-max magnitudes."""
@@ -216,7 +260,7 @@ class AugmentationDistribution(nn.Module):
                 for slot, op in enumerate(ops)
             )
             sub_policies.append(SubPolicy(weight=weights[index], ops=chosen))
-        return Policy(name=name, source=source, sub_policies=tuple(sub_policies))
+        return Policy(name=name, source=source, sub_policies=at_rate(sub_policies, self.rate))
 
     @torch.no_grad()
     def entropy(self) -> dict[str, float]:

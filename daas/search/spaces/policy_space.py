@@ -50,14 +50,17 @@ class PolicySpace:
                 f"be 1 to {_MOST:,}. Take fewer slots or operations."
             )
 
-    def distribution(self, generator: torch.Generator | None = None, shared: bool = False) -> AugmentationDistribution:
+    def distribution(
+        self, generator: torch.Generator | None = None, shared: bool = False, rate: float | None = None
+    ) -> AugmentationDistribution:
         """Gamma at its start.
 
         Args:
             generator: Draws the start of the magnitudes.
             shared: Whether policies with the same operation in a slot share its probability and magnitudes.
+            rate: Where the probability with which an image gets its policy at all starts; None for always.
         """
         names = self.operations
         return AugmentationDistribution(
-            self.slots, magnitude_table(names), has_magnitude(names), generator, shared, names
+            self.slots, magnitude_table(names), has_magnitude(names), generator, shared, names, rate
         )

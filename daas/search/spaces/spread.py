@@ -8,7 +8,7 @@ import torch
 
 from daas.augment.policy import Policy
 from daas.augment.sub_policy import MAX_SUB_POLICIES, PolicyOp, SubPolicy
-from daas.search.spaces.policies import AugmentationDistribution
+from daas.search.spaces.policies import AugmentationDistribution, at_rate
 
 
 @torch.no_grad()
@@ -43,4 +43,5 @@ def spread(distribution: AugmentationDistribution, name: str, source: str) -> Po
                 value = choice[at] if bool(distribution.with_magnitude[op]) else None
                 key.append(PolicyOp(distribution.names[op], probability[op][slot], value))
             weights[tuple(key)] = weights.get(tuple(key), 0.0) + weight / rows
-    return Policy(name, source, tuple(SubPolicy(weight, ops) for ops, weight in weights.items()))
+    subs = [SubPolicy(weight, ops) for ops, weight in weights.items()]
+    return Policy(name, source, at_rate(subs, distribution.rate))

@@ -44,11 +44,15 @@ class Credit:
         graph: Log-probabilities [n], or the gates [n, K, 3] of relaxed policies, with their graph in gamma.
         rewards: Rewards [n], or sensitivities [n, K, 3], on the network's device.
         sample: The n policies; those of the passes where it is None and they are as many.
+        rate: Where the rate is learned, the part of ``graph`` that says whether images get their policy, [n].
+        bare: The rewards of the same images without a policy, [n]: the baseline of that part.
     """
 
     graph: Tensor
     rewards: Tensor
     sample: PolicySample | None = None
+    rate: Tensor | None = None
+    bare: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -142,11 +146,33 @@ class Estimator(Sampling):
             total = processes.total(torch.stack([flat.double().sum(), torch.tensor(float(len(flat)))]))
             flat = leave_one_out(flat, total)
         parts = flat.split(sizes) if credits else ()
-        return [eq9_policy_gradient(part.graph, reward, eta) for part, reward in zip(credits, parts, strict=True)]
+        return [with_rate(part, reward, eta) for part, reward in zip(credits, parts, strict=True)]
 
     def options(self) -> dict[str, Any]:
         """The options of the search that say the same."""
         return super().options() | ({} if self.baseline else {"baseline": "none"})
+
+
+def with_rate(credit: Credit, rewards: Tensor, eta: float) -> Tensor:
+    """Eq. 9, in which the baseline of the rate is the reward of the same images without a policy.
+
+    Args:
+        credit: Of one architecture, on the CPU.
+        rewards: [n], its rewards less the baseline of the policies.
+        eta: Learning rate of the weights.
+    """
+    objective = eq9_policy_gradient(credit.graph, rewards, eta)
+    if credit.rate is None or credit.bare is None:
+        return objective
+    return objective + eq9_policy_gradient(credit.rate, credit.rewards - credit.bare - rewards, eta)
+
+
+def bare_of(model: Model, passes: Sequence[Pass], estimator: Sampling) -> Augmented:
+    """The images of the first pass with its crops and flips and without a policy: the baseline of the rate."""
+    first = passes[0].batch
+    crops = estimator.streams(model.search, first.key).crops
+    images = model.search.preparation.augment(first.source, None, crops)
+    return replace(first, images=images, log_prob=None, sample=None, rate_log_prob=None)
 
 
 def sampled(search: State, train: Batch, key: Key, streams: Streams, count: int, learns: bool = True) -> Augmented:
@@ -168,7 +194,8 @@ def sampled(search: State, train: Batch, key: Key, streams: Streams, count: int,
     if not learns:
         return Augmented(augmented, labels, streams.dropout, images, key)
     log_prob = search.augmentation.log_prob(sample)
-    return Augmented(augmented, labels, streams.dropout, images, key, log_prob, sample=sample)
+    rate = None if sample.on is None else search.augmentation.rate_log_prob(sample)
+    return Augmented(augmented, labels, streams.dropout, images, key, log_prob, sample=sample, rate_log_prob=rate)
 
 
 def log_probabilities(passes: Sequence[Pass | Augmented]) -> Tensor:
@@ -181,7 +208,19 @@ def samples(passes: Sequence[Pass | Augmented]) -> PolicySample | None:
     known = [batch.sample for batch in _batches(passes) if batch.sample is not None]
     if not known or len(known) < len(passes):
         return None
-    return PolicySample(*(torch.cat(p) for p in zip(*((s.op, s.applied, s.magnitude) for s in known), strict=True)))
+    on = [sample.on for sample in known if sample.on is not None]
+    return PolicySample(
+        torch.cat([sample.op for sample in known]),
+        torch.cat([sample.applied for sample in known]),
+        torch.cat([sample.magnitude for sample in known]),
+        torch.cat(on) if on else None,
+    )
+
+
+def rates(passes: Sequence[Pass | Augmented]) -> Tensor | None:
+    """The parts of ``log_probabilities`` that say whether images get their policy, [n]; None where they always do."""
+    found = [batch.rate_log_prob for batch in _batches(passes) if batch.rate_log_prob is not None]
+    return torch.cat(found) if found else None
 
 
 def _batches(passes: Sequence[Pass | Augmented]) -> list[Augmented]:
@@ -213,8 +252,14 @@ def checked(credit: Credit, estimator: Estimator, passes: Sequence[Pass]) -> Cre
 def fetched(credits: Sequence[Credit]) -> list[Credit]:
     """The same with their rewards on the CPU: the one wait for the device."""
     flat, sizes = on_cpu(credits)
+    without = [credit.bare for credit in credits if credit.bare is not None]
     parts = flat.split(sizes) if credits else ()
-    return [replace(credit, rewards=part) for credit, part in zip(credits, parts, strict=True)]
+    if not without:
+        return [replace(credit, rewards=part) for credit, part in zip(credits, parts, strict=True)]
+    compared = torch.cat(without).cpu().split(sizes)
+    return [
+        replace(credit, rewards=part, bare=other) for credit, part, other in zip(credits, parts, compared, strict=True)
+    ]
 
 
 def on_cpu(credits: Sequence[Credit]) -> tuple[Tensor, list[int]]:

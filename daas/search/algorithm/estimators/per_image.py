@@ -11,10 +11,19 @@ import torch
 from torch import Tensor
 
 from daas.errors import BadInput
-from daas.search.algorithm.estimators.base import Credit, Estimator, log_probabilities, on_cpu, sampled, samples
+from daas.search.algorithm.estimators.base import (
+    Credit,
+    Estimator,
+    bare_of,
+    log_probabilities,
+    on_cpu,
+    rates,
+    sampled,
+    samples,
+    with_rate,
+)
 from daas.search.algorithm.gradients import (
     directional_derivative,
-    eq9_policy_gradient,
     finite_difference,
     leave_one_out_of_image,
 )
@@ -63,18 +72,21 @@ class PerImage(Estimator):
             for r in range(self.reward_batches)
         ]
         batches = [one.batch for one in passes] + extra
+        known = [one.influence if self.reward == "influence" else one.losses for one in passes] + [None] * len(extra)
+        rows = [self._reward(model, b, v, at_theta) for b, at_theta in zip(batches, known, strict=True)]
+        rate = rates(batches)
+        without = None
+        if rate is not None:
+            without = self._reward(model, bare_of(model, passes, self), v, None).repeat(len(batches))
+        return Credit(log_probabilities(batches), torch.cat(rows), samples(batches), rate, without)
+
+    def _reward(self, model: Model, batch: Augmented, v: tuple[Tensor, ...], at_theta: Tensor | None) -> Tensor:
+        """Rewards of single images, [B]; losses or influences at theta may be known already."""
         if self.reward == "jvp":
-            rows = [_exactly(model, batch, v) for batch in batches]
-        elif self.reward == "influence":
-            of_batch = [one.influence for one in passes] + [None] * len(extra)
-            rows = [
-                influence_rewards(partial(_losses, model, b), b.images, model.weights, v, known)
-                for b, known in zip(batches, of_batch, strict=True)
-            ]
-        else:
-            at_theta = [one.losses for one in passes] + [None] * len(extra)
-            rows = [_nearly(model, b, v, known) for b, known in zip(batches, at_theta, strict=True)]
-        return Credit(log_probabilities(batches), torch.cat(rows), samples(batches))
+            return _exactly(model, batch, v)
+        if self.reward == "influence":
+            return influence_rewards(partial(_losses, model, batch), batch.images, model.weights, v, at_theta)
+        return _nearly(model, batch, v, at_theta)
 
     def objective(self, credits: Sequence[Credit], eta: float) -> list[Tensor]:
         """Eq. 9 over single images, whose baseline also knows the image's other draws."""
@@ -83,7 +95,7 @@ class PerImage(Estimator):
         if self.baseline:
             draws = self.policies + self.reward_batches
             parts = [leave_one_out_of_image(part.view(draws, -1)).flatten() for part in parts]
-        return [eq9_policy_gradient(part.graph, reward, eta) for part, reward in zip(credits, parts, strict=True)]
+        return [with_rate(part, reward, eta) for part, reward in zip(credits, parts, strict=True)]
 
     def options(self) -> dict[str, Any]:
         """The options of the search that say the same."""

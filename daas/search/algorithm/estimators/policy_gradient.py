@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from daas.search.algorithm.estimators.base import Credit, Estimator, log_probabilities
-from daas.search.algorithm.gradients import inner_product
+from daas.search.algorithm.estimators.base import Credit, Estimator, bare_of, log_probabilities, rates
+from daas.search.algorithm.gradients import gradients, inner_product
 from daas.search.algorithm.model import Model, Pass
 
 
@@ -25,5 +25,11 @@ class PolicyGradient(Estimator):
     name: ClassVar[str] = "policy-gradient"
 
     def credit(self, model: Model, passes: list[Pass], v: tuple[Tensor, ...]) -> Credit:
-        """<v, g> of each pass."""
-        return Credit(log_probabilities(passes), torch.stack([inner_product(v, one.gradient) for one in passes]))
+        """<v, g> of each pass; where the rate is learned, of a pass over the same images without a policy too."""
+        rewards = torch.stack([inner_product(v, one.gradient) for one in passes])
+        rate = rates(passes)
+        if rate is None:
+            return Credit(log_probabilities(passes), rewards)
+        batch = bare_of(model, passes, self)
+        without = inner_product(v, gradients(model.losses(batch)[0].mean(), model.weights))
+        return Credit(log_probabilities(passes), rewards, rate=rate, bare=without.expand(len(passes)))
