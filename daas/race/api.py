@@ -27,6 +27,7 @@ from daas.race.journal import JOURNAL, Journal, check_installed
 from daas.race.result import RESULTS, Race, Setup
 from daas.race.rules import Rules
 from daas.race.sets import Screen
+from daas.race.sizes import at_equal_size
 from daas.race.training import Trainer
 from daas.search.report.commands import HELD_OUT_PHOTOS
 from daas.train.fit import FINE_LR, Recipe
@@ -52,6 +53,7 @@ def race(
     image_size: int | None = None,
     skip_bad_images: bool = False,
     screen: Screen | bool | None = None,
+    equal_size: bool = True,
     out: str | Path | None = None,
     resume: bool = False,
     join: bool = False,
@@ -81,6 +83,8 @@ def race(
         image_size: Side in pixels.
         skip_bad_images: Leave out images that cannot be read.
         screen: What ``daas.screen`` said of these images; True asks it first, which costs one training more.
+        equal_size: Where the size of one cell network is known, as that of a search's result is, cells whose size is
+            not given are raced with as many weights, to within a tenth; otherwise at the papers' size.
         out: Folder of the journal and the results; without one nothing is kept but what ``save`` writes.
         resume: Go on with the race in ``out``, if there is one.
         join: Work on the race in ``out`` together with the processes that do.
@@ -118,6 +122,8 @@ def race(
     most = TRAININGS if trainings is None and time_budget is None else trainings
     setting = sets.Setting(net, images.image_size, _entering(folder, most), seen, seed)
     entered = sets.candidates(candidates, setting)
+    if equal_size:
+        entered = at_equal_size(entered, len(images.class_names))
     if most is not None and most < len(entered):
         raise BadInput(
             f"{len(entered)} candidates need at least {len(entered)} trainings, one each; found {most}. Raise "

@@ -48,6 +48,12 @@ class RaceOptions:
         const=_ASK,
         group=_RACE,
     )
+    equal_size: bool = o(
+        True,
+        "race published cells with as many weights as the found ones (or those of --model-kwargs channels=, layers=), "
+        "to within a tenth",
+        group=_RACE,
+    )
     trainings: int | None = o(None, "at most this many; by default 48, or as many as --time-budget allows", group=_RACE)
     time_budget: str = o("", "for example 90m or 1h30m: no training starts after it", group=_RACE)
     folds: int = o(4, "parts of the images; a training is judged on one and sees the others", group=_RACE)
@@ -82,6 +88,7 @@ class RaceOptions:
             "image_size": self.image_size,
             "skip_bad_images": self.skip_bad_images,
             "screen": self._screen(),
+            "equal_size": self.equal_size,
             "out": self.out,
             "resume": self.resume,
             "join": self.join,

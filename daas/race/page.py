@@ -72,6 +72,7 @@ def _row(race: Race, row: Row, scale: _Scale) -> dict[str, Any]:
         "score": words.with_error(row.score, 3, ""),
         "difference": "" if "best off the shelf" in row.note else words.interval(gap),
         "note": row.note,
+        "params": f"{row.parameters:,} weights" if words._several(race) else "",
         "mark": mark,
         "ends": ends,
         "zero": scale.place(0.0),

@@ -36,6 +36,7 @@ class Row:
         difference: Of accuracies to the best of the shelf, in points, over the runs that both have.
         score_difference: Of calibrated cross-entropies.
         note: Why it left, or what it is.
+        parameters: Weights of its network.
     """
 
     candidate: Candidate
@@ -45,6 +46,7 @@ class Row:
     difference: Difference | None
     score_difference: Difference | None
     note: str
+    parameters: int
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,16 @@ class Race:
             mean_and_error([getattr(s, of) for s in scores.values()]) if scores else None
             for of in ("accuracy", "score")
         ]
-        return Row(self.candidates[number], scores, means[0], means[1], gaps[0], gaps[1], self._note(number, left))
+        return Row(
+            self.candidates[number],
+            scores,
+            means[0],
+            means[1],
+            gaps[0],
+            gaps[1],
+            self._note(number, left),
+            self.parameters[number],
+        )
 
     def _note(self, number: int, left: Mapping[int, str]) -> str:
         seen, words = self.final, []
@@ -292,12 +303,15 @@ def _entry(candidate: Candidate) -> dict[str, Any]:
     values = {
         name: [":".join(pair) for pair in value] if name == "hflip_swap" else value for name, value in candidate.recipe
     }
-    return {"network": _network_path(candidate.network), "policy": _policy_path(candidate), "hflip": 0.5, **values}
+    size = {"model_kwargs": dict(candidate.network.kwargs)} if candidate.network.kwargs else {}
+    named = {"network": _network_path(candidate.network), **size, "policy": _policy_path(candidate)}
+    return {**named, "hflip": 0.5, **values}
 
 
 def _figures(row: Row, folds: int) -> dict[str, Any]:
     gap, score_gap = row.difference, row.score_difference
     return {
+        "params": row.parameters,
         "runs": [
             {"fold": run % folds, "seed": run, "accuracy": score.accuracy, "score": score.score}
             for run, score in row.runs.items()

@@ -15,6 +15,7 @@ from daas.models import find_genotype, list_genotypes
 from daas.options import name_values
 from daas.race.candidates import GENOTYPE, NONE, Candidate, Network, network
 from daas.race.ranges import drawn
+from daas.race.sizes import folder_size, searched_size
 from daas.race.training import recipe_values
 from daas.race.variants import twice, without
 
@@ -215,7 +216,8 @@ def _read(one: Any, setting: Setting) -> list[Candidate]:
 
 def _from_search(found: Any, setting: Setting) -> list[Candidate]:
     """A result as it is and half as strong."""
-    net = _network(setting) if found.genotype is None else network(found.genotype)
+    size = searched_size(getattr(found, "summary", {}))
+    net = _network(setting) if found.genotype is None else network(found.genotype, size)
     as_it_is = _flips(net, found.policy, "found" if found.policy else NONE, {}, setting)
     if found.policy is None:
         return as_it_is
@@ -228,7 +230,12 @@ def _from_text(text: str, setting: Setting) -> list[Candidate]:
     values = name_values(pairs, f"candidate {text}:")
     if (Path(name) / GENOTYPE).is_file() and "network" not in values:
         values["network"] = name
-    net = network(values.pop("network")) if "network" in values else _network(setting)
+    named = values.pop("network", None)
+    if named is None:
+        net = _network(setting)
+    else:
+        in_folder = isinstance(named, str) and (Path(named) / GENOTYPE).is_file()
+        net = network(named, folder_size(Path(named)) if in_folder else {})
     return _with_values(net, name, values, text, setting)
 
 

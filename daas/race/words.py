@@ -111,8 +111,9 @@ def duration(seconds: float) -> str:
 
 
 def table(race: Race) -> str:
-    """All candidates, the best first, as columns of text."""
-    head = ("candidate", "runs", "accuracy", "calibrated loss", "to the shelf's best", "")
+    """All candidates, the best first, as columns of text; with the weights of networks where several raced."""
+    params = ("params",) if _several(race) else ()
+    head = ("candidate", *params, "runs", "accuracy", "calibrated loss", "to the shelf's best", "")
     lines = [head, *(_cells(race, row) for row in race.rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     return "\n".join(
@@ -123,6 +124,7 @@ def table(race: Race) -> str:
 def _cells(race: Race, row: Row) -> tuple[str, ...]:
     return (
         _of(race, row),
+        *((f"{row.parameters:,}",) if _several(race) else ()),
         str(len(row.runs)),
         with_error(row.accuracy),
         with_error(row.score, 3, ""),

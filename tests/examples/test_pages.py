@@ -113,6 +113,11 @@ PAGES = {
             'network="resnet18", trainings=48': 'network="test_resnet", trainings=4, epochs=1, folds=2, batch_size=20',
             "--model resnet18 --trainings 48": "--model test_resnet --trainings 4",
             "--out runs/race": "--out runs/race2",
+            'search("photos", out="runs/search")': (
+                'search("photos", out="runs/search", max_steps=1, batch_size=16, image_size=16, '
+                "network=daas.CellSpace(channels=2, layers=3, nodes=2))"
+            ),
+            "*published], trainings=24": "*published], trainings=8, epochs=1, folds=2, batch_size=20, image_size=16",
         },
         {"race": ["--epochs", "1", "--folds", "2", "--batch-size", "20"]},
     ),

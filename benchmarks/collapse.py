@@ -1,0 +1,192 @@
+"""``python -m benchmarks.collapse``: how often does the preset ``demo`` collapse, and what does a limit of skips do?
+
+The plan, with what is decided by the figures, is ``benchmarks/results/collapse-plan.md``. Every search and training
+that is done is a line of ``benchmarks/results/collapse.jsonl``; a later call does what is missing. ``--table`` makes
+``collapse.md`` of the lines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.regret_lines import Lines
+from benchmarks.tables.records import revision
+from benchmarks.tables.statistics import Estimate, estimate
+from benchmarks.timing import table
+from daas import checkpoint
+from daas.data import ImageData, load_images
+from daas.files import write_text
+from daas.models import Genotype
+from daas.race.candidates import network
+from daas.reading import read_json
+from daas.search.budget.budget import limit_cells
+from daas.search.report.warnings import skip_share
+from daas.search.spaces.cells import ArchitectureDistribution
+from daas.seeds import generator
+from daas.train.fit import Recipe, fit
+
+RESULTS = Path(__file__).parent / "results" / "collapse.jsonl"
+SEEDS, TRAININGS = tuple(range(10)), (0, 1, 2)
+LIMITS: dict[str, int | None] = {"none": None, "4": 4, "3": 3, "2": 2, "1": 1, "0": 0}
+COMPARED = ("none", "2")
+_IMAGES, _EPOCHS, _STEP = 300, 20, 0.05
+_SUBSET = 601  # what a random stream is for
+SIZE = {"channels": 8, "layers": 4}
+
+
+def searched(seed: int, folder: Path) -> tuple[ArchitectureDistribution, float]:
+    """Alpha and beta at the end of a search of the preset ``demo``, kept in a folder, and its seconds."""
+    import daas
+
+    if not (folder / "summary.json").is_file():
+        daas.search("digits", preset="demo", seed=seed, out=folder, resume="auto")
+    summary = read_json(folder / "summary.json", "summary")
+    cells = ArchitectureDistribution(summary["options"]["nodes"], summary["primitives"])
+    tensors = checkpoint.load(folder / "checkpoint.safetensors")[0]
+    with torch.no_grad():
+        for name, parameter in cells.named_parameters():
+            parameter.copy_(tensors[f"architecture.{name}"])
+    return cells, float(summary["seconds"])
+
+
+def derived(cells: ArchitectureDistribution, most: int | None) -> Genotype:
+    """The cells with at most so many skips each."""
+    limit_cells(cells, None, most)
+    return cells.derive()
+
+
+def pushed(cells: ArchitectureDistribution) -> float:
+    """Raises the skips' logits in the normal cell until half of its edges are skips; by how much."""
+    skip, raised = cells.primitives.index("skip_connect"), 0.0
+    while skip_share(derived(cells, None), "normal") < 0.5:
+        with torch.no_grad():
+            cells.alpha[0, :, skip] += _STEP
+        raised += _STEP
+    return raised
+
+
+def trained(genotype: Genotype, seed: int) -> float:
+    """Accuracy (percent) on the test digits of a network of these cells, trained on 300 of the training digits."""
+    train, test = _digits()
+    net = network(genotype, SIZE)
+    fitted = fit(net.maker(train.class_names), train, test, Recipe(epochs=_EPOCHS, hflip=0.0), seed=seed)
+    return fitted.accuracy
+
+
+@cache
+def _digits() -> tuple[ImageData, ImageData]:
+    train, test = (load_images("digits", split=split) for split in ("train", "test"))
+    return train.subset(torch.randperm(len(train), generator=generator(0, _SUBSET))[:_IMAGES].sort().values), test
+
+
+def go(seed: int, folder: Path, lines: Lines) -> None:
+    """One search, its cells within every limit, and the trainings of collapsed and of limited cells."""
+    cells, seconds = searched(seed, folder)
+    for state in ("searched", "pushed"):
+        raised = pushed(cells) if state == "pushed" else 0.0
+        found = {name: derived(cells, most) for name, most in LIMITS.items()}
+        if lines.find({"kind": "cells", "seed": seed, "state": state}) is None:
+            shares = {name: [skip_share(one, cell) for cell in ("normal", "reduce")] for name, one in found.items()}
+            line = {"kind": "cells", "seed": seed, "state": state, "raised": round(raised, 2), "skips": shares}
+            genotypes = {name: found[name].to_dict() for name in COMPARED}
+            lines.append({**line, "genotypes": genotypes, "seconds": round(seconds, 1), **_origin(seed)})
+        if found[COMPARED[0]].normal == found[COMPARED[1]].normal:
+            continue
+        for training in TRAININGS:
+            for name in COMPARED:
+                key = {"kind": "training", "seed": seed, "state": state, "limit": name, "training": training}
+                if lines.find(key) is None:
+                    start = time.monotonic()
+                    accuracy = trained(found[name], training)
+                    spent = round(time.monotonic() - start, 1)
+                    lines.append({**key, "accuracy": accuracy, "seconds": spent, **_origin(seed)})
+
+
+def _origin(seed: int) -> dict[str, str]:
+    return {"command": f"python -m benchmarks.collapse --seed {seed}", "revision": _revision()}
+
+
+@cache
+def _revision() -> str:
+    return revision(Path(__file__).parents[1])
+
+
+def differences(lines: Lines) -> dict[int, float]:
+    """With the limit minus without, by search: the mean over its trainings, of those that have both."""
+    found: dict[int, list[float]] = {}
+    for line in lines:
+        if line["kind"] == "training" and line["limit"] == COMPARED[1]:
+            other = lines.find(
+                {**{name: line[name] for name in ("kind", "seed", "state", "training")}, "limit": COMPARED[0]}
+            )
+            if other is not None:
+                found.setdefault(line["seed"], []).append(line["accuracy"] - other["accuracy"])
+    return {seed: estimate(values).mean for seed, values in found.items()}
+
+
+def page(lines: Lines) -> str:
+    """collapse.md."""
+    text = ["# What a limit of skip connections does", "", "`python -m benchmarks.collapse`; plan: `collapse-plan.md`."]
+    for state, title in (("searched", "Searches as they are"), ("pushed", "The same, pushed until they collapse")):
+        rows = [line for line in lines if line["kind"] == "cells" and line["state"] == state]
+        if not rows:
+            continue
+        collapsed = sum(row["skips"]["none"][0] >= 0.5 for row in rows)
+        seeds = ", ".join(str(row["seed"]) for row in rows)
+        told = f"Half or more of the normal cell's edges are skips without a limit in {collapsed} of {len(rows)}."
+        text += ["", f"## {title}", "", f"Seeds {seeds}. {told}", ""]
+        head = ["at most", "normal cell: share of skips", "reduction cell"]
+        body = [[name, *(_words(estimate([row["skips"][name][cell] for row in rows]), 3) for cell in range(2))]
+                for name in LIMITS]  # fmt: skip
+        text += [table(head, body)]
+    means = differences(lines)
+    if means:
+        text += ["", "## Accuracy of the trained networks of pushed cells", "", *_accuracies(lines, means)]
+    return "\n".join(text) + "\n"
+
+
+def _accuracies(lines: Lines, means: dict[int, float]) -> list[str]:
+    rows = []
+    for seed, mean in means.items():
+        values = {name: [line["accuracy"] for line in lines if line["kind"] == "training" and line["seed"] == seed
+                         and line["limit"] == name] for name in COMPARED}  # fmt: skip
+        rows.append([str(seed), *(_words(estimate(values[name]), 2) for name in COMPARED), f"{mean:+.2f}"])
+    over = estimate(list(means.values()))
+    interval = (
+        "" if over.n < 2 else f", 95% interval {over.mean - over.half_width:+.2f} to {over.mean + over.half_width:+.2f}"
+    )
+    return [
+        table(["search", "without a limit", "at most 2", "difference"], rows), "",
+        f"Over {over.n} searches: {_words(over, 2)} points{interval}.",
+    ]  # fmt: skip
+
+
+def _words(found: Estimate, digits: int) -> str:
+    spread = "" if found.n == 1 else f" (sd {found.deviation:.{digits}f}, n = {found.n})"
+    return f"{found.mean:.{digits}f}{spread}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--lines", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, default=Path("runs/collapse"), help="where the searches are kept")
+    parser.add_argument("--table", action="store_true", help="make the table of the lines that there are")
+    options: Any = parser.parse_args()
+    lines = Lines(options.lines)
+    if options.table:
+        write_text(options.lines.with_suffix(".md"), page(lines))
+        return
+    torch.set_num_threads(1)
+    for seed in options.seed:
+        go(seed, options.out / f"seed-{seed}", lines)
+
+
+if __name__ == "__main__":
+    main()
