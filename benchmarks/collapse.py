@@ -117,14 +117,13 @@ def _revision() -> str:
     return revision(Path(__file__).parents[1])
 
 
-def differences(lines: Lines) -> dict[int, float]:
+def differences(lines: Lines, state: str) -> dict[int, float]:
     """With the limit minus without, by search: the mean over its trainings, of those that have both."""
     found: dict[int, list[float]] = {}
     for line in lines:
-        if line["kind"] == "training" and line["limit"] == COMPARED[1]:
-            other = lines.find(
-                {**{name: line[name] for name in ("kind", "seed", "state", "training")}, "limit": COMPARED[0]}
-            )
+        if (line["kind"], line.get("limit"), line["state"]) == ("training", COMPARED[1], state):
+            same = {name: line[name] for name in ("kind", "seed", "state", "training")}
+            other = lines.find({**same, "limit": COMPARED[0]})
             if other is not None:
                 found.setdefault(line["seed"], []).append(line["accuracy"] - other["accuracy"])
     return {seed: estimate(values).mean for seed, values in found.items()}
@@ -145,26 +144,27 @@ def page(lines: Lines) -> str:
         body = [[name, *(_words(estimate([row["skips"][name][cell] for row in rows]), 3) for cell in range(2))]
                 for name in LIMITS]  # fmt: skip
         text += [table(head, body)]
-    means = differences(lines)
-    if means:
-        text += ["", "## Accuracy of the trained networks of pushed cells", "", *_accuracies(lines, means)]
+        means = differences(lines, state)
+        if means:
+            text += ["", "Accuracy of the trained networks, percent:", "", *_accuracies(lines, state, means)]
     return "\n".join(text) + "\n"
 
 
-def _accuracies(lines: Lines, means: dict[int, float]) -> list[str]:
+def _accuracies(lines: Lines, state: str, means: dict[int, float]) -> list[str]:
     rows = []
     for seed, mean in means.items():
-        values = {name: [line["accuracy"] for line in lines if line["kind"] == "training" and line["seed"] == seed
-                         and line["limit"] == name] for name in COMPARED}  # fmt: skip
-        rows.append([str(seed), *(_words(estimate(values[name]), 2) for name in COMPARED), f"{mean:+.2f}"])
+        key = {"kind": "training", "seed": seed, "state": state}
+        trainings = [line for line in lines if all(line.get(name) == value for name, value in key.items())]
+        values = [[line["accuracy"] for line in trainings if line["limit"] == name] for name in COMPARED]
+        rows.append([str(seed), *(_words(estimate(value), 2) for value in values), f"{mean:+.2f}"])
     over = estimate(list(means.values()))
-    interval = (
-        "" if over.n < 2 else f", 95% interval {over.mean - over.half_width:+.2f} to {over.mean + over.half_width:+.2f}"
-    )
+    low, high = over.mean - over.half_width, over.mean + over.half_width
+    interval = "" if over.n < 2 else f", 95% interval {low:+.2f} to {high:+.2f}"
     return [
-        table(["search", "without a limit", "at most 2", "difference"], rows), "",
+        table(["search", "without a limit", "at most 2", "difference"], rows),
+        "",
         f"Over {over.n} searches: {_words(over, 2)} points{interval}.",
-    ]  # fmt: skip
+    ]
 
 
 def _words(found: Estimate, digits: int) -> str:

@@ -115,7 +115,7 @@ PAGES = {
             "--out runs/race": "--out runs/race2",
             'search("photos", out="runs/search")': (
                 'search("photos", out="runs/search", max_steps=1, batch_size=16, image_size=16, '
-                "network=daas.CellSpace(channels=2, layers=3, nodes=2))"
+                "network=daas.CellSpace(channels=4, layers=3))"
             ),
             "*published], trainings=24": "*published], trainings=8, epochs=1, folds=2, batch_size=20, image_size=16",
         },

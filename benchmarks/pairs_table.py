@@ -1,0 +1,74 @@
+"""``benchmarks/results/pairs.md`` from the lines of ``benchmarks.pairs`` alone."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from scipy.stats import ttest_rel
+
+from benchmarks.tables.statistics import Estimate, estimate, paired
+from benchmarks.timing import table
+
+Seeds = dict[int, float]
+_OWN = ("chosen", "found", "random")
+
+
+def judged(lines: Iterable[Mapping[str, Any]]) -> dict[str, Seeds]:
+    """Pair -> seed -> accuracy on the photographs that judge."""
+    found: dict[str, Seeds] = defaultdict(dict)
+    for line in lines:
+        if line["kind"] == "whole":
+            found[line["pair"]][line["seed"]] = line["accuracy"]
+    return dict(found)
+
+
+def best_of_the_shelf(accuracy: Mapping[str, Seeds]) -> str | None:
+    """The pair with the highest mean over the seeds that the most pairs have; None where nothing was trained."""
+    shelf = {name: seeds for name, seeds in accuracy.items() if name not in _OWN}
+    most = max((len(seeds) for seeds in shelf.values()), default=0)
+    whole = [name for name, seeds in shelf.items() if len(seeds) == most]
+    return max(whole, key=lambda name: statistics.fmean(shelf[name].values())) if whole else None
+
+
+def page(lines: Iterable[Mapping[str, Any]]) -> str:
+    """pairs.md."""
+    rows = list(lines)
+    accuracy = judged(rows)
+    params = {row["pair"]: row["params"] for row in rows if row["kind"] == "whole"}
+    order = sorted(accuracy, key=lambda name: -statistics.fmean(accuracy[name].values()))
+    body = [[name, f"{params[name]:,}", _words(estimate(list(accuracy[name].values())))] for name in order]
+    text = ["# A chosen pair against the shelf", "", "`python -m benchmarks.pairs --data-dir ARCHIVE`; plan: "
+            "`pairs-plan.md`.", "", table(["pair", "weights (last seed)", "accuracy"], body), ""]  # fmt: skip
+    best = best_of_the_shelf(accuracy)
+    for name in ("chosen", "found"):
+        if best is not None and (gap := paired(accuracy.get(name, {}), accuracy[best])) is not None:
+            text.append(f"- {name} minus the best of the shelf ({best}): {_words(gap)}{_interval(gap)}.")
+    text += _against_random(accuracy)
+    return "\n".join(text) + "\n"
+
+
+def _against_random(accuracy: Mapping[str, Seeds]) -> list[str]:
+    chosen, random = accuracy.get("chosen", {}), accuracy.get("random", {})
+    gap = paired(chosen, random)
+    if gap is None:
+        return []
+    said = f"- chosen minus random: {_words(gap)}{_interval(gap)}"
+    if gap.n > 1:
+        seeds = sorted(set(chosen) & set(random))
+        test = ttest_rel([chosen[seed] for seed in seeds], [random[seed] for seed in seeds])
+        said += f", p = {float(test.pvalue):.3g} (paired t-test, two-sided)"
+    return [said + "."]
+
+
+def _words(found: Estimate) -> str:
+    spread = "" if found.n == 1 else f"sd {found.deviation:.2f}, "
+    return f"{found.mean:.2f} ({spread}n = {found.n})"
+
+
+def _interval(found: Estimate) -> str:
+    if found.n == 1:
+        return ", too few for an interval"
+    return f", 95% interval {found.mean - found.half_width:+.2f} to {found.mean + found.half_width:+.2f}"
