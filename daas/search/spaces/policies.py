@@ -16,6 +16,10 @@ from daas.augment.policy import Policy, PolicyOp, SubPolicy
 from daas.augment.space import OPERATION_NAMES, has_magnitude, indices, magnitude_table
 from daas.search.spaces.gumbel import gumbel
 
+IDENTITY = "Identity"
+"""An operation of a search that changes nothing; in a policy it is left out."""
+NOTHING = PolicyOp("Invert", prob=0.0, value=None)
+"""What stands in a sub-policy that changes nothing."""
 RATE = 0.9
 """Where a learned rate starts; ours."""
 
@@ -51,9 +55,13 @@ def at_rate(sub_policies: Sequence[SubPolicy], rate: float) -> tuple[SubPolicy, 
     if rate == 1:
         return tuple(sub_policies)
     total = sum(sub.weight for sub in sub_policies)
-    nothing = replace(sub_policies[0].ops[0], prob=0.0)
     scaled = (replace(sub, weight=rate * sub.weight) for sub in sub_policies)
-    return (*scaled, SubPolicy((1 - rate) * total, (nothing,)))
+    return (*scaled, SubPolicy((1 - rate) * total, (NOTHING,)))
+
+
+def without_identity(ops: Sequence[PolicyOp]) -> tuple[PolicyOp, ...]:
+    """The operations of a sub-policy that can change something; one that never does where there are none."""
+    return tuple(op for op in ops if op.op != IDENTITY) or (NOTHING,)
 
 
 class AugmentationDistribution(nn.Module):
@@ -99,7 +107,8 @@ class AugmentationDistribution(nn.Module):
         self.register_buffer("with_magnitude", with_magnitude, persistent=False)
         radix = torch.tensor([self.operations ** (slots - 1 - k) for k in range(slots)])
         self.register_buffer("radix", radix, persistent=False)
-        self.register_buffer("index", indices(self.names), persistent=False)
+        index = torch.tensor([-1 if name == IDENTITY else int(indices([name])) for name in self.names])
+        self.register_buffer("index", index, persistent=False)
         self.table: Tensor
         self.with_magnitude: Tensor
         self.radix: Tensor
@@ -259,7 +268,7 @@ class AugmentationDistribution(nn.Module):
                 )
                 for slot, op in enumerate(ops)
             )
-            sub_policies.append(SubPolicy(weight=weights[index], ops=chosen))
+            sub_policies.append(SubPolicy(weight=weights[index], ops=without_identity(chosen)))
         return Policy(name=name, source=source, sub_policies=at_rate(sub_policies, self.rate))
 
     @torch.no_grad()

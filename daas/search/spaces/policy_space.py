@@ -10,7 +10,7 @@ import torch
 
 from daas.augment.space import INDEX, OPERATION_NAMES, has_magnitude, magnitude_table
 from daas.errors import BadInput
-from daas.search.spaces.policies import AugmentationDistribution
+from daas.search.spaces.policies import IDENTITY, AugmentationDistribution
 
 _MOST = 20_000  # policies, each with probabilities and magnitudes of its own
 
@@ -22,7 +22,7 @@ class PolicySpace:
     Attributes:
         slots: K, operations that are applied one after the other.
         operations: Their names; the paper's fifteen by default. Base transforms (``HFlip``, ...) and operations that
-            ``daas.register_operation`` made are as good.
+            ``daas.register_operation`` made are as good, and so is ``Identity``, which changes nothing.
 
     Raises:
         BadInput: An unknown operation, one named twice, fewer than two, or more than 20,000 policies.
@@ -38,10 +38,10 @@ class PolicySpace:
         names = (self.operations,) if isinstance(self.operations, str) else tuple(self.operations)
         object.__setattr__(self, "operations", names)
         for name in names:
-            if name not in INDEX:
-                near = difflib.get_close_matches(str(name), INDEX, 1)
+            if name not in (*INDEX, IDENTITY):
+                near = difflib.get_close_matches(str(name), (*INDEX, IDENTITY), 1)
                 meant = f" Did you mean {near[0]}?" if near else ""
-                raise BadInput(f"There is no operation {name!r}.{meant} Known are {', '.join(INDEX)}.")
+                raise BadInput(f"There is no operation {name!r}.{meant} Known are {', '.join(INDEX)}, and {IDENTITY}.")
         if len(set(names)) < len(names) or len(names) < 2:
             raise BadInput(f"operations is {', '.join(names)}; name at least two operations, each once.")
         if not isinstance(self.slots, int) or self.slots < 1 or len(names) ** self.slots > _MOST:
@@ -61,6 +61,10 @@ class PolicySpace:
             rate: Where the probability with which an image gets its policy at all starts; None for always.
         """
         names = self.operations
-        return AugmentationDistribution(
-            self.slots, magnitude_table(names), has_magnitude(names), generator, shared, names, rate
-        )
+        real = [name for name in names if name != IDENTITY]
+        changes = torch.tensor([name != IDENTITY for name in names])
+        known = magnitude_table(real)
+        table = torch.zeros(len(names), known.shape[1], dtype=known.dtype)
+        with_magnitude = torch.zeros(len(names), dtype=torch.bool)
+        table[changes], with_magnitude[changes] = known, has_magnitude(real)
+        return AugmentationDistribution(self.slots, table, with_magnitude, generator, shared, names, rate)

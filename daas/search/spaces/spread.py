@@ -8,7 +8,7 @@ import torch
 
 from daas.augment.policy import Policy
 from daas.augment.sub_policy import MAX_SUB_POLICIES, PolicyOp, SubPolicy
-from daas.search.spaces.policies import AugmentationDistribution, at_rate
+from daas.search.spaces.policies import AugmentationDistribution, at_rate, without_identity
 
 
 @torch.no_grad()
@@ -42,6 +42,7 @@ def spread(distribution: AugmentationDistribution, name: str, source: str) -> Po
                 at = (row * levels // rows + sum(ops) + slot * number) % len(choice)
                 value = choice[at] if bool(distribution.with_magnitude[op]) else None
                 key.append(PolicyOp(distribution.names[op], probability[op][slot], value))
-            weights[tuple(key)] = weights.get(tuple(key), 0.0) + weight / rows
+            changing = without_identity(key)
+            weights[changing] = weights.get(changing, 0.0) + weight / rows
     subs = [SubPolicy(weight, ops) for ops, weight in weights.items()]
     return Policy(name, source, at_rate(subs, distribution.rate))
