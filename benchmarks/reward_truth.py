@@ -26,11 +26,11 @@ from daas.augment import DAASPolicy, Policy, PolicyOp, SubPolicy
 from daas.augment.find import find_policy
 from daas.augment.ops import normalized
 from daas.augment.space import OPERATIONS, magnitude_table
+from daas.calibration import confidence, fit_temperature
 from daas.data import ImageData, MemoryImages, channel_stats, crop_flip, load_images
 from daas.race.candidates import network
 from daas.race.sets import FAMILIES
 from daas.race.statistics import score
-from daas.screen.calibration import confidence, fit_temperature
 from daas.screen.tries import everything
 from daas.search.algorithm.gradients import gradients, inner_product
 from daas.seeds import generator, seed_of

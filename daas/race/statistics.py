@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from daas.screen.calibration import fit_temperature
+from daas.calibration import fit_temperature
 
 
 @dataclass(frozen=True)

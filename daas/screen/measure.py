@@ -14,8 +14,8 @@ from daas.augment.draw import Draw
 from daas.augment.operation import Operation
 from daas.augment.ops import Statistics, apply, normalized
 from daas.augment.space import INDEX
+from daas.calibration import confidence, fit_temperature
 from daas.data import ImageData
-from daas.screen.calibration import confidence, fit_temperature
 from daas.screen.tries import Side, draw, sides
 
 _CHUNK = 250  # images at a time

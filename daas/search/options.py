@@ -111,6 +111,13 @@ class SearchConfig:
         "images with and without it, at the cost of a pass without (policy-gradient, per-image)",
         group=_POLICY,
     )
+    confidence_penalty: float = o(
+        0.0,
+        "weight of a penalty in the rewards for policies under which the network is sure and wrong: calibrated "
+        "confidence minus accuracy, against the same images without a policy, times the squared norm of v "
+        "(policy-gradient, per-image)",
+        group=_POLICY,
+    )
     derive: Derive = o(
         "printed",
         "the policy at the end: printed is the paper's (every policy with its product weight, the arg-max magnitudes); "
@@ -342,7 +349,7 @@ _POSITIVE = (
 )  # fmt: skip
 _NOT_NEGATIVE = (
     "warmup_epochs", "crop_padding", "clip_grad", "seed", "min_lr", "momentum", "weight_decay", "arch_lr",
-    "arch_weight_decay", "aug_lr", "reward_batches", "save_every", "cost_weight", "max_skips",
+    "arch_weight_decay", "aug_lr", "reward_batches", "save_every", "confidence_penalty", "cost_weight", "max_skips",
 )  # fmt: skip
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -387,7 +394,7 @@ NOT_PART_OF_THE_METHOD = frozenset(
 BEFORE_THERE_WERE: dict[str, Any] = {
     "pretrained": False, "pretrained_path": "", "initial_checkpoint": "", "max_params": "", "max_macs": "",
     "latency_batch": 1, "latency_threads": 1, "cost_weight": 1.0, "derive": "printed",
-    "apply_rate": "always",
+    "apply_rate": "always", "confidence_penalty": 0.0,
 }  # fmt: skip
 """Options that checkpoints of earlier versions do not have, and what their runs did."""
 

@@ -85,6 +85,7 @@ def _check_augmentation(config: SearchConfig) -> None:
         "reward": ("per-image",),
         "reward_batches": ("per-image",),
         "apply_rate": ("per-image", "policy-gradient"),
+        "confidence_penalty": ("per-image", "policy-gradient"),
     }
     for name, estimators in allowed.items():
         value = getattr(config, name)
@@ -112,9 +113,11 @@ def estimator_of(config: SearchConfig) -> Sampling:
         return WARM_UP
     policies, baseline = config.policies, config.baseline != "none"  # of a single reward there is none in any case
     if config.aug_estimator == "per-image":
-        return PerImage(policies, baseline, config.reward, config.reward_batches)
+        return PerImage(
+            policies, baseline, config.reward, config.reward_batches, confidence_penalty=config.confidence_penalty
+        )
     if config.aug_estimator == "policy-gradient":
-        return PolicyGradient(policies, baseline)
+        return PolicyGradient(policies, baseline, confidence_penalty=config.confidence_penalty)
     return StraightThrough(policies) if config.aug_estimator == "straight-through" else Uniform(policies)
 
 

@@ -57,12 +57,14 @@ class Pass:
         batch: What it ran on.
         losses: [B], of the images, without graph.
         gradient: Mean training gradient, one tensor per active weight.
+        logits: [B, classes], without graph.
         influence: [B], of the images on the loss of the batch, without graph; only where the batch is weighed.
     """
 
     batch: Augmented
     losses: Tensor
     gradient: tuple[Tensor, ...]
+    logits: Tensor
     influence: Tensor | None = None
 
 
@@ -86,6 +88,7 @@ class Model:
         search: The state.
         z: The path.
         theta: The weights that the path uses, by name.
+        validated: Logits and labels of the validation batch at which v was taken, without graph.
     """
 
     def __init__(self, search: State, z: Path | None, rows: Rows | None = None) -> None:
@@ -93,6 +96,7 @@ class Model:
         self.z = z
         self.rows = Rows() if rows is None else rows
         self.theta: dict[str, nn.Parameter] = search.network.active(z)
+        self.validated: Batch | None = None
 
     @property
     def weights(self) -> list[Tensor]:
@@ -130,10 +134,10 @@ class Model:
 
         if batch.weighed:
             losses, influence, gradient = influences(per_image_loss, batch.images, self.weights)
-            found = Pass(batch, losses, gradient, influence)
+            found = Pass(batch, losses, gradient, seen[0], influence)
         else:
             losses = per_image_loss()
-            found = Pass(batch, losses.detach(), gradients(losses.mean(), self.weights))
+            found = Pass(batch, losses.detach(), gradients(losses.mean(), self.weights), seen[0])
         self.rows.train.append(_row(found.losses, seen[0], batch.labels))
         return found
 
@@ -144,6 +148,7 @@ class Model:
     def gradient(self, val: Batch) -> tuple[Tensor, ...]:
         """v: gradient of L_v(theta, z; D_val) in theta_z as it stands, on normalised images."""
         losses, logits = self._validated(val)
+        self.validated = logits.detach(), val[1]
         if self.z is None:
             self.rows.val.append(_row(losses, logits, val[1]))
         return gradients(losses.mean(), self.weights)

@@ -42,6 +42,7 @@ def stages(config: SearchConfig, genotype: Genotype | None = None) -> tuple[Sear
         out=None if config.out is None else config.out / "arch",
         baseline=defaults.baseline,
         apply_rate=defaults.apply_rate,
+        confidence_penalty=defaults.confidence_penalty,
         reward=defaults.reward,
         reward_batches=defaults.reward_batches,
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
@@ -14,6 +15,7 @@ from daas import processes
 from daas.errors import BadInput
 from daas.search.algorithm.gradients import eq9_policy_gradient, leave_one_out
 from daas.search.algorithm.model import Augmented, Model, Pass
+from daas.search.algorithm.penalty import penalties
 from daas.search.algorithm.state import CROPS, DROPOUT, POLICY, SIGNS, Batch, Key, State
 from daas.search.spaces.policies import PolicySample
 from daas.seeds import generator, seed_of
@@ -109,6 +111,7 @@ class Estimator(Sampling):
 
     Attributes:
         baseline: Whether the mean of the other rewards is subtracted from each, over all N * M (``leave_one_out``).
+        confidence_penalty: Weight of what ``penalties`` gives, which ``credit`` subtracts.
 
     >>> class Easier(Estimator):
     ...     def credit(self, model, passes, v):  # prefers policies under which the images are easy
@@ -119,10 +122,35 @@ class Estimator(Sampling):
     """
 
     baseline: bool = True
+    confidence_penalty: float = field(default=0.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.confidence_penalty >= 0 and math.isfinite(self.confidence_penalty)):
+            raise BadInput(f"confidence_penalty is {self.confidence_penalty}; it is a number that is at least 0.")
 
     def draw(self, search: State, train: Batch, key: Key) -> Augmented:
         """One policy for the whole batch."""
         return sampled(search, train, key, self.streams(search, key), count=1)
+
+    def penalties(
+        self, model: Model, passes: Sequence[Pass], v: tuple[Tensor, ...], extra: Sequence[Augmented] = ()
+    ) -> list[Tensor]:
+        """By how much the network is too sure of each image, [B] per batch, in the unit of rewards; 0 at a weight of 0.
+
+        Args:
+            model: The network, at theta.
+            passes: Its training passes.
+            v: Gradient of the validation loss.
+            extra: Batches beside those of the passes.
+        """
+        if self.confidence_penalty == 0:
+            return [torch.zeros_like(passes[0].losses)] * (len(passes) + len(extra))
+        assert model.validated is not None
+        with torch.no_grad():
+            clean = model.losses(bare_of(model, passes, self))[1]
+            logits = [one.logits for one in passes] + [model.losses(batch)[1] for batch in extra]
+        return penalties(self.confidence_penalty, logits, clean, passes[0].batch.labels, model.validated, v)
 
     @abstractmethod
     def credit(self, model: Model, passes: list[Pass], v: tuple[Tensor, ...]) -> Credit:
@@ -150,7 +178,8 @@ class Estimator(Sampling):
 
     def options(self) -> dict[str, Any]:
         """The options of the search that say the same."""
-        return super().options() | ({} if self.baseline else {"baseline": "none"})
+        penalty = {"confidence_penalty": self.confidence_penalty} if self.confidence_penalty else {}
+        return super().options() | ({} if self.baseline else {"baseline": "none"}) | penalty
 
 
 def with_rate(credit: Credit, rewards: Tensor, eta: float) -> Tensor:

@@ -74,6 +74,8 @@ class PerImage(Estimator):
         batches = [one.batch for one in passes] + extra
         known = [one.influence if self.reward == "influence" else one.losses for one in passes] + [None] * len(extra)
         rows = [self._reward(model, b, v, at_theta) for b, at_theta in zip(batches, known, strict=True)]
+        if self.confidence_penalty:
+            rows = [row - part for row, part in zip(rows, self.penalties(model, passes, v, extra), strict=True)]
         rate = rates(batches)
         without = None
         if rate is not None:

@@ -27,6 +27,8 @@ class PolicyGradient(Estimator):
     def credit(self, model: Model, passes: list[Pass], v: tuple[Tensor, ...]) -> Credit:
         """<v, g> of each pass; where the rate is learned, of a pass over the same images without a policy too."""
         rewards = torch.stack([inner_product(v, one.gradient) for one in passes])
+        if self.confidence_penalty:
+            rewards = rewards - torch.stack([penalty.mean() for penalty in self.penalties(model, passes, v)])
         rate = rates(passes)
         if rate is None:
             return Credit(log_probabilities(passes), rewards)

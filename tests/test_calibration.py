@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from daas.screen.calibration import confidence, fit_temperature
+from daas.calibration import confidence, fit_temperature
 
 
 @pytest.mark.parametrize("true", [0.3, 1.0, 4.0])
