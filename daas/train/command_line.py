@@ -30,14 +30,14 @@ def parse(argv: Sequence[str]) -> TrainOptions:
     files_only = Parser(add_help=False)
     _add_files(files_only)
     named, rest = files_only.parse_known_args(argv)
-    parser = _parser()
-    if named.recipe:
-        parser.set_defaults(**_checked(_recipe(named.recipe), f"--recipe {named.recipe}"))
+    recipe = _checked(_recipe(named.recipe), f"--recipe {named.recipe}") if named.recipe else {}
+    config: dict[str, Any] = {}
     if named.config:
         path = Path(named.config).expanduser()
-        values = _checked(_yaml(path, "--config"), f"--config {named.config}")
-        parser.set_defaults(**_beside(values, path.parent))
-    values = vars(parser.parse_args(rest))
+        config = _beside(_checked(_yaml(path, "--config"), f"--config {named.config}"), path.parent)
+    values = _read(rest, {**recipe, **config})
+    if "dataset" in recipe and (values["data"] or values["data_dir"] or values["dataset"] != recipe["dataset"]):
+        values = _read(rest, {**_without_images(recipe), **config})
     del values["config"], values["recipe"]  # read already; the parser knows them for --help
     positional = values.pop("data")
     if positional:
@@ -45,6 +45,12 @@ def parse(argv: Sequence[str]) -> TrainOptions:
             raise BadInput(f"images are named twice: {positional} and --data-dir {values['data_dir']}. Name them once.")
         values["data_dir"] = positional
     return TrainOptions(**values)
+
+
+def _read(words: Sequence[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    parser = _parser()
+    parser.set_defaults(**defaults)
+    return vars(parser.parse_args(words))
 
 
 def options_of(values: Mapping[str, Any], where: str) -> TrainOptions:
@@ -60,6 +66,8 @@ def options_of(values: Mapping[str, Any], where: str) -> TrainOptions:
     values = dict(values)
     recipe, config = str(values.pop("recipe", None) or ""), str(values.pop("config", None) or "")
     found = _checked(_recipe(recipe), f"--recipe {recipe}") if recipe else {}
+    if values.get("data_dir") or values.get("dataset"):
+        found = _without_images(found)
     if config:
         found |= _checked(_yaml(Path(config).expanduser(), "--config"), f"--config {config}")
     given = _checked(values, where)
@@ -109,6 +117,11 @@ def _parser() -> Parser:
     parser.add_argument("data", nargs="?", default="", metavar="FOLDER", help="the same as --data-dir")
     add_options(parser, TrainOptions)
     return parser
+
+
+def _without_images(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe without its data set and the splits of that, which give way to images that are named."""
+    return {name: value for name, value in recipe.items() if name not in ("dataset", "train_split", "val_split")}
 
 
 def _recipe(name: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import yaml
 from daas.errors import BadInput
 from daas.train import TrainOptions, parse
 from daas.train.checks import check
-from daas.train.command_line import _parser, list_recipes, refused
+from daas.train.command_line import _parser, list_recipes, options_of, refused
 from daas.train.output import as_json
 
 RANK60 = Path(__file__).with_name("timm_rank60.txt").read_text().split()
@@ -212,3 +212,21 @@ def test_commands_of_timms_documentation_are_taken(command: str) -> None:
     check(options)
     changed = [f.name for f in fields(TrainOptions) if getattr(options, f.name) != getattr(TrainOptions(), f.name)]
     assert len(changed) >= 7
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], ("digits", "", "test")),
+        (["photos"], ("", "photos", "validation")),
+        (["--data-dir", "photos", "--val-split", "val"], ("", "photos", "val")),
+        (["--dataset", "torch/cifar10"], ("torch/cifar10", "", "validation")),
+        (["--dataset", "digits"], ("digits", "", "test")),
+    ],
+)
+def test_images_that_are_named_win_over_those_of_a_recipe(words: list[str], expected: tuple[str, ...]) -> None:
+    options = parse(["--recipe", "digits-cpu", *words, "--epochs", "1"])
+    assert (options.dataset, options.data_dir, options.val_split) == expected
+    assert options.img_size == 16  # the rest of the recipe stays
+    named = options_of({"recipe": "digits-cpu", "data_dir": "photos"}, "here")
+    assert (named.dataset, named.val_split, named.img_size) == ("", "validation", 16)
