@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ def _digits() -> tuple[ImageData, ImageData]:
     return train.subset(torch.randperm(len(train), generator=generator(0, _SUBSET))[:_IMAGES].sort().values), test
 
 
-def go(seed: int, folder: Path, lines: Lines) -> None:
+def go(seed: int, folder: Path, lines: Lines, trainings: Sequence[int] = TRAININGS) -> None:
     """One search, its cells within every limit, and the trainings of collapsed and of limited cells."""
     cells, seconds = searched(seed, folder)
     for state in ("searched", "pushed"):
@@ -98,7 +99,7 @@ def go(seed: int, folder: Path, lines: Lines) -> None:
             lines.append({**line, "genotypes": genotypes, "seconds": round(seconds, 1), **_origin(seed)})
         if found[COMPARED[0]].normal == found[COMPARED[1]].normal:
             continue
-        for training in TRAININGS:
+        for training in trainings:
             for name in COMPARED:
                 key = {"kind": "training", "seed": seed, "state": state, "limit": name, "training": training}
                 if lines.find(key) is None:
@@ -175,6 +176,7 @@ def _words(found: Estimate, digits: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--training", nargs="+", type=int, default=list(TRAININGS), help="seeds of the trainings")
     parser.add_argument("--lines", type=Path, default=RESULTS)
     parser.add_argument("--out", type=Path, default=Path("runs/collapse"), help="where the searches are kept")
     parser.add_argument("--table", action="store_true", help="make the table of the lines that there are")
@@ -185,7 +187,7 @@ def main() -> None:
         return
     torch.set_num_threads(1)
     for seed in options.seed:
-        go(seed, options.out / f"seed-{seed}", lines)
+        go(seed, options.out / f"seed-{seed}", lines, options.training)
 
 
 if __name__ == "__main__":

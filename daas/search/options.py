@@ -259,7 +259,7 @@ class SearchConfig:
     )
     max_skips: int | None = o(
         None,
-        "skip connections that each derived cell has at most; of 8 edges",
+        "skip connections that each derived cell has at most, of its 8 edges with four nodes",
         group=_BUDGET,
     )
     tau_max: float = o(10.0, "temperature of the Gumbel-softmax in the first epoch; it falls linearly", group=_CELLS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from daas import processes
 from daas.errors import BadInput
@@ -14,8 +13,9 @@ from daas.search.algorithm.state import State
 from daas.search.budget.budget import Budget, limit_cells
 from daas.search.budget.latency import LATENCY, Latency, load_latency, measure
 from daas.search.budget.table import CostTable, count_tables
-from daas.search.budget.trained import trained_network
+from daas.search.budget.trained import TrainedNetwork, trained_network
 from daas.search.options import SearchConfig, options
+from daas.search.spaces.cells import ArchitectureDistribution
 
 
 def limit(
@@ -45,28 +45,24 @@ def limit(
     network = trained_network(options(config), image_size, classes)
     tables = count_tables(network, cells.nodes, cells.primitives)
     if "latency" in config.cost_limits:
-        if measured is None:
-            device = processes.local_device(config.device)
-            measured = _of_the_first(
-                measure(network, cells.nodes, cells.primitives, config.latency_batch, config.latency_threads, device)
-            )
+        measured = measured or _measured(network, cells, config)
         tables["latency"] = measured.table
     search.budget = Budget(network, tables, config.cost_limits, config.cost_weight)
     limit_cells(cells, search.budget, config.max_skips)
     return measured
 
 
-def _of_the_first(measured: Latency) -> Latency:
-    """The first process's times: all of them descend along one term."""
-
-    def first(values: Tensor) -> Tensor:
-        return processes.total(values.double() if processes.rank() == 0 else torch.zeros_like(values).double())
-
-    base = int(first(torch.tensor([measured.table.base]))[0])
-    parts = first(measured.table.parts).round().long()
-    table = CostTable("latency", base, parts, measured.table.primitives)
-    error = float(first(torch.tensor([measured.error]))[0])
-    return Latency(table, measured.batch, measured.threads, measured.device, error)
+def _measured(network: TrainedNetwork, cells: ArchitectureDistribution, config: SearchConfig) -> Latency:
+    """The times, from the first process alone: nothing runs beside it, and all of them descend along one term."""
+    device, shape = processes.local_device(config.device), cells.alpha.shape
+    batch, threads = config.latency_batch, config.latency_threads
+    told = torch.zeros(2 + shape.numel(), dtype=torch.float64)
+    if processes.rank() == 0:
+        found = measure(network, cells.nodes, cells.primitives, batch, threads, device)
+        told = torch.cat([torch.tensor([found.table.base, found.error]).double(), found.table.parts.double().flatten()])
+    told = processes.total(told)
+    table = CostTable("latency", int(told[0]), told[2:].round().long().view(shape), cells.primitives)
+    return Latency(table, batch, threads, str(device), float(told[1]))
 
 
 def earlier_latency(config: SearchConfig, source: Path | None) -> Latency | None:

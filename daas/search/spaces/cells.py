@@ -134,7 +134,7 @@ class ArchitectureDistribution(nn.Module):
         Two edges are drawn without replacement: edge i comes first with its share p_i, or second, after j, with
         p_j p_i / (1 - p_j). Where there is no beta, the share of an edge is that of its strength.
         """
-        logits = self.beta if self.estimator == "gumbel" else self._strength().log()
+        logits = self.beta if self.estimator == "gumbel" else self._log_strength()
         share = self._per_node(logits).softmax(-1).sum(1)
         same = (self.node_mask == 0).double()
         others = ((same.T @ same) > 0) & ~torch.eye(len(self.edge_list), dtype=torch.bool, device=logits.device)
@@ -225,8 +225,8 @@ class ArchitectureDistribution(nn.Module):
     def scores(self) -> Tensor:
         """Log of an edge's share times the operation's probability over that of its best one: [2, E, operations]."""
         operations = self._without_none(self.alpha.double()).log_softmax(-1)
-        edges = self.beta if self.estimator == "gumbel" else self._strength().log()
-        share = self._per_node(edges.double()).log_softmax(-1).amax(1)
+        edges = self.beta.double() if self.estimator == "gumbel" else self._log_strength()
+        share = self._per_node(edges).log_softmax(-1).amax(1)
         return share.unsqueeze(-1) + operations - operations.amax(-1, keepdim=True)
 
     @property
@@ -250,6 +250,10 @@ class ArchitectureDistribution(nn.Module):
 
     def _strength(self) -> Tensor:
         return self._without_none(self.alpha.softmax(-1)).amax(-1)
+
+    def _log_strength(self) -> Tensor:
+        """In float64: it stays finite where ``none`` has all of the probability."""
+        return self._without_none(self.alpha.double().log_softmax(-1)).amax(-1)
 
     def _without_none(self, values: Tensor) -> Tensor:
         """[2, E, operations], minus infinity for ``none``."""

@@ -16,9 +16,11 @@ import daas
 from daas.models.table import multiply_adds
 from daas.options import name_values
 from daas.search.budget import latency
+from daas.search.budget.trained import TrainedNetwork
 from daas.search.options import SearchConfig
 from daas.search.report.commands import commands
 from daas.search.runs.independent import stages
+from daas.search.spaces.cells import ArchitectureDistribution
 
 Run = Callable[..., tuple[int, Path]]
 CELLS = daas.CellSpace(channels=4, layers=3, nodes=2, architectures=1)
@@ -134,6 +136,23 @@ def test_times_are_measured_once_per_run(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "run" / "latency.json").unlink()
     with pytest.raises(daas.BadInput, match=r"latency\.json is missing"):
         search(**{**run, "resume": "auto"})
+
+
+def test_the_first_of_several_processes_measures_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    from daas.search.runs import limits
+
+    def never(*_: object) -> None:
+        raise AssertionError("only the first process measures")
+
+    of_the_first = torch.arange(2 + 2 * 5 * 7).double()
+    monkeypatch.setattr(limits, "measure", never)
+    monkeypatch.setattr(limits.processes, "rank", lambda: 1)
+    monkeypatch.setattr(limits.processes, "total", lambda values: values + of_the_first)
+    config = SearchConfig(max_latency=5.0, latency_batch=3)
+    cells = ArchitectureDistribution(2)
+    found = limits._measured(TrainedNetwork("daas_cell_cifar", 2, 3, 2, 8), cells, config)
+    assert (found.table.base, found.error, found.batch) == (0, 1.0, 3)
+    assert found.table.parts.flatten().tolist() == list(range(2, 72))
 
 
 def test_a_loop_of_ones_own_keeps_limits() -> None:

@@ -124,7 +124,7 @@ def test_derived_cells_have_no_more_skips_than_allowed(estimator: ArchEstimator,
     assert made.genotype(made.derived_architecture()) == found
 
 
-def test_a_derivation_follows_alpha(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_derivation_follows_alpha() -> None:
     made = distribution("gumbel", ("skip_connect", "sep_conv_3x3", "dil_conv_3x3"))
     with torch.no_grad():
         made.alpha[..., 0] += 4.0
@@ -138,6 +138,16 @@ def test_a_derivation_follows_alpha(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [[(swapped[name], source) for name, source in node] for node in before.normal] == [
         list(node) for node in after.normal
     ]
+
+
+def test_edges_on_which_none_is_certain_may_be_derived() -> None:
+    made = distribution("darts", ("none", "skip_connect", "sep_conv_3x3"))
+    with torch.no_grad():
+        made.alpha[..., 0] += 500.0
+        made.alpha[..., 1] += 9.0
+    made.limit(Limits(torch.zeros(0, *made.alpha.shape).long(), (), 0, 1))
+    assert {name for node in made.derive().normal for name, _ in node} == {"sep_conv_3x3"}
+    assert bool(made.inclusion().isfinite().all())
 
 
 def test_limits_that_no_cells_keep_are_refused() -> None:
