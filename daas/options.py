@@ -16,7 +16,7 @@ from inspect import get_annotations
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
-from daas.errors import BadInput
+from daas.errors import BadInput, unknown_name
 
 T = TypeVar("T")
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
@@ -250,9 +250,7 @@ def typed(options: type[Any], values: Mapping[str, Any], where: str) -> dict[str
     good = {}
     for name, value in values.items():
         if name not in known:
-            near = difflib.get_close_matches(name, known, 3)
-            meant = f" Did you mean {' or '.join(near)}?" if near else f" Known: {', '.join(sorted(known))}."
-            raise BadInput(f"{where}: unknown option {name}.{meant}")
+            raise BadInput(f"{where}: {unknown_name(name, known)}")
         good[name] = _typed(options, known[name], value, where)
     return good
 

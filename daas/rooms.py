@@ -7,6 +7,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from daas.errors import check_names
+
 
 class CallableRoom(ModuleType):
     """A package whose call is that of one of its functions, which is imported at the first call."""
@@ -14,9 +16,15 @@ class CallableRoom(ModuleType):
     _function: tuple[str, str]
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        """Calls the room's function."""
+        """Calls the room's function.
+
+        Raises:
+            BadInput: An argument of another name; and what the function raises.
+        """
         module, name = self._function
-        return getattr(import_module(module), name)(*arguments, **options)
+        function = getattr(import_module(module), name)
+        check_names(function, options, self.__name__)
+        return function(*arguments, **options)
 
 
 def open_room(room: str, module: str, function: str) -> None:

@@ -35,7 +35,7 @@ class SingleImage(v2.Transform):  # type: ignore[misc]  # torchvision has no ann
         mask_fill: What geometric operations bring in on masks; 255 is what many losses ignore.
 
     Raises:
-        BadInput: Not a ``DAASPolicy``; when called, images that are none.
+        BadInput: Not a ``DAASPolicy``; when called, images that are none, masks or boxes of another size.
 
     >>> import daas, torch
     >>> from torchvision import tv_tensors
@@ -60,6 +60,10 @@ class SingleImage(v2.Transform):  # type: ignore[misc]  # torchvision has no ann
         """Draws once for a sample: for all that is in it, or for each image of a batch without marks."""
         together = any(isinstance(value, (tv_tensors.Video, *_MARKS)) for value in flat_inputs)
         images = [value for value in flat_inputs if not isinstance(value, _MARKS)]
+        sizes = {_side(value): value for value in flat_inputs}
+        if together and len(sizes) > 1:
+            said = ", ".join(f"{type(value).__name__} {h} x {w}" for (h, w), value in sizes.items())
+            raise BadInput(f"The parts of one sample have different sizes ({said}); resize them to one before.")
         return {"draw": self.policy.sample(1 if together or not images else len(to_batch(images[0])))}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
@@ -90,6 +94,16 @@ class SingleImage(v2.Transform):  # type: ignore[misc]  # torchvision has no ann
         plain = mask.as_subclass(Tensor)
         result = moves.move(plain.reshape(1, -1, *plain.shape[-2:]), draw, self.mask_fill, bilinear=False)
         return tv_tensors.wrap(result.view(plain.shape), like=mask)
+
+
+def _side(value: Any) -> tuple[int, int]:
+    """Height and width of an image, of a mask, or of what boxes and key points lie on."""
+    if isinstance(value, Image.Image):
+        return value.height, value.width
+    height, width = getattr(value, "canvas_size", None) or (
+        value.shape[-2:] if isinstance(value, Tensor) else value.shape[:2]
+    )
+    return int(height), int(width)
 
 
 def _points(points: Any, matrix: Tensor) -> Any:

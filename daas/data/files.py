@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from PIL import Image
 
 from daas.data.formats import read_image
 from daas.data.images import Source
-from daas.data.layout import HELD_OUT, arranged
+from daas.data.layout import HELD_OUT, Layout, arranged
 from daas.data.listing import files_below, listed_folder, listed_tar, packed_kind
 from daas.errors import BadInput
 
@@ -29,8 +29,8 @@ def folder_source(root: Path, split: str) -> Source:
     Raises:
         BadInput: No such folder, no images in class folders, no such split.
     """
-    if not root.is_dir():
-        if root.is_file():
+    if not os.path.isdir(root):  # unlike Path.is_dir, of names that are too long, too
+        if os.path.isfile(root):
             raise BadInput(
                 f"{root} is {packed_kind(root) or 'a file'} and no folder. Of archives, plain .tar files are read: "
                 "unpack others, and name the folder that holds one folder per class."
@@ -42,10 +42,12 @@ def folder_source(root: Path, split: str) -> Source:
     layout = arranged(str(root), listing, split)
     paths = [listing.places[index] for index in layout.found]
     files = _Files(paths)
+    real = {folder: os.path.realpath(folder) for folder in {os.path.dirname(path) for path in paths}}
+    notes = (*layout.notes, *_twice(paths, layout, real))
     return Source(
         root.name, files.read, layout.labels, layout.names, files.describe, held_out=layout.held_out,
-        unread=layout.unread, notes=layout.notes,
-        folders=frozenset(os.path.realpath(folder) for folder in {os.path.dirname(path) for path in paths}),
+        unread=layout.unread, notes=notes,
+        folders=frozenset(real.values()), content=files.content,
     )  # fmt: skip
 
 
@@ -55,7 +57,7 @@ def tar_source(path: Path, split: str) -> Source:
     Raises:
         BadInput: No such file, no whole ``.tar``, no images in class folders, no such split.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise BadInput(f"{path}: there is no such archive.")
     listing = listed_tar(path)
     layout = arranged(str(path), listing, split)
@@ -65,8 +67,20 @@ def tar_source(path: Path, split: str) -> Source:
     return Source(
         path.name, members.read, layout.labels, layout.names, members.describe, held_out=layout.held_out,
         unread=layout.unread, notes=layout.notes,
-        folders=frozenset(f"{real}/{os.path.dirname(name)}" for name in names),
+        folders=frozenset(f"{real}/{os.path.dirname(name)}" for name in names), content=members.content,
     )  # fmt: skip
+
+
+def _twice(paths: Sequence[str], layout: Layout, real: Mapping[str, str]) -> list[str]:
+    """A sentence about each folder that is two classes, one of them by a link."""
+    classes: dict[str, set[str]] = {}
+    for path, label in zip(paths, layout.labels, strict=True):
+        classes.setdefault(real[os.path.dirname(path)], set()).add(layout.names[label])
+    return [
+        f"The classes {' and '.join(sorted(names))} are the same images: one folder is a link to the other. Remove the "
+        "link."
+        for _, names in sorted(classes.items()) if len(names) > 1
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -78,6 +92,12 @@ class _Files:
     def read(self, index: int) -> Image.Image:
         with open(self.paths[index], "rb") as file:
             return read_image(file)
+
+    def content(self, index: int, limit: int) -> tuple[int, bytes]:
+        if not limit:
+            return os.stat(self.paths[index]).st_size, b""
+        with open(self.paths[index], "rb") as file:
+            return os.fstat(file.fileno()).st_size, file.read(limit)
 
     def describe(self, index: int) -> str:
         return self.paths[index]
@@ -97,6 +117,14 @@ class _Members:
             file.seek(offset)
             content = file.read(size)
         return read_image(io.BytesIO(content))
+
+    def content(self, index: int, limit: int) -> tuple[int, bytes]:
+        offset, size = self.places[index]
+        if not limit:
+            return size, b""
+        with open(self.archive, "rb") as file:
+            file.seek(offset)
+            return size, file.read(min(limit, size))
 
     def describe(self, index: int) -> str:
         return f"{self.names[index]} in {self.archive}"

@@ -33,12 +33,20 @@ _ALSO_IMAGES = frozenset((
     ".raw", ".rwl", ".3fr", ".iiq", ".kdc", ".dcr", ".mrw", ".x3f", ".psd", ".psb", ".xcf", ".kra", ".tga", ".pcx",
     ".dds", ".exr", ".hdr", ".pfm", ".jxl", ".jxr", ".hdp", ".wdp", ".jng", ".mng", ".hif", ".heics", ".heifs",
     ".avifs", ".jps", ".pns", ".eps", ".ai", ".dcm", ".dicom", ".svs", ".ndpi", ".czi", ".nd2", ".lif", ".vsi",
-    ".mrxs", ".scn", ".fits", ".fit", ".npy", ".npz", ".cur", ".wmf", ".emf",
+    ".mrxs", ".scn", ".sgi", ".rgb", ".rgba", ".ras", ".nii", ".mha", ".nrrd", ".pdf", ".fits",
+    ".fit", ".npy", ".npz", ".cur", ".wmf", ".emf",
     ".zip", ".rar", ".7z", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".parquet", ".tfrecord", ".h5", ".hdf5",
 ))  # fmt: skip
 """Endings of pictures, and of what holds them, that nothing here reads; and those that ``mimetypes`` calls images."""
 _TYPES = mimetypes.MimeTypes()  # without the tables of the machine, which differ
 _MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\x00", b"MM\x00*", b"\x00\x00\x00\x0cjP", b"BM")
+_OTHERS = {
+    b"<svg": "an SVG drawing", b"<?xml": "XML", b"%PDF": "a PDF document", b"8BPS": "a Photoshop document",
+    b"PK": "a zip archive", b"\x00\x00\x01\x00": "an icon (ICO)", b"{": "JSON text", b"%!PS": "PostScript",
+    b"\x1f\x8b": "a gzip file", b"Rar!": "a rar archive", b"\xff\x0a": "JPEG XL", b"SIMPLE": "a FITS file",
+    b"\x89HDF": "an HDF5 file", b"\x93NUMPY": "a NumPy array", b"PAR1": "a parquet file", b"\x80\x04": "a pickle",
+}  # fmt: skip
+"""What lies under the name of an image, by its first bytes."""
 _FAMILY = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")  # brands of HEIF after "ftyp"
 
 
@@ -89,6 +97,8 @@ def read_image(file: BinaryIO) -> Image.Image:
     """
     try:
         image: Image.Image = Image.open(file, formats=_formats())
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"it has far more than {MAX_AREA // 2**20} million pixels; make it smaller") from error
     except UnidentifiedImageError as error:
         file.seek(0)
         head = file.read(64)
@@ -108,6 +118,18 @@ def read_image(file: BinaryIO) -> Image.Image:
     return image
 
 
+def failure(error: Exception) -> str:
+    """Why an image could not be read, in a line: the decoder's words, or ours where those are of its insides.
+
+    >>> failure(ValueError("Decompressed data too large for PngImagePlugin.MAX_TEXT_CHUNK"))
+    'a comment or a colour profile in it unpacks to more than a megabyte; save it without'
+    """
+    text = str(error).strip().partition("\n")[0]
+    if "MAX_TEXT" in text:
+        return "a comment or a colour profile in it unpacks to more than a megabyte; save it without"
+    return text or type(error).__name__
+
+
 def _other(head: bytes) -> str:
     """What a file is that no decoder knows."""
     if not head:
@@ -118,6 +140,11 @@ def _other(head: bytes) -> str:
         )
     if head.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
         return "it is a web page and not the image; download it again"
+    found = next((name for start, name in _OTHERS.items() if head.lstrip().startswith(start)), "")
+    if not found and head[4:8] == b"ftyp":
+        found = "a film"
+    if found:
+        return f"it is {found}, and none of {', '.join(_formats())}"
     return f"it is none of {', '.join(_formats())}, or damaged at its beginning"
 
 

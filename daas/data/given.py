@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def named_or_path(data: str | Path) -> tuple[str, Path | None]:
     if isinstance(data, str) and (data == "digits" or data.startswith(_NAMED)):
         return data, None
     path = Path(data).expanduser()
-    if not path.exists():
+    if not os.path.exists(path):
         raise BadInput(
             f"{data}: there is no such folder or archive, and no data set has this name. Known forms are digits, "
             "torch/cifar10, hfds/..., wds/...; a path leads to one folder per class."

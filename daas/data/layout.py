@@ -18,7 +18,7 @@ HELD_OUT = "held out"
 
 _SYNONYMS = {
     "train": ("train", "training"),
-    "val": ("val", "valid", "validation", "eval", "evaluation"),
+    "val": ("val", "valid", "validation", "validate", "eval", "evaluation", "dev", "devel", "development", "holdout"),
     "test": ("test", "testing"),
 }
 _ORDER = {"train": ("train",), "val": ("val", "test"), "test": ("test", "val"), HELD_OUT: ("val", "test", "train")}
@@ -48,6 +48,12 @@ def role(name: str) -> Role | None:
         return None
     rest = (word for word in words if not _SPLIT_WORD.fullmatch(word) and not _THING.fullmatch(word))
     return Role(kinds[0], tuple(rest))
+
+
+def held_out(split: str) -> bool:
+    """Whether a split is one to validate on."""
+    known = role(split)
+    return split == HELD_OUT or (known is not None and known.kind != "train")
 
 
 @dataclass(frozen=True)
@@ -80,14 +86,15 @@ def arranged(where: str, listing: Listing, split: str) -> Layout:
         split: ``train``, ``val``, ``test`` or another name of a folder; ``HELD_OUT``.
 
     Raises:
-        BadInput: No images in class folders, no such split, folders that are parts of a set where classes should
-            be, a class folder that cannot be opened, or that is empty in this split alone.
+        BadInput: No images in class folders, no such split, a training folder among classes, folders that are
+            parts of a set where classes should be, a class folder that cannot be opened, or that is empty in this
+            split alone.
     """
     below = {index: parts for index, parts in enumerate(listing.images) if len(parts) > 1}
     depth = _wrappers(list(below.values()))
     below = {index: parts for index, parts in below.items() if len(parts) > depth + 1}
     folders = {parts[depth] for parts in below.values()}
-    splits = _splits(folders, {parts[depth] for parts in below.values() if len(parts) == depth + 2})
+    splits = _splits(where, folders, {parts[depth] for parts in below.values() if len(parts) == depth + 2})
     chosen = _chosen(where, folders, splits, split)
     prefix = next(iter(below.values()), ())[:depth]
     if chosen:
@@ -132,12 +139,19 @@ def _wrappers(paths: Sequence[Parts]) -> int:
     return depth
 
 
-def _splits(folders: set[str], with_images: set[str]) -> dict[str, Role]:
+def _splits(where: str, folders: set[str], with_images: set[str]) -> dict[str, Role]:
     """The folders that are splits: of all of plain names, or a training folder beside one to validate on."""
     roles = {name: known for name in folders if (known := role(name))}
     plain = {name: known for name, known in roles.items() if not known.rest}
     if plain and (len(plain) == len(folders) or _whole(plain)):
         return plain
+    if len(plain) == 1 and plain[(name := min(plain))].kind == "train" and name not in with_images:
+        others = sorted(folders - {name})
+        raise BadInput(
+            f"{where}/{name} holds no images of its own, but folders of images, and lies beside "
+            f"{', '.join(others[:5])}: a part of a set, or one of the classes? Where it is a part, name it: "
+            f"{where}/{name}. Where it is a class, put its images directly into it."
+        )
     for rest in sorted({known.rest for known in roles.values() if known.rest}):
         group = {name: known for name, known in roles.items() if known.rest == rest and name not in with_images}
         if _whole(group):
@@ -212,6 +226,13 @@ def _refuse_parts(where: str, prefix: Parts, paths: Iterable[Parts]) -> None:
         for second in inner:
             if first != second and len(own[second]) > 1 and own[first] <= own[second]:
                 pair, here = " and ".join(sorted((first, second))), "/".join((where, *prefix))
+                if all(role(name) for name in own[first]):
+                    raise BadInput(
+                        f"{here}: {pair} hold no images of their own, but each its own "
+                        f"{', '.join(sorted(own[first]))}. Where {pair} are the classes, divide the other way round: "
+                        "train/CLASS and val/CLASS. Where they are kinds of files (images and masks), name the folder "
+                        "of the images."
+                    )
                 raise BadInput(
                     f"{here}: {pair} hold no images of their own, but folders of the same names "
                     f"({', '.join(sorted(own[first])[:5])}), which are probably the classes. Where {pair} are parts of "

@@ -13,6 +13,7 @@ from typing import Any
 
 from daas.data.formats import EXTENSIONS, ending, tells_nothing, unread_kind
 from daas.errors import BadInput
+from daas.reading import check_look_alike
 
 _LITTER = frozenset(
     ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found", "__pycache__")
@@ -79,7 +80,10 @@ def listed_folder(root: Path) -> Listing:
                 if kind:
                     found.unread.append((parts, kind))
         elif _looks_like_image(entry.name):
-            found.unread.append((parts, "broken links" if entry.is_symlink() else "pipes, sockets or devices"))
+            broken = entry.is_symlink() and not os.path.exists(entry.path)
+            found.unread.append((parts, "broken links" if broken else "pipes, sockets or devices"))
+        elif entry.is_symlink() and not ending(entry.name) and not os.path.exists(entry.path):
+            found.closed[parts] = f"a link to {os.readlink(entry.path)}, which is not there"
     return found
 
 
@@ -161,6 +165,8 @@ def listed_tar(path: Path) -> Listing:
             _note_linked_folders(found, archive)
     except (tarfile.TarError, OSError) as error:
         packed = packed_kind(path)
+        if not packed:
+            check_look_alike(path)
         raise BadInput(
             f"{path} is no plain .tar archive, but {packed}. Unpack it, and name the folder."
             if packed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,13 @@ class Pictures(Dataset[tuple[Any, int]]):
         position = int(self.kept[index])
         image: Any = self.source.picture(position)
         return (image if self.transform is None else self.transform(image)), int(self.labels[position])
+
+    def fingerprint(self) -> str:
+        """A hash of names, labels and files (``Source.fingerprint``)."""
+        found = hashlib.blake2b(self.labels[self.kept].tobytes(), digest_size=16)
+        for part in self.source.fingerprint(self.kept.tolist()):
+            found.update(part)
+        return found.hexdigest()
 
     def filenames(self) -> list[str]:
         """What each image is called, as timm's data sets have it."""

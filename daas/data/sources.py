@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,7 +17,7 @@ from tqdm import tqdm
 from daas.data.census import Census
 from daas.data.files import folder_source, tar_source
 from daas.data.images import DiskImages, ImageData, MemoryImages, Source
-from daas.data.layout import unread_sentence
+from daas.data.layout import held_out, unread_sentence
 from daas.data.named import DIGITS_SIZE, digits, timm_source
 from daas.data.pixels import UNREADABLE
 from daas.errors import BadInput
@@ -75,20 +78,23 @@ def open_source(
     """Finds labelled images; only those that can be streamed alone are decoded. The arguments are ``load_images``'s.
 
     Raises:
-        BadInput: Nothing there, fewer than two classes, an unknown data set.
+        BadInput: Nothing there, fewer than two classes (of images to validate on: none), an unknown data set.
     """
     if dataset:
         source = timm_source(dataset, None if data_dir is None else Path(data_dir), split, download, image_size)
     elif data_dir is None:
         raise BadInput("No images: name a data set or a folder.")
-    elif str(data_dir).lower().endswith(".tar") and not Path(data_dir).is_dir():
+    elif str(data_dir).lower().endswith(".tar") and not os.path.isdir(data_dir):
         source = tar_source(Path(data_dir), split)
     else:
         source = folder_source(Path(data_dir), split)
+    if len(source.class_names) == 1 and held_out(split):
+        only = f"There is one class in the {split} images, {source.class_names[0]}: they say nothing of the others."
+        return replace(source, notes=(*source.notes, only))
     if len(source.class_names) < 2:
         raise BadInput(
-            f"{source.name} has {len(source.class_names)} class ({', '.join(source.class_names)}); at least 2 are "
-            "needed, one folder per class, with its images inside."
+            f"{source.name} has {len(source.class_names)} class ({', '.join(source.class_names)}) in its {split} "
+            "images; at least 2 are needed, one folder per class, with its images inside."
         )
     return source
 
@@ -200,6 +206,36 @@ def refuse_training_images(train: ImageData | Source, val: ImageData | Source) -
             f"Validation would use the training images: {shared[0]} is in both. Put the images into train/CLASS/ and "
             "val/CLASS/, or name a folder of other images with --val-dir."
         )
+
+
+class HasFolders(Protocol):
+    """Images that lie in folders, or none."""
+
+    @property
+    def folders(self) -> frozenset[str]:
+        """Real paths of the folders that hold the images, where they are files."""
+
+
+def refuse_among_images(out: Path | str | None, *sets: HasFolders, flag: str = "--out") -> None:
+    """Checks that a folder for results is none that would be read as a class of the images next time.
+
+    Args:
+        out: The folder; None where nothing is written.
+        *sets: The images.
+        flag: The option that named it, for the message.
+
+    Raises:
+        BadInput: It lies beside or in a class folder.
+    """
+    if out is None:
+        return
+    real = os.path.realpath(out)
+    for parent in sorted({os.path.dirname(folder) for images in sets for folder in images.folders}):
+        if real == parent or real.startswith(parent + os.sep):
+            raise BadInput(
+                f"{flag} {out} lies among the class folders in {parent}, and would be read as a class the next time. "
+                "Name a folder outside of the images."
+            )
 
 
 def _in_parallel(work: Callable[[int], None], count: int, threads: int, title: str) -> None:

@@ -1,6 +1,8 @@
 """What timm expects of a network, once for all networks of the package, and how they become timm entry points."""
 
 # No postponed annotations here: FX writes those of ``forward`` into the code that TorchScript reads.
+import inspect
+import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,6 +12,8 @@ from timm.layers import ClassifierHead, DropPath
 from timm.models import build_model_with_cfg, register_model
 from timm.models._features import feature_take_indices
 from torch import Tensor, nn
+
+from daas.errors import BadInput, unknown_name
 
 Entry = Callable[..., nn.Module]
 register: Callable[[Entry], Entry] = register_model
@@ -38,9 +42,19 @@ def create(cls: "type[TimmNetwork]", variant: str, pretrained: bool, levels: int
         pretrained: Load the weights that ``pretrained_cfg`` names.
         levels: Feature levels that ``features_only`` gives.
         **kwargs: Of the constructor and of timm's builder.
+
+    Raises:
+        BadInput: An argument that neither takes.
     """
     features = {"feature_cls": "getter", "out_indices": tuple(range(levels))}
-    model: nn.Module = build_model_with_cfg(cls, variant, pretrained, feature_cfg=features, **kwargs)
+    try:
+        model: nn.Module = build_model_with_cfg(cls, variant, pretrained, feature_cfg=features, **kwargs)
+    except TypeError as error:
+        found = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+        if found is None or found[1] not in kwargs:
+            raise
+        known = set(inspect.signature(cls).parameters)
+        raise BadInput(f"{variant}: {unknown_name(found[1], known)}") from error
     return model
 
 

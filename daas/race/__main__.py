@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from daas.errors import BadInput
+from daas.errors import BadInput, memory_told
 from daas.options import leave
 from daas.race.options import parse
 from daas.search.report.commands import HELD_OUT_PHOTOS
@@ -26,7 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         out = options.out
         from daas.race.api import print_line, race  # after the options: --help needs none of it
 
-        found = race(**options.arguments(), callbacks=[print_line])
+        with memory_told():
+            found = race(**options.arguments(), callbacks=[print_line])
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -16,6 +16,7 @@ import torch
 
 from daas.data import ImageData, MemoryImages
 from daas.data.given import Given, images_from, named_or_path
+from daas.data.sources import refuse_among_images
 from daas.errors import BadInput
 from daas.models.start import Start, own_size
 from daas.race import sets
@@ -29,6 +30,7 @@ from daas.race.rules import Rules
 from daas.race.sets import Screen
 from daas.race.sizes import at_equal_size
 from daas.race.training import Trainer
+from daas.ranges import RANGES, check_range
 from daas.search.report.commands import HELD_OUT_PHOTOS
 from daas.train.fit import FINE_LR, Recipe
 
@@ -109,12 +111,11 @@ def race(
     if callable(callbacks):
         raise BadInput("callbacks is a function; it is a list of functions: callbacks=[log].")
     _check(trainings, time_budget, folds, workers, out, resume or join)
-    if not 0 <= seed < 2**63:
-        raise BadInput(f"seed is {seed}; it is a whole number from 0 to 2^63 - 1.")
-    if image_size is not None and image_size < 1:
-        raise BadInput(f"image_size is {image_size}; it is at least 1 (--image-size).")
+    for name, value in (("folds", folds), ("workers", workers), ("seed", seed), ("image_size", image_size)):
+        check_range(name, value, RANGES[name])
     size = image_size or (None if net is None else own_size(net.model, net.start))
     images = images_from(data, image_size=size, skip_bad_images=skip_bad_images)
+    refuse_among_images(out, images)
     folder = None if out is None else _folder(Path(out), resume, join)
     _check_images(images, folds, chosen, seed)
     asked = {"epochs": chosen.epochs, "batch_size": chosen.batch_size, "seed": seed}

@@ -15,6 +15,7 @@ from torch import nn
 from daas.augment import Policy
 from daas.errors import BadInput
 from daas.models import Genotype, find_genotype, list_genotypes
+from daas.models.own import refuse_lazy
 from daas.models.start import RANDOM, Channels, Start, create, known_config, used_to
 
 NONE = "none"
@@ -98,6 +99,7 @@ def network(given: Any, kwargs: Mapping[str, Any] | None = None, start: Start = 
     if isinstance(given, Genotype):
         return Network(given.name or "found", CELLS, arguments, given)
     if isinstance(given, nn.Module):
+        refuse_lazy(given)
         return Network(type(given).__name__, module=given)
     given = str(given) if isinstance(given, Path) else given
     if not isinstance(given, str) or not given:

@@ -15,6 +15,7 @@ from daas.options import typed
 from daas.race.candidates import Candidate, Network
 from daas.race.folds import split, training_seed
 from daas.race.statistics import Score, score
+from daas.ranges import SOME_RATE, check_ranges
 from daas.train.checks import check
 from daas.train.fit import Recipe, fit, try_fit
 
@@ -76,6 +77,7 @@ class Trainer:
         few = self.data.subset(torch.arange(min(len(self.data), self.recipe.batch_size)))
         with _one_thread(self.device):
             for candidate in self.candidates:
+                check_ranges(self.recipe_of(candidate), lr=SOME_RATE)
                 check(self.recipe_of(candidate).options(0))
                 if candidate.network not in tried:
                     tried.append(candidate.network)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from daas.errors import BadInput
+from daas.errors import BadInput, memory_told
 from daas.options import leave
 from daas.screen.options import parse
 
@@ -25,7 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from daas.screen.saving import PAGE, POLICY
         from daas.screen.words import next_lines, report
 
-        found = run(options)
+        with memory_told():
+            found = run(options)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from daas.errors import BadInput
+from daas.models.own import refuse_lazy
 from daas.models.start import Start, known_config, own_size, used_to
 from daas.models.weights import load_weights
 from daas.screen.options import DEFAULT_SIZE, ScreenOptions
@@ -88,4 +89,5 @@ def _made(model: str, kwargs: dict[str, Any], start: Start, class_names: Sequenc
 def _checked(module: nn.Module) -> nn.Module:
     if not any(parameter.requires_grad for parameter in module.parameters()):
         raise BadInput(f"network is a {type(module).__name__} without a parameter that could be trained.")
+    refuse_lazy(module)
     return module

@@ -10,6 +10,7 @@ from typing import Any
 from daas.errors import BadInput
 from daas.models.start import Start
 from daas.options import Parser, add_options, o
+from daas.ranges import RANGES, Range, check_ranges
 
 DEFAULT_SIZE = 32
 """Side in pixels of the images for the default network."""
@@ -68,25 +69,19 @@ class ScreenOptions:
         Raises:
             BadInput: Which option, what was found, what is allowed.
         """
-        for name, least in (("epochs", 1), ("batch_size", 2), ("workers", 0), ("max_images", 0), ("seed", 0)):
-            value = getattr(self, name)
-            if value < least:
-                raise BadInput(f"{_flag(name)} is {value}; it must be at least {least}.")
-        if self.image_size is not None and self.image_size < 8:
-            raise BadInput(f"--image-size is {self.image_size}; it must be at least 8.")
-        if self.lr is not None and not 0 < self.lr < 100:
-            raise BadInput(f"--lr is {self.lr}; it must be above 0 and below 100.")
-        if not 0 <= self.weight_decay < 1:
-            raise BadInput(f"--weight-decay is {self.weight_decay}; it lies between 0 and 1.")
+        check_ranges(
+            self,
+            lr=Range(0, 100, above=True),
+            batch_size=Range(2, RANGES["batch_size"].most),
+            image_size=Range(8, RANGES["image_size"].most),
+            max_images=Range(0, RANGES["max_images"].most),
+            weight_decay=Range(0, 1, below=True),
+        )
         if self.resume not in ("", "auto"):
             raise BadInput(f"--resume is {self.resume!r}; it is auto, which takes what is finished in --out.")
         Start.of(self).check(self.model)
         if self.model_kwargs and not self.model:
             raise BadInput("--model-kwargs needs --model.")
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
 
 
 def parse(argv: Sequence[str]) -> ScreenOptions:

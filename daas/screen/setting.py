@@ -13,6 +13,7 @@ from daas.augment.operation import Operation
 from daas.augment.ops import Statistics
 from daas.augment.space import BASE, known, named
 from daas.data import ImageData, channel_stats, load_images
+from daas.data.sources import refuse_among_images
 from daas.errors import BadInput
 from daas.models.start import Start
 from daas.screen.images import two_halves
@@ -110,6 +111,7 @@ def gather(options: ScreenOptions, data: Any, val: Any, network: nn.Module | Non
     if data is None:
         data = _place(options, size)
     train, asked = two_halves(data, val if val is not None else options.val_dir, options, size)
+    refuse_among_images(options.out, train, asked)
     made = chosen.make(train.class_names, train.image_size)
     statistics = chosen.statistics or channel_stats(train)
     return Setting(options, chosen, made, tried, train, asked, statistics, device)

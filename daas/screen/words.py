@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from daas.augment.space import named
+from daas.errors import plain
 from daas.screen.result import Screen, Seen
 from daas.screen.using import FLIP, kept, meant, swap_words, train_words
 from daas.screen.verdicts import CHANGES, UNCLEAR
@@ -116,5 +117,5 @@ def report(screen: Screen) -> str:
         f"{len(data['class_names'])} classes, {data['image_size']} px; {about['network']['name']} is right on "
         f"{screen.clean['accuracy']:.1f}% of them."
     )
-    warnings = [f"warning: {text}" for text in screen.warnings]
+    warnings = [f"warning: {plain(text)}" for text in screen.warnings]
     return "\n".join([head, *answer(screen), *warnings, "", table(screen)])

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from collections.abc import Sequence
 
-from daas.errors import BadInput
+from daas.errors import BadInput, memory_told
 from daas.options import leave
 from daas.processes import RankLost, RanksDiffer
 from daas.search.options import parse
@@ -27,8 +26,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    # PyTorch compiles its forward-mode rules with its own deprecated compiler; nothing a user could act on
-    warnings.filterwarnings("ignore", message=".*torch.jit.script", category=FutureWarning)
     number = int(os.environ.get("RANK", "0"))  # of this process, under torchrun
     error_word = f"error in process {number}" if number else "error"
     words = list(sys.argv[1:] if argv is None else argv)
@@ -36,8 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return report.main(words[1:])
     try:
         config = parse(words)
-        found = None if config.seeds else search(config)
-        page = repeat(config) if found is None else found.page
+        with memory_told():
+            found = None if config.seeds else search(config)
+            page = repeat(config) if found is None else found.page
     except BadInput as error:
         print(f"{error_word}: {error}", file=sys.stderr)
         return 2

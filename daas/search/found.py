@@ -17,7 +17,7 @@ from daas.files import make_folder, write_text
 from daas.models import Genotype
 from daas.search.algorithm.method import model_arguments
 from daas.search.report import metrics
-from daas.search.runs.folder import METRICS, occupied, present_in
+from daas.search.runs.folder import METRICS, present_in
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
@@ -114,7 +114,7 @@ class Found:
             raise BadInput("There is no report without the epochs' metrics, which a loop of one's own does not take.")
         path = Path(path)
         make_folder(path.parent)
-        write_text(path, render(self, path.parent), metrics.GO_ON)
+        write_text(path, render(self, path.parent))
         return path
 
     def save(self, folder: str | Path) -> Path:
@@ -135,7 +135,9 @@ class Found:
         if out.exists() and not out.is_dir():
             raise BadInput(f"{out} is a file; name a folder.")
         if present := present_in(out):
-            raise occupied(out, present)
+            raise BadInput(
+                f"{out} holds another search ({', '.join(present)}), and nothing is written over. Name another folder."
+            )
         make_folder(out)
         if self.metrics:
             metrics.write_lines(out / METRICS, self.metrics)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Literal
 
 from daas.errors import BadInput
 from daas.options import Parser, add_options, o, typed
+from daas.ranges import RANGES, SOME_RATE, Range, check_ranges
 from daas.search.algorithm.estimators import AugEstimator, RewardRule
 from daas.search.algorithm.method import SINGLE_SAMPLE, WITHOUT_REWARDS, check_method
 from daas.search.budget.words import MILLISECOND, with_amounts
@@ -308,20 +308,14 @@ class SearchConfig:
         Args:
             images_given: A program passes its images itself.
         """
-        for name in _POSITIVE:
-            value = getattr(self, name)
-            if value is not None and not (value > 0 and math.isfinite(value)):
-                raise BadInput(f"{_flag(name)} is {value}; it must be greater than 0.")
-        for name in _NOT_NEGATIVE:
-            value = getattr(self, name)
-            if value is not None and not (value >= 0 and math.isfinite(value)):
-                raise BadInput(f"{_flag(name)} is {value}; it must be a number that is at least 0.")
-        if self.hflip is not None and not 0 <= self.hflip <= 1:
-            raise BadInput(f"--hflip is {self.hflip}; a probability lies between 0 and 1.")
-        if self.layers < 3:
-            raise BadInput(f"--layers is {self.layers}; two reduction cells need at least 3.")
-        if self.batch_size < 2:
-            raise BadInput("--batch-size is 1; batch norm needs at least 2 images.")
+        check_ranges(
+            self,
+            lr=SOME_RATE,
+            layers=Range(3, RANGES["layers"].most),  # two reduction cells need at least 3
+            batch_size=Range(2, RANGES["batch_size"].most),  # so does batch norm 2 images
+            workers=Range(1, RANGES["workers"].most),
+            clip_grad=Range(0, RANGES["clip_grad"].most),
+        )
         check_method(self)
         if self.seeds and self.seed:
             raise BadInput(f"--seed {self.seed} and --seeds {self.seeds} contradict each other; give one of them.")
@@ -341,16 +335,6 @@ class SearchConfig:
         if self.dataset == "digits" and self.data_dir is not None:
             raise BadInput(f"--dataset digits is embedded; leave it out to search on --data-dir {self.data_dir}.")
 
-
-_POSITIVE = (
-    "epochs", "max_steps", "batch_size", "architectures", "policies", "channels", "layers", "nodes", "workers",
-    "image_size", "max_images", "max_classes", "lr", "tau_max", "tau_min", "max_latency", "latency_batch",
-    "latency_threads",
-)  # fmt: skip
-_NOT_NEGATIVE = (
-    "warmup_epochs", "crop_padding", "clip_grad", "seed", "min_lr", "momentum", "weight_decay", "arch_lr",
-    "arch_weight_decay", "aug_lr", "reward_batches", "save_every", "confidence_penalty", "cost_weight", "max_skips",
-)  # fmt: skip
 
 PRESETS: dict[str, dict[str, Any]] = {
     "demo": {
@@ -438,7 +422,7 @@ def parse(argv: Sequence[str]) -> SearchConfig:
     """
     first = Parser(add_help=False)
     for name in ("preset", "dataset", "data_dir", "arch_estimator", "aug_estimator"):
-        first.add_argument(*dict.fromkeys((_flag(name), f"--{name}")))
+        first.add_argument(*dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}")))
     given = {name: value for name, value in vars(first.parse_known_args(argv)[0]).items() if value is not None}
     values = preset_values(given)
     parser = Parser(
@@ -452,7 +436,3 @@ def parse(argv: Sequence[str]) -> SearchConfig:
     config = SearchConfig(**vars(parser.parse_args(argv)))
     config.check()
     return config
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")

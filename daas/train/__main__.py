@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from daas.errors import BadInput
+from daas.errors import BadInput, memory_told
 from daas.options import leave
 from daas.train.command_line import parse
 from daas.train.run import train
@@ -25,7 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     joined = _joined()
     try:
         options = parse(sys.argv[1:] if argv is None else argv)
-        result = train(options)
+        with memory_told():
+            result = train(options)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -15,7 +15,8 @@ from torch import nn
 
 import daas  # noqa: F401  # registers the models
 from daas.data import ImageData
-from daas.errors import BadInput
+from daas.data.sources import refuse_among_images
+from daas.errors import BadInput, plain
 from daas.files import digest
 from daas.models import CellNet
 from daas.models.weights import Weights, load_weights
@@ -78,6 +79,7 @@ def put_together(options: TrainOptions, place: Place, folder: Path, given: Given
         batches: Batches = MemoryBatches(options, place, build.data_config(options), given.train, given.val)
     else:
         batches = batches_of(options, place, policy, train=True)
+    refuse_among_images(folder, batches, flag="--output")
     classes = classes_of(options, batches.class_names, batches.name)
     model = build.network(options, classes).to(place.device)
     if options.channels_last:
@@ -121,7 +123,7 @@ def batches_of(options: TrainOptions, place: Place, policy: EpochPolicy | None, 
         skipped = batches.facts["skipped"]
         said = [f"{skipped} images could not be read and were left out."] if skipped else []
         for text in (*said, *batches.facts["image_warnings"]):
-            print(f"Warning: {text}", file=sys.stderr)
+            print(f"Warning: {plain(text)}", file=sys.stderr)
     return batches
 
 
@@ -147,9 +149,9 @@ def set_up(
     labels = by_name(batches.val_class_names, known, what)
     missing = [name for name in known if name not in batches.val_shown]
     if missing and place.first:
+        said = plain(", ".join(missing[:8])) + (" ..." if len(missing) > 8 else "")
         print(
-            f"Warning: there are no validation images of {', '.join(missing[:8])}{' ...' if len(missing) > 8 else ''} "
-            f"({len(missing)} of {len(known)} classes).",
+            f"Warning: there are no validation images of {said} ({len(missing)} of {len(known)} classes).",
             file=sys.stderr,
         )
     augmentation = BatchAugmentation(options, place, batches.transform, batches.class_names, classes)

@@ -67,6 +67,7 @@ class Batches(ABC):
         val_images: Validation images over all processes.
         per_epoch: Batches of an epoch in this process; equally many in each.
         transform: Preprocessing, as result.json has it.
+        folders: Real paths of the folders that hold the images, where they are files.
         facts: What was not read (``daas.data.facts.facts_of``).
         ahead: Whether a batch is augmented before the one before it is used, as timm does it.
     """
@@ -79,6 +80,7 @@ class Batches(ABC):
     val_images: int
     per_epoch: int
     transform: dict[str, Any]
+    folders: frozenset[str]
     facts: dict[str, Any]
     ahead: bool = False
 
@@ -126,6 +128,7 @@ class MemoryBatches(Batches):
         self.val = _on(place.device, val)
         self.train = self.val if train is None else _on(place.device, train)
         self.facts = facts_of(*(part for part in (train, val) if part is not None))
+        self.folders = self.train.folders | self.val.folders
         self.name, self.class_names, self.val_class_names = (
             self.train.name,
             self.train.class_names,

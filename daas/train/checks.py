@@ -7,6 +7,7 @@ from typing import Any
 
 from daas.errors import BadInput
 from daas.models.weights import check_ending
+from daas.ranges import Range, check_ranges
 from daas.train.options import TrainOptions
 
 _LOADER_ONLY = (
@@ -15,19 +16,8 @@ _LOADER_ONLY = (
     "aa_in_workers",
 )  # fmt: skip
 _PAD_ONLY = ("crop_padding", "hflip_swap")
-_AT_LEAST: dict[str, float] = {
-    "epochs": 1, "batch_size": 1, "validation_batch_size": 1, "grad_accum_steps": 1, "workers": 0, "val_interval": 1,
-    "log_interval": 1, "recovery_interval": 0, "img_size": 1, "num_classes": 1, "cutout": 0, "crop_padding": 0,
-    "lr": 0, "weight_decay": 0, "start_epoch": 0, "warmup_epochs": 0, "seed": 0, "aux_weight": 0,
-    "mixup": 0, "cutmix": 0, "mixup_off_epoch": 0, "cooldown_epochs": 0, "recount": 0, "lr_base": 0, "warmup_lr": 0,
-    "min_lr": 0, "color_jitter": 0,
-}  # fmt: skip
-_AT_MOST = {"seed": 2**32 - 2**16}  # NumPy takes 32 bits, and each process adds its number
-_PROBABILITIES = ("hflip", "vflip", "reprob", "mixup_prob", "mixup_switch_prob", "drop", "drop_path", "smoothing",
-                  "model_ema_decay", "color_jitter_prob", "grayscale_prob", "gaussian_blur_prob")  # fmt: skip
-
-_ABOVE = ("clip_grad", "layer_decay")
-_RANGES: dict[str, tuple[float, float]] = {
+_SEED = Range(0, 2**32 - 2**16)  # NumPy takes 32 bits, and each process adds its number
+_PAIRS: dict[str, tuple[float, float]] = {
     "crop_pct": (0.1, 2), "scale": (0, 1), "ratio": (0.01, 100), "cutmix_minmax": (0, 1)
 }  # fmt: skip
 """What one number, or the first and the second of two, may be."""
@@ -45,18 +35,8 @@ def check(options: TrainOptions) -> None:
     Raises:
         BadInput: Which option, and what to do.
     """
-    for name, least in _AT_LEAST.items():
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise BadInput(f"{_flag(name)} {value}: it must be at least {least}.")
-    for name, most in _AT_MOST.items():
-        if getattr(options, name) > most:
-            raise BadInput(f"{_flag(name)} {getattr(options, name)}: it must be at most {most}.")
-    for name in _PROBABILITIES:
-        value = getattr(options, name)
-        if value is not None and not 0 <= value <= 1:
-            raise BadInput(f"{_flag(name)} {value}: it lies between 0 and 1.")
-    _check_ranges(options)
+    check_ranges(options, seed=_SEED)
+    _check_pairs(options)
     for name in ("initial_checkpoint", "pretrained_path", "validate"):
         path = getattr(options, name)
         if path:
@@ -69,18 +49,15 @@ def check(options: TrainOptions) -> None:
     _check_images(options)
 
 
-def _check_ranges(options: TrainOptions) -> None:
+def _check_pairs(options: TrainOptions) -> None:
     """What timm takes without a word, or stops at with the first image."""
-    for name in _ABOVE:
-        value = getattr(options, name)
-        if value is not None and value <= 0:
-            raise BadInput(f"{_flag(name)} {value}: it must be above 0. Leave it out for none.")
-    for name, (least, most) in _RANGES.items():
+    for name, (least, most) in _PAIRS.items():
         value = getattr(options, name)
         pair = value if isinstance(value, tuple) else (value, value)
         if value is not None and not (len(pair) == 2 and least <= pair[0] <= pair[1] <= most and pair[1]):
-            several = "two numbers, the smaller first, " if isinstance(value, tuple) else "a number "
-            said = " ".join(map(str, value)) if isinstance(value, tuple) else value
+            two = isinstance(value, tuple)
+            several = "two numbers, the smaller first, the larger above 0, " if two else "a number "
+            said = " ".join(map(str, value)) if two else value
             raise BadInput(f"{_flag(name)} {said}: expected {several}from {least} to {most}.")
     for name, more in (("interpolation", ()), ("train_interpolation", ("random",))):
         value = getattr(options, name)

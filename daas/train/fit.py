@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from daas.augment import DAASPolicy, Policy
 from daas.data import ImageData, channel_stats
-from daas.errors import BadInput
+from daas.errors import BadInput, names_checked
 from daas.seeds import seed_of
 from daas.train import build
 from daas.train.assemble import learner_of, set_up
@@ -32,6 +32,7 @@ FINE_LR = 0.02
 """Largest learning rate, by default, where a network begins with weights that are good for something."""
 
 
+@names_checked
 @dataclass(frozen=True)
 class Recipe:
     """How a network is trained, by the names of ``python -m daas.train``; all that is not here has its default there.

@@ -61,6 +61,7 @@ class LoaderBatches(Batches):
         if train and len(parts) == 2:
             refuse_training_images(parts[0].source, parts[1].source)
         self.facts = facts_of(*parts[: 1 + train])
+        self.folders = frozenset[str]().union(*(part.source.folders for part in parts))
         self.name = options.dataset or Path(options.data_dir or options.val_dir).resolve().name
         self.class_names = _class_names(options, self.train_data)
         self.val_class_names = _class_names(options, self.val_data)
@@ -271,6 +272,8 @@ def _told(loader: DataLoader[Any]) -> Iterator[Any]:
 
 def _what(data: Any, class_names: Sequence[str]) -> list[Any]:
     """JSON values that tell a data set from others."""
+    if isinstance(data, Pictures):
+        return [list(class_names), len(data), data.fingerprint()]
     try:
         names = [str(name) for name in data.filenames()]
     except (AttributeError, NotImplementedError):  # torchvision's sets, and timm's readers of shards

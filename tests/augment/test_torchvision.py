@@ -214,3 +214,13 @@ def test_a_clip_and_a_batch_with_marks_share_one_draw() -> None:
     mask = tv_tensors.Mask(torch.zeros(6, 24, 30))
     assert all(len(single(batch, mask)[0].flatten(1).unique(dim=0)) == 1 for _ in range(5))
     assert len(single(batch).flatten(1).unique(dim=0)) > 1
+
+
+def test_parts_of_a_sample_are_of_one_size() -> None:
+    single, mask = SingleImage(DAASPolicy.load("trivialaugment")), tv_tensors.Mask(torch.zeros(12, 30))
+    boxes = tv_tensors.BoundingBoxes([[1, 2, 3, 9]], format="XYXY", canvas_size=(24, 31))
+    for picture in (tv_tensors.Image(IMAGES[0]), Image.new("RGB", (30, 24))):
+        with pytest.raises(BadInput, match=r"different sizes .*24 x 30, Mask 12 x 30"):
+            single(picture, mask)
+        with pytest.raises(BadInput, match="BoundingBoxes 24 x 31"):
+            single(picture, boxes)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
 import sys
 import tracemalloc
+import zlib
 from pathlib import Path
 from typing import BinaryIO
 
@@ -42,7 +44,7 @@ def test_every_promised_format_is_read(kind: str) -> None:
 def test_nothing_else_is_opened(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Encapsulated PostScript above all: Pillow starts an interpreter for it."""
     monkeypatch.setattr("subprocess.check_call", lambda *_: pytest.fail("a program was started"))
-    with pytest.raises(ValueError, match="it is none of PNG"):
+    with pytest.raises(ValueError, match="none of PNG"):
         read_image(io.BytesIO(content))
 
 
@@ -63,7 +65,7 @@ def test_what_lies_in_place_of_an_image_is_named(content: bytes, said: str) -> N
 def test_a_disguised_file_is_named(suffix: str, tree: Tree) -> None:
     root = tree(below("."))
     (root / "cat" / f"zz.{suffix}").write_bytes(EPS)
-    with pytest.raises(BadInput, match=rf"zz\.{suffix} cannot be read as an image .it is none of PNG"):
+    with pytest.raises(BadInput, match=rf"zz\.{suffix} cannot be read as an image .it is PostScript, and none of PNG"):
         load_images(data_dir=root)
     assert load_images(data_dir=root, skip_bad_images=True).skipped == 1
 
@@ -143,3 +145,30 @@ def test_the_way_to_read_photographs_of_phones_is_named(tree: Tree, monkeypatch:
 def test_the_extra_exists() -> None:
     text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
     assert 'heic = ["pillow-heif"]' in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "head"),
+    [(b"zTXt", b"k\0\0"), (b"iTXt", b"k\0\1\0\0\0"), (b"iCCP", b"k\0\0")],
+    ids=["zTXt", "iTXt", "iCCP"],
+)
+def test_comments_and_profiles_that_unpack_to_much_are_said(kind: bytes, head: bytes, tree: Tree) -> None:
+    root = tree(below("."))
+    path = root / "cat" / "0.png"
+    content, inside = path.read_bytes(), kind + head + zlib.compress(bytes(20_000_000))
+    chunk = struct.pack(">I", len(inside) - 4) + inside + struct.pack(">I", zlib.crc32(inside))
+    path.write_bytes(content[:33] + chunk + content[33:])
+    with pytest.raises(
+        BadInput, match=r"cat/0\.png cannot be read as an image .a comment or a colour profile in it unpacks to more"
+    ):
+        load_images(data_dir=root)
+    assert load_images(data_dir=root, skip_bad_images=True).skipped == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"<svg xmlns=''/>", "an SVG drawing"), (b"%PDF-1.4", "a PDF document"), (b'{"a": 1}', "JSON")],
+)
+def test_what_lies_under_the_name_of_an_image_is_said(content: bytes, said: str) -> None:
+    with pytest.raises(ValueError, match=f"it is {said}.*none of PNG"):
+        read_image(io.BytesIO(content))

@@ -187,3 +187,40 @@ def test_a_split_that_is_empty_is_named_with_the_way_out(tree: Tree) -> None:
     (root / "val").mkdir()
     with pytest.raises(BadInput, match=r"images in train alone, and none for the val split. Put images into val/CLASS"):
         read(root, "val")
+
+
+@pytest.mark.parametrize("name", ["dev", "devel", "holdout", "validate", "dev_set"])
+def test_further_names_of_the_validation_split(name: str, tree: Tree) -> None:
+    root = tree([*below("train", count=3), *below(name, count=1)])
+    assert len(read(root).labels) == 6
+    assert len(read(root, HELD_OUT).labels) == 2
+
+
+def test_a_training_folder_beside_others_is_no_class_without_a_word(tree: Tree) -> None:
+    root = tree([*below("train"), "unlabeled/0.png", "unlabeled/1.png"])
+    with pytest.raises(BadInput, match=r"photos/train holds no images of its own.*beside unlabeled.*name it"):
+        folder_source(root, "train")
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner"), [(("cat", "dog"), ("train", "val")), (("images", "masks"), ("train", "val"))]
+)
+def test_splits_below_classes_or_kinds_of_files(outer: tuple[str, str], inner: tuple[str, str], tree: Tree) -> None:
+    root = tree([path for name in outer for path in below(name, classes=inner)])
+    with pytest.raises(
+        BadInput, match=f"{outer[0]} and {outer[1]} hold no images of their own, but each its own train"
+    ):
+        folder_source(root, "train")
+
+
+def test_a_link_to_nothing_in_the_place_of_a_class_is_named(tree: Tree) -> None:
+    root = tree(below("."))
+    (root / "owl").symlink_to(root / "unmounted")
+    with pytest.raises(BadInput, match=r"cannot be opened: owl \(a link to .*unmounted, which is not there\)"):
+        folder_source(root, "train")
+
+
+def test_a_folder_that_is_two_classes_is_said(tree: Tree) -> None:
+    root = tree(below("."))
+    (root / "kitty").symlink_to("cat")
+    assert [note for note in folder_source(root, "train").notes if "classes cat and kitty are the same images" in note]

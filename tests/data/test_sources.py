@@ -16,6 +16,7 @@ from PIL import Image
 from daas.data import DiskImages, MemoryImages, load_images
 from daas.data import sources as module
 from daas.data.files import HELD_OUT
+from daas.data.sources import open_source, refuse_among_images
 from daas.errors import BadInput
 
 
@@ -287,3 +288,51 @@ def test_the_digest_is_of_classes_labels_and_images(two_classes: Path, monkeypat
     assert lazy.digest() == load_images(data_dir=two_classes, image_size=16).digest()
     next((two_classes / "dark").iterdir()).unlink()
     assert load_images(data_dir=two_classes, image_size=16).digest() != lazy.digest()
+
+
+def test_files_on_disk_are_told_by_size_and_beginning(two_classes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MEMORY_LIMIT", 1000)
+
+    def told() -> str:
+        return load_images(data_dir=two_classes, image_size=16).digest()
+
+    before = told()
+    path = next((two_classes / "dark").iterdir())
+    content = path.read_bytes()
+    path.touch()
+    assert told() == before
+    path.write_bytes(content + b"\0")
+    assert told() != before
+    path.write_bytes(content)
+    assert told() == before
+    source = open_source("", two_classes)
+    first = list(source.fingerprint(range(4)))
+    path = Path(source.describe(0))
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    assert [a == b for a, b in zip(first, source.fingerprint(range(4)), strict=True)] == [True, False, *[True] * 6]
+
+
+def test_one_class_to_validate_on_is_said(two_classes: Path, tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        shutil.copytree(two_classes, tmp_path / "set" / split)
+    shutil.rmtree(tmp_path / "set" / "val" / "dark")
+    val = load_images(data_dir=tmp_path / "set", split="val")
+    assert val.class_names == ("bright",)
+    assert any("one class in the val images, bright" in text for text in val.warnings)
+    shutil.rmtree(tmp_path / "set" / "train" / "dark")
+    with pytest.raises(BadInput, match=r"1 class \(bright\) in its train images"):
+        load_images(data_dir=tmp_path / "set")
+
+
+def test_results_do_not_go_among_the_images(two_classes: Path) -> None:
+    source = open_source("", two_classes)
+    for place in (two_classes / "runs", two_classes, two_classes / "dark" / "x"):
+        with pytest.raises(BadInput, match=r"--out .* lies among the class folders"):
+            refuse_among_images(place, source)
+    refuse_among_images(two_classes.parent / "runs", source)
+    refuse_among_images(None, source)
+
+
+def test_a_name_that_is_too_long_is_no_folder() -> None:
+    with pytest.raises(BadInput, match="no such folder"):
+        load_images(data_dir="x" * 300)

@@ -134,7 +134,7 @@ def test_a_folder_of_another_screen_is_refused(seen: tuple[Screen, Path]) -> Non
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"epochs": 0}, "--epochs is 0; it must be at least 1"),
+        ({"epochs": 0}, "--epochs 0: it must be at least 1"),
         ({"operations": ["Twist"]}, "unknown operation 'Twist'"),
         ({"operations": ["HFlip", "HFlip"]}, "each is named once"),
         ({"epoch": 3}, "unknown option epoch. Did you mean epochs"),
@@ -145,8 +145,8 @@ def test_a_folder_of_another_screen_is_refused(seen: tuple[Screen, Path]) -> Non
         ({"pretrained": True}, "--pretrained needs --model"),
         ({"network": nn.Linear(2, 2), "model": "resnet18"}, "are for timm's names"),
         ({"network": nn.ReLU()}, "without a parameter"),
-        ({"lr": -1.0}, "--lr is -1.0"),
-        ({"image_size": 4}, "--image-size is 4; it must be at least 8"),
+        ({"lr": -1.0}, "--lr -1.0: it must be above 0"),
+        ({"image_size": 4}, "--image-size 4: it must be at least 8"),
     ],
 )
 def test_bad_input_is_said_before_anything_is_done(options: dict[str, Any], message: str, tmp_path: Path) -> None:

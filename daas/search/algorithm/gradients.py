@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -11,6 +13,15 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 FD_STEP = 1e-4
 """Length of the step of a finite difference of losses along v, in weight space."""
+
+
+@cache
+def _compile_rules() -> None:
+    """Lets PyTorch compile its forward-mode rules, which it does at the first need with its own deprecated compiler."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*torch.jit", category=FutureWarning)
+        warnings.filterwarnings("ignore", message=".*torch.jit", category=DeprecationWarning)
+        import torch._decomp.decompositions_for_jvp  # noqa: F401
 
 
 @contextmanager
@@ -82,6 +93,7 @@ def directional_derivative(
 
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):  # fused attention has no forward-mode rule
         primal = tuple(weight.detach() for weight in theta.values())
+        _compile_rules()
         outputs = torch.func.jvp(losses, primal, tuple(v))
     rewards: Tensor = outputs[1]
     return rewards

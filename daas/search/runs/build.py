@@ -13,7 +13,7 @@ from daas.augment import DAASPolicy, Policy, find_policy
 from daas.data import BatchStream, ImageData, channel_stats, images_from, load_images, stratified_halves
 from daas.data.facts import facts_of
 from daas.data.layout import HELD_OUT
-from daas.data.sources import refuse_training_images
+from daas.data.sources import refuse_among_images, refuse_training_images
 from daas.errors import BadInput
 from daas.files import digest
 from daas.models import CellNet, Genotype
@@ -87,6 +87,7 @@ def build_data(config: SearchConfig, given: Given | None = None) -> SearchData:
         if isinstance(own_val, str | Path):
             refuse_training_images(images, read_val)
         val = _own_validation(read_val, train, classes)
+    refuse_among_images(config.out, images, val)
     mean, std = _statistics(config, train)
     train_labels, val_labels = (_relabel(_numbers(half), classes) for half in (train, val))
     return SearchData(

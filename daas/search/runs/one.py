@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from daas import processes
 from daas.checkpoint import fitting
-from daas.errors import BadInput
+from daas.errors import BadInput, plain
 from daas.files import copy, digest, make_folder
 from daas.locks import locked
 from daas.models.start import Start
@@ -121,7 +121,7 @@ def _open_output(run: Run, source: Path | None, damage: str) -> None:
     out = run.config.out
     if run.step < run.plan.last_step:
         for text in warnings.about_images(run.data.facts).values():
-            print(f"Warning: {text}", file=sys.stderr)
+            print(f"Warning: {plain(text)}", file=sys.stderr)
     if out is None:
         return
     make_folder(out, "--out")
@@ -273,5 +273,5 @@ def _note_epoch(run: Run, line: dict[str, Any]) -> None:
         for kind, text in warnings.about_search(run.search, run.lines, gain).items():
             if kind not in run.warned:
                 run.warned.add(kind)
-                tqdm.write(f"Warning: {text}")
+                tqdm.write(f"Warning: {plain(text)}")
     sys.stdout.flush()  # a log file shows the epoch when it ends

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from daas.errors import BadInput
+from daas.errors import BadInput, names_checked
 from daas.search.spaces.cells import ArchEstimator
 
 
+@names_checked
 @dataclass(frozen=True)
 class CellSpace:
     """Cells of a supernet; whatever is None is left to the preset.

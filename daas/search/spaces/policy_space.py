@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import torch
 
 from daas.augment.space import INDEX, OPERATION_NAMES, has_magnitude, magnitude_table
-from daas.errors import BadInput
+from daas.errors import BadInput, names_checked
 from daas.search.spaces.policies import IDENTITY, AugmentationDistribution
 
 _MOST = 20_000  # policies, each with probabilities and magnitudes of its own
 
 
+@names_checked
 @dataclass(frozen=True)
 class PolicySpace:
     """Policies of a number of slots, each with one of some operations.

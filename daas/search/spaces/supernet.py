@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.parameter import is_lazy
 
 from daas.errors import BadInput
 from daas.models.depthwise import channels_last, dense_gradient
+from daas.models.own import refuse_lazy
 from daas.models.primitives import DARTS_PRIMITIVES, build_primitive, factorized_reduce, relu_conv_bn
 from daas.search.spaces.cells import NONE, Mixture, Path, cell_edges
 
@@ -251,11 +251,7 @@ class FixedNetwork(nn.Module):
             raise BadInput(
                 f"No parameter of the network {name} has requires_grad; a policy is learned while it trains."
             )
-        if any(is_lazy(parameter) for parameter in model.parameters()) or isinstance(model, torch.jit.ScriptModule):
-            raise BadInput(
-                f"The network {name} is lazy or scripted. Run one batch through a lazy one first, and pass the module "
-                "that a script was made of."
-            )
+        refuse_lazy(model)
         try:
             self.model = copy.deepcopy(model)
         except Exception as error:  # whatever the parts of a network raise that cannot be copied
