@@ -70,7 +70,8 @@ RANGES: Mapping[str, Range] = {
     "channels": Range(1, 4096), "layers": Range(1, 1000), "nodes": Range(1, 64), "tau_max": Range(1e-3, 1000),
     "tau_min": Range(1e-3, 1000), "seed": Range(0, 2**63 - 1),
     "max_latency": Range(0, 1e6, above=True), "latency_batch": Range(1, 2**16),
-    "latency_threads": Range(1, 1024), "cost_weight": Range(0, 1e6), "confidence_penalty": Range(0, 1e6), "max_skips": Range(0, 1000),
+    "latency_threads": Range(1, 1024), "cost_weight": Range(0, 1e6), "confidence_penalty": Range(0, 1e6),
+    "max_skips": Range(0, 1000),
 }  # fmt: skip
 """By the name of an option, with underscores; of an option with several values, for each of them."""
 
