@@ -214,7 +214,9 @@ def _random_policy(bench: Bench, _: Path) -> tuple[Candidate, int]:
 
 
 def _screen(bench: Bench, folder: Path) -> tuple[Candidate, int]:
-    return candidates(None, bench.setting(screened(bench, folder), 2))[0], 1
+    screen = screened(bench, folder)
+    first = candidates(None, bench.setting(screen, 2))[0]
+    return replace(first, recipe=(("hflip", screen.flip),)), 1  # not the first of both flips, where the flip is unclear
 
 
 def _screen_race(bench: Bench, folder: Path) -> tuple[Candidate, int]:
