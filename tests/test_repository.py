@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from daas.errors import BadInput
-from daas.hub.contents import new_folder, sha256
+from daas.files import sha256
+from daas.hub.contents import new_folder
 from daas.repository import check_paths, files_of, litter_of
 
 
