@@ -46,7 +46,7 @@ def searched(seed: int, folder: Path) -> tuple[ArchitectureDistribution, float]:
     import daas
 
     if not (folder / "summary.json").is_file():
-        daas.search("digits", preset="demo", seed=seed, out=folder, resume="auto")
+        daas.search("digits", preset="demo", seed=seed, out=folder, resume="auto", screen=False, race=0)
     summary = read_json(folder / "summary.json", "summary")
     cells = ArchitectureDistribution(summary["options"]["nodes"], summary["primitives"])
     tensors = checkpoint.load(folder / "checkpoint.safetensors")[0]

@@ -31,6 +31,7 @@ from daas.search.__main__ import main as search_main
 SEARCH = [
     "--preset", "demo", "--channels", "2", "--layers", "3", "--nodes", "2", "--warmup-epochs", "1", "--epochs", "1",
     "--batch-size", "32", "--max-images", "400", "--architectures", "2", "--save-every", "0", "--resume", "auto",
+    "--no-screen", "--race", "0",
 ]  # fmt: skip
 
 

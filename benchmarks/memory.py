@@ -18,7 +18,7 @@ from daas.search.runs.run import Run
 SETTLED = 200  # iterations after which caches and allocators have what they need
 SEARCH = [
     "--preset", "demo", "--channels", "2", "--layers", "3", "--nodes", "2", "--warmup-epochs", "2",
-    "--batch-size", "32", "--architectures", "1",
+    "--batch-size", "32", "--architectures", "1", "--no-screen", "--race", "0",
 ]  # fmt: skip
 
 

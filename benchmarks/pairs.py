@@ -105,7 +105,7 @@ class Bench:
 
         if not (self.folder / "summary.json").is_file():
             options: dict[str, Any] = {**self.size.search, "seed": self.seed, "out": self.folder, "resume": "auto"}
-            daas.search(self.images, **options)
+            daas.search(self.images, screen=False, race=0, **options)
         found = network(Genotype.load(self.folder / "genotype.json"), folder_size(self.folder))
         return found, Policy.load(self.folder / "policy.json")
 

@@ -177,7 +177,10 @@ def searched(bench: Bench, folder: Path) -> Candidate:
     place = folder / "search-policy.json"
     if not place.is_file():
         network_ = NETWORK.create(len(bench.images.class_names))
-        found = daas.search(bench.images, network=network_, mode="aug", preset="cpu", derive="printed", seed=bench.seed)
+        found = daas.search(
+            bench.images, network=network_, mode="aug", preset="cpu", derive="printed", seed=bench.seed, screen=False,
+            race=0,
+        )  # fmt: skip
         found.policy.save(place)
     return Candidate(NETWORK, Policy.load(place), "search", (("hflip", 0.5),))
 

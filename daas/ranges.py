@@ -71,7 +71,7 @@ RANGES: Mapping[str, Range] = {
     "tau_min": Range(1e-3, 1000), "seed": Range(0, 2**63 - 1),
     "max_latency": Range(0, 1e6, above=True), "latency_batch": Range(1, 2**16),
     "latency_threads": Range(1, 1024), "cost_weight": Range(0, 1e6), "confidence_penalty": Range(0, 1e6),
-    "max_skips": Range(0, 1000),
+    "max_skips": Range(0, 1000), "race": _FROM_0, "race_epochs": _COUNT, "race_workers": Range(1, 1024),
 }  # fmt: skip
 """By the name of an option, with underscores; of an option with several values, for each of them."""
 

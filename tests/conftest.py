@@ -20,9 +20,10 @@ os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start: sums d
 
 SHORT_SEARCH = [
     "--preset", "demo", "--channels", "2", "--layers", "3", "--nodes", "2", "--warmup-epochs", "1", "--epochs", "2",
-    "--batch-size", "64", "--max-images", "400", "--architectures", "2", "--derive", "printed",
+    "--batch-size", "64", "--max-images", "400", "--architectures", "2", "--derive", "printed", "--no-screen",
+    "--race", "0",
 ]  # fmt: skip
-"""Options of a search of three epochs with three iterations each."""
+"""Options of a search of three epochs with three iterations each, without screen and race."""
 
 
 def write_folder(root: Path, images: Tensor, labels: Tensor, names: tuple[str, ...]) -> Path:

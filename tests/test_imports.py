@@ -59,7 +59,10 @@ def test_help_needs_next_to_nothing(verb: str) -> None:
 @pytest.mark.parametrize(
     ("words", "needed"),
     [
-        (("search", "--dataset", "digits", "--preset", "demo", "--max-steps", "1"), {"sklearn", "scipy", "joblib"}),
+        (
+            ("search", "--dataset", "digits", "--no-screen", "--race", "0"),
+            {"sklearn", "scipy", "joblib"},
+        ),
         (("models",), set()),
         (("augment", "list"), set()),
     ],

@@ -18,7 +18,7 @@ import daas
 from daas.search.__main__ import main
 from tests.conftest import write_folder
 
-SMALL: dict[str, Any] = {"batch_size": 16, "warmup_epochs": 1, "epochs": 1}
+SMALL: dict[str, Any] = {"batch_size": 16, "warmup_epochs": 1, "epochs": 1, "screen": False, "race": 0}
 PRINTED: dict[str, Any] = {**SMALL, "derive": "printed"}
 CELLS = daas.CellSpace(channels=2, layers=3, nodes=2)
 
@@ -201,14 +201,18 @@ def test_python_and_the_command_line_find_the_same_byte_for_byte(tmp_path: Path)
     images = write_folder(tmp_path / "images", *tensors(), ("dark", "bright"))
     options = {"max_steps": 3, "image_size": 8, "channels": 2, "layers": 3, "nodes": 2, "workers": 1, **SMALL}
     found = daas.search(images, preset="demo", seed=3, out=tmp_path / "python", **options)
-    words = [word for name, value in options.items() for word in ("--" + name.replace("_", "-"), str(value))]
+    words = [
+        word
+        for name, value in options.items()
+        for word in (["--no-screen"] if name == "screen" else ["--" + name.replace("_", "-"), str(value)])
+    ]
     command = ["--preset", "demo", "--data-dir", str(images), "--seed", "3", "--out", str(tmp_path / "command"), *words]
     assert main(command) == 0
     for name in ("genotype.json", "policy.json"):
         assert (tmp_path / "python" / name).read_bytes() == (tmp_path / "command" / name).read_bytes()
     summaries = [json.loads((tmp_path / who / "summary.json").read_text()) for who in ("python", "command")]
     for summary in summaries:
-        del summary["seconds"], summary["options"]["out"]
+        del summary["seconds"], summary["options"]["out"], summary["options"]["race_workers"]
     assert summaries[0] == summaries[1]
     assert found.page == tmp_path / "python" / "report.html"
 
@@ -324,7 +328,7 @@ before = state()
 import daas
 heavy = [name for name in ("daas.search", "daas.train", "kornia") if name in sys.modules]
 daas.search, daas.DAASPolicy, daas.Found, daas.PolicySpace
-import daas.search.api, daas.search.report.page
+import daas.whole.api, daas.search.report.page
 assert state() == before
 assert not heavy, heavy
 """

@@ -27,7 +27,7 @@ assert model(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
 from daas.search.__main__ import main
 out = Path(tempfile.mkdtemp()) / "run"
 small = "--preset demo --channels 2 --layers 3 --nodes 2 --max-steps 2 --max-images 100 --architectures 1"
-assert main([*small.split(), "--out", str(out)]) == 0
+assert main([*small.split(), "--no-screen", "--race", "0", "--out", str(out)]) == 0
 assert (out / "report.html").stat().st_size > 10_000
 from daas.hub.exporting import export  # its templates are read when it exports
 from importlib.resources import files

@@ -219,7 +219,7 @@ def _search(out: Path) -> None:
     with quiet():
         code = main(
             ["--preset", "demo", "--channels", "2", "--layers", "3", "--nodes", "2", "--max-steps", "2",
-            "--batch-size", "16",
+            "--batch-size", "16", "--no-screen", "--race", "0",
              "--max-images", "64", "--architectures", "1", "--device", "cpu", "--out", str(out)]
         )  # fmt: skip
     if code:

@@ -37,7 +37,7 @@ _TRAIN = ("--train-crop-mode", "pad", "--opt", "sgd", "--momentum", "0.9", "--we
           "cosine", "--warmup-epochs", "1", "--min-lr", "0", "--smoothing", "0", "--clip-grad", "5")  # fmt: skip
 _SMALL = (*_TRAIN, "--crop-padding", "2", "--batch-size", "50", "--lr", "0.1")
 _SEARCH = ("--preset", "cpu", "--batch-size", "50", "--layers", "4", "--architectures", "2", "--warmup-epochs", "10",
-           "--epochs", "30", "--derive", "printed")  # fmt: skip
+           "--epochs", "30", "--derive", "printed", "--no-screen", "--race", "0")  # fmt: skip
 _MODELS = {
     "wide residual network 10-2": ("wide_resnet40_2_cifar", ("depth=10", "widen=2")),
     "ResNet-10-t": ("resnet10t", ()),
@@ -55,7 +55,7 @@ SCALES = {
     "smoke": Scale(
         "smoke", 100, 100, 32,
         ("--preset", "cpu", "--channels", "2", "--layers", "3", "--nodes", "2", "--warmup-epochs", "1", "--epochs", "1",
-         "--architectures", "1", "--batch-size", "25"),
+         "--architectures", "1", "--batch-size", "25", "--no-screen", "--race", "0"),
         ("channels=2", "layers=3"),
         (*_TRAIN, "--epochs", "1", "--warmup-epochs", "0", "--batch-size", "25", "--lr", "0.05"),
         {"wide residual network 10-1": ("wide_resnet40_2_cifar", ("depth=10", "widen=1"))},

@@ -31,7 +31,7 @@ def uniform(rows: Sequence[Operation], slots: int, limits: Mapping[str, float], 
             f"{len(rows)} operations in {slots} slots at {levels} magnitudes make {len(rows) ** slots * levels:,} "
             f"sub-policies; at most {MAX_SUB_POLICIES:,}: take fewer operations, slots or magnitudes."
         )
-    values = [_values(row, limits.get(row.name), levels) for row in rows]
+    values = [magnitudes(row, limits.get(row.name), levels) for row in rows]
     weights: dict[tuple[PolicyOp, ...], float] = {}
     for number, chosen in enumerate(itertools.product(range(len(rows)), repeat=slots)):
         for level in range(levels):
@@ -44,8 +44,17 @@ def uniform(rows: Sequence[Operation], slots: int, limits: Mapping[str, float], 
     return tuple(SubPolicy(weight, ops) for ops, weight in weights.items())
 
 
-def _values(row: Operation, limit: float | None, levels: int) -> list[float | None]:
-    """Evenly spaced magnitudes of the search space, none further from the identity than the limit."""
+def magnitudes(row: Operation, limit: float | None, levels: int) -> list[float | None]:
+    """Evenly spaced magnitudes of the search space, none further from the identity than the limit.
+
+    Args:
+        row: The operation.
+        limit: A magnitude; None for the whole range.
+        levels: How many.
+
+    Raises:
+        BadInput: A limit out of range, or of an operation without a magnitude.
+    """
     if row.low is None or row.high is None or row.identity is None:
         if limit is not None:
             raise BadInput(f"{row.name} has no magnitude, so it cannot be limited to {shown(limit)}.")

@@ -54,6 +54,7 @@ def race(
     recipe: Recipe | None = None,
     image_size: int | None = None,
     skip_bad_images: bool = False,
+    train_words: Sequence[str] = (),
     screen: Screen | bool | None = None,
     equal_size: bool = True,
     out: str | Path | None = None,
@@ -84,6 +85,8 @@ def race(
             a learning rate of at most 0.02 where weights are given.
         image_size: Side in pixels.
         skip_bad_images: Leave out images that cannot be read.
+        train_words: Words of a command line that name the images for ``daas.train``, for the printed command; by
+            default those of a path or a name.
         screen: What ``daas.screen`` said of these images; True asks it first, which costs one training more.
         equal_size: Where the size of one cell network is known, as that of a search's result is, cells whose size is
             not given are raced with as many weights, to within a tenth; otherwise at the papers' size.
@@ -117,11 +120,11 @@ def race(
     images = images_from(data, image_size=size, skip_bad_images=skip_bad_images)
     refuse_among_images(out, images)
     folder = None if out is None else _folder(Path(out), resume, join)
-    _check_images(images, folds, chosen, seed)
+    check_images(images, folds, chosen, seed)
     asked = {"epochs": chosen.epochs, "batch_size": chosen.batch_size, "seed": seed}
     seen = _screen(screen, images, net, asked, None if folder is None else folder / "screen")
     most = TRAININGS if trainings is None and time_budget is None else trainings
-    setting = sets.Setting(net, images.image_size, _entering(folder, most), seen, seed)
+    setting = sets.Setting(net, images.image_size, entering(folder, most), seen, seed)
     entered = sets.candidates(candidates, setting)
     if equal_size:
         entered = at_equal_size(entered, len(images.class_names))
@@ -131,8 +134,9 @@ def race(
             "--trainings (48 is usual), or name fewer candidates."
         )
     setup = Setup(
-        images.name, images.class_names, len(images), images.image_size, _train_words(data, images), chosen, seed
-    )
+        images.name, images.class_names, len(images), images.image_size,
+        tuple(train_words) or _train_words(data, images), chosen, seed,
+    )  # fmt: skip
     trainer = Trainer(entered, images, chosen, folds, seed, str(local_device(device)))
     if workers > 1 and not isinstance(images, MemoryImages):
         raise BadInput(
@@ -151,7 +155,7 @@ def race(
     return found
 
 
-def _entering(folder: Path | None, most: int | None) -> int:
+def entering(folder: Path | None, most: int | None) -> int:
     """How many of the default set enter: half as many as trainings, at least 4; in a resumed race as many as before."""
     if folder is not None and (folder / JOURNAL).exists():
         known = Journal(folder, ()).config().get("entering")
@@ -256,8 +260,12 @@ def _check(
         raise BadInput("resume and join need the folder of the race: name it with out= (--out).")
 
 
-def _check_images(images: ImageData, folds: int, recipe: Recipe, seed: int) -> None:
-    """Every run has a whole batch to train on and something to judge on."""
+def check_images(images: ImageData, folds: int, recipe: Recipe, seed: int) -> None:
+    """Every run has a whole batch to train on and something to judge on.
+
+    Raises:
+        BadInput: It has not; the message says what to change.
+    """
     counts = torch.bincount(images.labels, minlength=len(images.class_names)).tolist()
     single = [name for name, count in zip(images.class_names, counts, strict=True) if count == 1]
     if single:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daas.race import words
+from daas.search.report.commands import parts
 
 if TYPE_CHECKING:
     from daas.race.result import Race, Row
@@ -31,7 +33,7 @@ def page(race: Race, folder: Path) -> str:
         rows=[_row(race, row, scale) for row in race.rows],
         ticks=[(f"{value:+g}", scale.place(value)) for value in scale.ticks],
         shelf=None if race.final.shelf is None else words._name(race, race.final.shelf),
-        command=race.command(folder),
+        command=parts(race.command(folder)) if race.command(folder) else [],
         python=_python(race, folder),
         options=_options(race),
     )
@@ -99,11 +101,12 @@ def _python(race: Race, folder: Path) -> str:
     return "\n".join(lines)
 
 
-def _options(race: Race) -> list[tuple[str, str]]:
+def _options(race: Race) -> list[tuple[str, list[str]]]:
+    """What the race was: a name, and words that do not break."""
     setup = race.setup
     return [
-        ("images", f"{setup.name}: {setup.images} of {len(setup.class_names)} classes, {setup.image_size} pixels"),
-        ("folds", str(race.rules.folds)),
-        ("seed", str(setup.seed)),
-        ("recipe of all trainings", " ".join(setup.recipe.words())),
+        ("images", [f"{setup.name}: {setup.images} of {len(setup.class_names)} classes, {setup.image_size} pixels"]),
+        ("folds", [str(race.rules.folds)]),
+        ("seed", [str(setup.seed)]),
+        ("recipe of all trainings", parts(shlex.join(setup.recipe.words()))),
     ]

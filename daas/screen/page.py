@@ -14,6 +14,7 @@ from daas.screen import plots
 from daas.screen.result import Picture, Screen, Seen
 from daas.screen.using import meant, swap_words, train_words
 from daas.screen.words import TITLES, answer, limit_words, points, share_words
+from daas.search.report.commands import parts
 from daas.search.report.plots import picture
 
 _ROOM = 3.0  # points beside the longest bar
@@ -36,7 +37,7 @@ def page(screen: Screen, policy: str | None) -> str:
         clean=screen.clean,
         answer=answer(screen),
         warnings=screen.warnings,
-        command=command,
+        command=parts(command),
         meant=meant(command),
         swap=swap_words(screen),
         rows=_rows(screen),

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from daas.rooms import open_room
 
-open_room("daas.search", "daas.search.api", "search")
+open_room("daas.search", "daas.whole.api", "search")  # with the screen before it and the race behind it

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 from daas.errors import BadInput, memory_told
 from daas.options import leave
-from daas.processes import RankLost, RanksDiffer
 from daas.search.options import parse
 from daas.search.report import __main__ as report
+from daas.search.report.commands import commands
 from daas.search.report.verdict import verdict
-from daas.search.runs.one import search
-from daas.search.runs.seeds import repeat
+from daas.search.runs.folder import folder
 from daas.search.runs.stop import Diverged, Interrupted
+from daas.whole.run import repeat, search
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,12 +34,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config = parse(words)
         with memory_told():
-            found = None if config.seeds else search(config)
-            page = repeat(config) if found is None else found.page
+            found = repeat(config) if config.seeds else search(config)
     except BadInput as error:
         print(f"{error_word}: {error}", file=sys.stderr)
         return 2
-    except (Diverged, RankLost, RanksDiffer) as error:
+    except (Diverged, FloatingPointError, RuntimeError) as error:  # a lost process of the search or of the race, too
         print(f"{error_word}: {error}", file=sys.stderr)
         return 1
     except Interrupted as stopped:
@@ -48,13 +47,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except KeyboardInterrupt:
         print(
-            "\nStopped at once; go on from the last checkpoint, if there is one, with --resume auto.", file=sys.stderr
+            "\nStopped at once. What is finished is kept; the same command with --resume auto goes on.", file=sys.stderr
         )
         return 130
     if not number:
-        print(f"Done. Results in {config.out}{f'; look at {page}' if page else ''}")
-        for sentence in () if found is None else verdict(found.summary):
+        print(f"Done. Results in {config.out}{f'; look at {found.page}' if found.page else ''}")
+        for sentence in verdict(found.summary):
             print(f"  {sentence}")
+        next_ = commands(folder(config), found.summary, found.genotype is not None, found.policy is not None)
+        if next_["train"]:
+            print(f"Next: {next_['train']}\n{next_['note']}".rstrip())
     return 0
 
 

@@ -1,4 +1,4 @@
-"""``daas.search(...)``: a search on images, networks and policies that a program holds in its hands."""
+"""What the arguments of ``daas.search(...)`` mean: images, networks and policies that a program holds in its hands."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ from daas.data.given import named_or_path
 from daas.errors import BadInput
 from daas.models import Genotype
 from daas.search.algorithm.estimators import Sampling
-from daas.search.found import Found
 from daas.search.given import Callback, Given
 from daas.search.options import SearchConfig
-from daas.search.runs import one
 from daas.search.spaces.cell_space import CellSpace
 from daas.search.spaces.policy_space import PolicySpace
 
@@ -26,57 +24,32 @@ _TAKEN = {
 }  # fmt: skip
 
 
-def search(
+def settled(
     data: Any,
-    *,
     val: Any = None,
-    network: CellSpace | nn.Module | Genotype | str | None = None,
-    policy: PolicySpace | Policy | DAASPolicy | str | None = None,
-    estimator: Sampling | str | None = None,
-    preset: str = "cpu",
-    seed: int = 0,
+    network: Any = None,
+    policy: Any = None,
+    estimator: Any = None,
     callbacks: Iterable[Callback] = (),
-    out: str | Path | None = None,
     **options: Any,
-) -> Found:
-    """Searches a network and the augmentation that it should be trained with.
+) -> tuple[SearchConfig, Given]:
+    """What the arguments of ``daas.search`` mean: options, and objects beside them.
 
     Args:
-        data: ``(images, labels)``, uint8 [n, 3, H, W] and int64 [n]; a torch ``Dataset``; the path of a folder of class
-            folders or of an archive of one; or the name of a data set (``digits``, ``torch/cifar10``, ...). Half of it
-            is for validation, unless ``val`` is given.
-        val: Validation images in any of these forms.
-        network: A ``CellSpace`` (by default the preset's); or a network that is fixed, for which a policy is searched:
-            a timm name (also ``hf-hub:user/name`` and ``local-dir:FOLDER``; the options ``pretrained``,
-            ``pretrained_path`` and ``initial_checkpoint`` say where its weights begin), a ``Genotype``, or any module
-            that maps images [B, 3, S, S] to logits (they are normalised by the mean and standard deviation of the
-            training images), of which a copy is searched on.
-        policy: A ``PolicySpace`` (by default the paper's); or a policy that is fixed, a ``Policy``, a ``DAASPolicy``, a
-            shipped name or a file, under which cells alone are searched (mode ``arch``).
-        estimator: How the policies learn, one of ``daas.estimators``, or a subclass of your own.
-        preset: Fills in the options that are not given: ``demo``, ``cpu``, ``paper-cifar10``, ...
-        seed: Of every random choice.
-        callbacks: Called with every epoch's line of metrics, a dict; one that returns True stops the search.
-        out: A folder for results and checkpoints, as the command writes it; nothing is written without.
-        **options: Any other option of ``python -m daas.search`` by its name with underscores: ``epochs=3``,
-            ``max_steps=100``, ``batch_size=32``, ``mode="arch"``, ``aug_lr=0.01``, ...
-
-    Returns:
-        The pair, and what was measured.
+        data: Images, as ``daas.search`` takes them.
+        val: Validation images.
+        network: ``CellSpace`` or a fixed network.
+        policy: ``PolicySpace`` or a fixed policy.
+        estimator: Of gamma's gradient.
+        callbacks: Called with every epoch's line.
+        **options: Of ``SearchConfig``.
 
     Raises:
         BadInput: Something that cannot be used; the message says what can.
-        Interrupted: Ctrl-C, or SIGTERM.
-        Diverged: A loss became infinite or not a number.
-
-    >>> import daas, torch
-    >>> images = torch.randint(256, (64, 3, 8, 8), dtype=torch.uint8)
-    >>> small = daas.CellSpace(channels=2, layers=3, nodes=2)
-    >>> found = daas.search((images, torch.arange(64) % 2), network=small, batch_size=16, max_steps=1)
-    >>> found.create_model(num_classes=2), found.transform()  # doctest: +ELLIPSIS
-    (CellNet(...), DAASPolicy(...))
     """
-    values = _given_options(options) | {"preset": preset, "seed": seed, "out": None if out is None else Path(out)}
+    values = _given_options(options)
+    if values.get("out") is not None:
+        values["out"] = Path(values["out"])
     if callable(callbacks) or not isinstance(callbacks, Iterable):
         raise BadInput(f"callbacks is of type {type(callbacks).__name__}; it is a list of functions: callbacks=[log].")
     objects: dict[str, Any] = {"callbacks": tuple(callbacks)}
@@ -91,7 +64,7 @@ def search(
     else:
         objects["val"] = val
     take_spaces(values, objects, network, policy, estimator)
-    return one.search(SearchConfig(**values), Given(**objects))
+    return SearchConfig(**values), Given(**objects)
 
 
 def take_spaces(values: dict[str, Any], objects: dict[str, Any], network: Any, policy: Any, estimator: Any) -> None:

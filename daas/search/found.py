@@ -15,6 +15,7 @@ from daas.augment import DAASPolicy, Policy
 from daas.errors import BadInput, plain
 from daas.files import make_folder, write_text
 from daas.models import Genotype
+from daas.reading import read_json
 from daas.search.algorithm.method import model_arguments
 from daas.search.report import metrics
 from daas.search.runs.folder import METRICS, present_in
@@ -170,3 +171,19 @@ class Found:
                 file=sys.stderr,
             )
             return self
+
+
+def found_in(folder: Path) -> Found:
+    """A finished search from the files of its folder, without pictures.
+
+    Raises:
+        BadInput: A file is missing or damaged.
+    """
+    cells, policy, page = folder / "genotype.json", folder / "policy.json", folder / "report.html"
+    return Found(
+        Genotype.load(cells) if cells.exists() else None,
+        Policy.load(policy) if policy.exists() else None,
+        metrics.read_lines(folder / METRICS) if (folder / METRICS).exists() else [],
+        read_json(folder / "summary.json", "summary"),
+        page=page if page.exists() else None,
+    )

@@ -86,7 +86,7 @@ class Search:
             raise BadInput("network is fixed and cells are searched; give one of them.")
         if unknown := sorted(settings.keys() - _OF_A_STEP):
             raise BadInput(f"{', '.join(unknown)}: no step depends on it. Known are {', '.join(sorted(_OF_A_STEP))}.")
-        values: dict[str, Any] = {**settings, "seed": seed, "out": None}
+        values: dict[str, Any] = {**settings, "seed": seed, "out": None, "screen": False, "race": 0}
         objects: dict[str, Any] = {"data": ()}
         take_spaces(values, objects, cells if network is None else network, policies, estimator)
         self.config = SearchConfig(**values)

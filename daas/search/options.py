@@ -28,6 +28,7 @@ _BUDGET = "Limits of the found network"
 _LENGTH = "Length"
 _WEIGHTS = "Weights"
 _RUN = "Run"
+_ANSWER = "What stands around the search"
 
 
 @dataclass(frozen=True, init=False)
@@ -171,6 +172,30 @@ class SearchConfig:
         "run the network in bfloat16 where that is safe (torch.autocast), for GPUs that have it; forward-mode "
         "passes stay in float32",
         group=_RUN,
+    )
+    screen: bool = o(
+        False,
+        "before the search, one training under everything says which operations change the labels: the search leaves "
+        "them out and stays within the safe magnitudes of others, and all trainings flip only where that is harmless; "
+        "in OUT/screen. The presets demo and cpu do it",
+        group=_ANSWER,
+    )
+    race: int = o(
+        0,
+        "after the search, at most this many whole trainings choose among what was found, what the screen leaves, what "
+        "is on the shelf and none; in OUT/race. 0 for none. The preset demo takes 8, cpu 12",
+        group=_ANSWER,
+    )
+    race_epochs: int | None = o(
+        None,
+        "of every training of the race, and of the one that is printed; by default enough for 1500 updates, from 30 "
+        "to 60; the preset demo takes 12",
+        group=_ANSWER,
+    )
+    race_workers: int | None = o(
+        None,
+        "trainings of the race at a time; by default one per core on a CPU and one on a GPU, from Python one",
+        group=_ANSWER,
     )
     resume: str = o(
         "",
@@ -316,6 +341,8 @@ class SearchConfig:
             workers=Range(1, RANGES["workers"].most),
             clip_grad=Range(0, RANGES["clip_grad"].most),
         )
+        if self.race == 1:
+            raise BadInput("--race is 1; a race needs at least 2 trainings, one for each of two candidates; 0 is none.")
         check_method(self)
         if self.seeds and self.seed:
             raise BadInput(f"--seed {self.seed} and --seeds {self.seeds} contradict each other; give one of them.")
@@ -340,11 +367,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     "demo": {
         "dataset": "digits", "warmup_epochs": 6, "epochs": 8, "batch_size": 32, "architectures": 4, "policies": 1,
         "channels": 8, "layers": 4, "lr": 0.1, "arch_lr": 3e-3, "aug_estimator": "per-image", "aug_lr": 0.03,
-        "derive": "decided",
+        "derive": "decided", "screen": True, "race": 8, "race_epochs": 12,
     },
     "cpu": {
         "warmup_epochs": 4, "epochs": 6, "max_images": 10_000, "architectures": 4, "channels": 8, "layers": 5,
-        "lr": 0.1, "arch_lr": 3e-3, "aug_lr": 0.03, "derive": "decided",
+        "lr": 0.1, "arch_lr": 3e-3, "aug_lr": 0.03, "derive": "decided", "screen": True, "race": 12,
     },
     "finetune": {
         "mode": "aug", "pretrained": True, "warmup_epochs": 5, "epochs": 15, "max_images": 10_000, "batch_size": 32,
@@ -362,19 +389,11 @@ weight decay, clipping), GDAS's for the temperature, and our own for gamma's lea
 
 NOT_PART_OF_THE_METHOD = frozenset(
     {
-        "out",
-        "resume",
-        "device",
-        "workers",
-        "seeds",
-        "time_budget",
-        "max_steps",
-        "save_every",
-        "tensorboard",
-        "max_skips",
+        "out", "resume", "device", "workers", "seeds", "time_budget", "max_steps", "save_every", "tensorboard",
+        "max_skips", "screen", "race", "race_epochs", "race_workers",
     }
-)
-"""Options that a resumed run may change."""
+)  # fmt: skip
+"""Options that a resumed search may change; what a screen has said is in the policy space and in the flip."""
 BEFORE_THERE_WERE: dict[str, Any] = {
     "pretrained": False, "pretrained_path": "", "initial_checkpoint": "", "max_params": "", "max_macs": "",
     "latency_batch": 1, "latency_threads": 1, "cost_weight": 1.0, "derive": "printed",

@@ -13,12 +13,13 @@ import torch
 from torch import nn
 
 from daas.__main__ import main
+from daas.search.options import PRESETS
 
 TEXT = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(sh|python)\n(.*?)```", TEXT, flags=re.DOTALL)
 SHORTER = {
     "screen": ["--epochs", "2", "--image-size", "16"],
-    "search": ["--max-steps", "2", "--batch-size", "16", "--image-size", "16"],
+    "search": ["--max-steps", "2", "--batch-size", "16", "--image-size", "16", "--race", "2", "--race-epochs", "1"],
     "train": ["--epochs", "1", "--img-size", "32", "-b", "16", "--workers", "0"],
 }
 """What makes a command short, behind what stands there."""
@@ -38,6 +39,8 @@ def test_its_links_lead_somewhere() -> None:
 
 def test_it_runs_from_top_to_bottom(two_classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(PRESETS["cpu"], "race", 2)
+    monkeypatch.setitem(PRESETS["cpu"], "race_epochs", 1)
     two_classes.rename(tmp_path / "my_photos")
     shutil.copytree(tmp_path / "my_photos", tmp_path / "my_test_photos")
     images = torch.randint(256, (160, 3, 16, 16), dtype=torch.uint8)

@@ -36,7 +36,8 @@ def test_from_photographs_to_a_trained_network(
     assert f"--hflip {flip:g}" in said
     assert ("left <-> right" in said) == (flip == 0.0)
 
-    assert main(["search", "--mode", "aug", *of_all, "--max-steps", "4", "--batch-size", "25", "--out", "search"]) == 0
+    alone = ["--no-screen", "--race", "0", "--max-steps", "4", "--batch-size", "25"]
+    assert main(["search", "--mode", "aug", *of_all, *alone, "--out", "search"]) == 0
     said = capsys.readouterr().out
     assert "guessing gives 50.0%" in said
     command = json.loads(Path("search/summary.json").read_text())["options"]

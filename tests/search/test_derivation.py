@@ -206,6 +206,7 @@ def test_the_summary_has_what_was_decided() -> None:
     found = daas.search(
         (torch.randint(256, (64, 3, 8, 8), generator=generator(1), dtype=torch.uint8), torch.arange(64) % 2),
         network=daas.CellSpace(channels=2, layers=3, nodes=2), batch_size=16, warmup_epochs=0, epochs=1,
+        screen=False, race=0,
     )  # fmt: skip
     facts: dict[str, Any] = found.summary["derivation"]
     assert (facts["removed"], facts["halves"], facts["error_rate"]) == ([], {}, ERROR)

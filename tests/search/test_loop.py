@@ -29,8 +29,10 @@ def convnet() -> nn.Module:
 
 
 def test_fed_as_the_search_feeds_itself_it_finds_the_same() -> None:
-    options: dict[str, Any] = {"preset": "demo", "batch_size": 64, "warmup_epochs": 1, "epochs": 1, "max_images": 256}
-    options["derive"] = "printed"
+    options: dict[str, Any] = {
+        "preset": "demo", "batch_size": 64, "warmup_epochs": 1, "epochs": 1, "max_images": 256, "derive": "printed",
+        "screen": False, "race": 0,
+    }  # fmt: skip
     whole = daas.search("digits", network=CELLS, seed=2, **options)
     config = SearchConfig(dataset="digits", seed=2, **options)
     data = build_data(config)

@@ -15,7 +15,7 @@ _UPDATES = 1500  # optimizer steps of a training that is long enough to compare 
 _EPOCHS = (20, 300)  # at least, at most
 
 
-def commands(out: Path, summary: dict[str, Any], genotype: bool, policy: bool) -> dict[str, str]:
+def commands(out: Path, summary: dict[str, Any], genotype: bool, policy: bool) -> dict[str, Any]:
     """The training, at the size of the search, and the first lines of a program.
 
     Args:
@@ -26,32 +26,63 @@ def commands(out: Path, summary: dict[str, Any], genotype: bool, policy: bool) -
 
     Returns:
         ``train``: one command, empty where the images or the network are a program's own; run a second time, it goes
-        on. ``note``: what is to be filled in. ``python``: the lines.
+        on. ``parts``: the same, option by option. ``note``: what is to be filled in. ``python``: the lines.
     """
     objects = summary.get("given", {})
     model, arguments = _model(out, summary, genotype)
-    words = ["python", "-m", "daas.train", *_images(summary)]
+    words = ["python", "-m", "daas.train", *image_words(summary)]
     if model:
         words += ["--model", model, *(["--model-kwargs", *arguments] if arguments else []), *start_of(summary).words()]
-    if policy:
-        words += ["--aa", f"daas:{out / 'policy.json'}"]
-    words += [*_preparation(summary), *_length(summary), "--experiment", out.resolve().name or "searched"]
+    file = _policy_file(out, summary, policy)
+    if file:
+        words += ["--aa", f"daas:{file}"]
+    words += _training(summary)
+    words += ["--experiment", out.resolve().name or "searched"]
     words += ["--resume", "auto"]
     python = ["import daas, timm"]
     if model:
         given = "".join(f", {name}={value!r}" for name, value in model_arguments(tuple(arguments)).items())
         classes = len(summary["data"]["class_names"])
         python.append(f"model = timm.create_model({model!r}, num_classes={classes}{given})")
-    if policy:
-        python.append(f"policy = daas.DAASPolicy.load({str(out / 'policy.json')!r})")
+    if file:
+        python.append(f"policy = daas.DAASPolicy.load({str(file)!r})")
         python.append("images = policy(images)  # [B, 3, H, W], uint8 or float in [0, 1]")
     note = f"{HELD_OUT_PHOTOS}: a folder of class folders with images that the search has not seen."
     runs = not {"data", "val", "network"} & objects.keys()  # what a program holds has no name on the command line
     return {
         "train": shlex.join(words) if runs else "",
+        "parts": parts(shlex.join(words)) if runs else [],
         "note": note if runs and HELD_OUT_PHOTOS in words else "",
         "python": "\n".join(python),
     }
+
+
+def parts(command: str) -> list[str]:
+    """A command option by option, each with its values, so that on a page no line need break within one.
+
+    >>> parts("python -m daas.train --img-size 32 --mean 0.5 0.5 0.5")
+    ['python -m daas.train', '--img-size 32', '--mean 0.5 0.5 0.5']
+    """
+    groups: list[list[str]] = [[]]
+    for word in shlex.split(command):
+        if word.startswith("--"):
+            groups.append([])
+        groups[-1].append(word)
+    return [shlex.join(group) for group in groups if group]
+
+
+def _policy_file(out: Path, summary: dict[str, Any], policy: bool) -> Path | None:
+    """The policy to train with: the one that the race has chosen, or the found one; None for none."""
+    if "race" in summary:
+        return out / "race" / "policy.json" if summary["race"]["policy"] else None
+    return out / "policy.json" if policy else None
+
+
+def _training(summary: dict[str, Any]) -> list[str]:
+    """How to train: as in the race, or as in the search and long enough."""
+    if "race" in summary:
+        return ["--img-size", str(summary["data"]["image_size"]), *summary["race"]["recipe"]]
+    return [*_preparation(summary), *_length(summary)]
 
 
 def _model(out: Path, summary: dict[str, Any], genotype: bool) -> tuple[str, list[str]]:
@@ -75,7 +106,12 @@ def _papers(summary: dict[str, Any]) -> bool:
     return papers(str(summary["options"]["preset"]))
 
 
-def _images(summary: dict[str, Any]) -> list[str]:
+def image_words(summary: dict[str, Any]) -> list[str]:
+    """The words of a command line that name the images of a search for ``daas.train``.
+
+    Args:
+        summary: As summary.json has it.
+    """
     options, words = summary["options"], []
     if _papers(summary):
         words += ["--recipe", str(options["preset"]).removeprefix("paper-")]
@@ -84,7 +120,8 @@ def _images(summary: dict[str, Any]) -> list[str]:
             words += ["--" + option.replace("_", "-"), str(options[option])]
     if not options["dataset"] and not options["val_dir"] and not summary["data"].get("held_out", False):
         words += ["--val-dir", HELD_OUT_PHOTOS]
-    return words
+    words += ["--val-split", "test"] if options["dataset"] == "digits" else []
+    return [*words, *(["--skip-bad-images"] if options["skip_bad_images"] else [])]
 
 
 def _preparation(summary: dict[str, Any]) -> list[str]:
@@ -96,10 +133,13 @@ def _preparation(summary: dict[str, Any]) -> list[str]:
     words += ["--train-crop-mode", "pad"]
     digits = options["dataset"] == "digits"
     flip = 0 if digits and options["hflip"] is None else options["hflip"]
+    swaps = summary.get("screen", {}).get("swaps", [])
+    if swaps:
+        words += ["--hflip", "0.5", "--hflip-swap", *swaps]
+        flip = None
     for name, value in (("hflip", flip), ("crop-padding", options["crop_padding"])):
         words += [] if value is None else [f"--{name}", f"{value:g}"]
-    words += ["--val-split", "test"] if digits else []
-    return [*words, *(["--skip-bad-images"] if options["skip_bad_images"] else [])]
+    return words
 
 
 def _length(summary: dict[str, Any]) -> list[str]:

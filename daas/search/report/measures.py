@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+from tqdm import tqdm
 
 from daas.search.algorithm.gradients import gradients, one_step_ahead
 from daas.search.algorithm.state import State
@@ -77,6 +78,12 @@ class PolicySignal:
         return PolicySignal(int(tensors["signal.count"]), **parts)
 
 
+def affordable(steps: int, most: int) -> int:
+    """Comparisons with a uniform policy that so many iterations pay for: one per eight, and none below two."""
+    found = min(most, steps // 8)
+    return found if found >= 2 else 0
+
+
 def derived_accuracy(search: State, data: SearchData, device: torch.device) -> float:
     """Accuracy (percent) of the derived network with the shared weights, on a fixed part of D_val."""
     z = None if search.architecture is None else search.architecture.derived_architecture()
@@ -119,7 +126,7 @@ def policy_gain(
 
     Returns:
         ``mean`` of the differences in validation loss (positive: the policy is better than a uniform one), their
-        standard error ``se``, and ``n``.
+        standard error ``se``, their number ``n``, and ``eta``.
     """
     assert search.augmentation is not None
     uniform = search.augmentation.uniform()
@@ -128,10 +135,10 @@ def policy_gain(
         differences = [
             _loss_after(search, data, device, uniform, (step, k), eta)
             - _loss_after(search, data, device, policies, (step, k), eta)
-            for k in range(pairs)
+            for k in tqdm(range(pairs), desc="policy beside a uniform one", disable=None, leave=False)
         ]
     values = torch.stack(differences).double()
-    return {"mean": float(values.mean()), "se": float(values.std()) / math.sqrt(pairs), "n": pairs}
+    return {"mean": float(values.mean()), "se": float(values.std()) / math.sqrt(pairs), "n": pairs, "eta": eta}
 
 
 def _loss_after(

@@ -42,10 +42,12 @@ def distributions(search: State) -> dict[str, Any]:
 
 def in_words(line: dict[str, Any]) -> str:
     """An epoch's metrics, for people: one line."""
+    fixed = "skip_share" not in line  # then there is one network, which nothing is derived from
+    phase = {"joint": "policy"}.get(line["phase"], line["phase"]) if fixed else line["phase"]
     words = [
-        f"epoch {line['epoch']:>3} ({line['phase']})  train loss {line['train_loss']:.3f} accuracy "
+        f"epoch {line['epoch']:>3} ({phase})  train loss {line['train_loss']:.3f} accuracy "
         f"{line['train_accuracy']:.1f}%  validation loss {line['val_loss']:.3f} accuracy {line['val_accuracy']:.1f}%  "
-        f"derived {line['derived_accuracy']:.1f}%"
+        f"{'network' if fixed else 'derived'} {line['derived_accuracy']:.1f}%"
     ]
     if "skip_share" in line:
         words.append(f"skips {line['skip_share']:.0%}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import jinja2
 import torch
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from torch import Tensor
 
 from daas.augment import DAASPolicy, Policy
@@ -17,9 +18,8 @@ from daas.augment.space import named
 from daas.errors import BadInput
 from daas.models.drawing import cell_svg
 from daas.models.genotype import Genotype
-from daas.reading import read_json
-from daas.search.found import Found
-from daas.search.report import metrics, plots
+from daas.search.found import Found, found_in
+from daas.search.report import plots
 from daas.search.report.commands import commands
 from daas.search.report.cost_section import cost_section
 from daas.search.report.verdict import verdict
@@ -30,6 +30,8 @@ _MODES = {
     "RGB": "in colour", "L": "grey", "I;16": "grey with 16 bits", "P": "with a palette", "RGBA": "with transparency",
     "1": "black and white",
 }  # fmt: skip
+_UNIFORM = 1.5  # times the mean weight, up to which the most probable sub-policy is none to speak of
+_OPTION = re.compile("--[a-z][a-z-]*")
 _ROWS = 5  # draws of the policy in the grid of images
 
 
@@ -47,11 +49,9 @@ def write_report(out: Path) -> Path:
     """
     if not (out / "summary.json").is_file() or not (out / METRICS).is_file():
         raise BadInput(f"{out} holds no finished search: summary.json or metrics.jsonl is missing.")
-    summary = read_json(out / "summary.json", "summary")
-    genotype = Genotype.load(out / "genotype.json") if (out / "genotype.json").exists() else None
-    policy = Policy.load(out / "policy.json") if (out / "policy.json").exists() else None
+    found = found_in(out)
     try:
-        return Found(genotype, policy, metrics.read_lines(out / METRICS), summary).report(out / "report.html")
+        return found.report(out / "report.html")
     except BadInput:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, jinja2.UndefinedError) as error:
@@ -74,6 +74,7 @@ def render(found: Found, out: Path) -> str:
     """
     summary, lines = found.summary, found.metrics
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment.filters["unbroken"] = unbroken
     template = environment.from_string(
         files("daas.search.report").joinpath("templates").joinpath("report.html").read_text(encoding="utf-8")
     )
@@ -89,6 +90,11 @@ def render(found: Found, out: Path) -> str:
         policy=None if found.policy is None else _policy(found.policy, _last_stage(lines), found.pictures.examples),
         commands=commands(out, summary, found.genotype is not None, found.policy is not None),
     )
+
+
+def unbroken(text: str) -> Markup:
+    """A text whose options (``--aug-lr``) do not break at their hyphens."""
+    return Markup(_OPTION.sub(r'<span class="option">\g<0></span>', str(escape(text))))
 
 
 def _last_stage(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -153,7 +159,9 @@ def _figures(summary: dict[str, Any]) -> list[tuple[str, str]]:
         figures.append(("balanced accuracy", f"{summary['val_balanced_accuracy']:.1f}%"))
     if "policy_gain" in summary:
         gain = summary["policy_gain"]
-        figures.append(("policy beside a uniform one", f"{gain['mean']:+.4f} \u00b1 {gain['se']:.4f}"))
+        figures.append(
+            (f"policy beside a uniform one (n = {gain['n']})", f"{gain['mean']:+.4f} \u00b1 {gain['se']:.4f}")
+        )
     if summary["processes"] > 1:
         figures.append(("processes", str(summary["processes"])))
     if "skip_share" in summary:
@@ -207,6 +215,7 @@ def _policy(policy: Policy, lines: list[dict[str, Any]], images: Tensor | None) 
         "shares": Markup(plots.shares(lines)) if "operation_share" in lines[-1] else "",
         "bars": [(name, share[name], 100 * share[name] / max(*share.values(), start)) for name in _by_value(share)],
         "start": start,
+        "uniform": best[0].weight * len(policy.sub_policies) < _UNIFORM * total,
         "best": [
             (f"{100 * sub.weight / total:.2f}%", [_words(op.op, op.prob, op.value) for op in sub.ops]) for sub in best
         ],
@@ -219,10 +228,20 @@ def _by_value(values: dict[str, float]) -> list[str]:
 
 
 def _words(op: str, prob: float, value: float | None) -> str:
-    operation = named(op)
-    strength = "" if value is None else f" {value:.3g} {operation.unit}"
+    """An operation of a sub-policy for people.
+
+    >>> _words("ShearX", 0.5, 0.07), _words("Contrast", 0.2, 1.5)
+    ('ShearX by 7% of the height, either direction, in 50% of its turns', 'Contrast, factor 1.5, in 20% of its turns')
+    """
+    operation, strength = named(op), ""
+    if value is not None and operation.unit.startswith("share of "):
+        strength = f" by {100 * value:.3g}% of {operation.unit.removeprefix('share of ')}"
+    elif value is not None and operation.signed:
+        strength = f" by {value:.3g} {operation.unit}"
+    elif value is not None:
+        strength = f", {operation.unit} {value:.3g}"
     sign = ", either direction" if operation.signed else ""
-    return f"{op}{strength}{sign} with probability {prob:.2f}"
+    return f"{op}{strength}{sign}, in {100 * prob:.0f}% of its turns"
 
 
 def _grid(policy: Policy, images: Tensor) -> list[list[tuple[str, str]]]:

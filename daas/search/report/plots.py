@@ -14,6 +14,14 @@ from PIL import Image
 from torch import Tensor
 
 _STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "none"}
+MEANING = {
+    "alpha": "alpha: operation of an edge",
+    "beta": "beta: edges of a node",
+    "pi": "pi: which operations",
+    "p": "p: how often applied",
+    "delta": "delta: how strong",
+}
+"""What the symbols of the distributions stand for."""
 _Curves = dict[str, Sequence[float | None]]
 _SIZE = (4.9, 2.7)  # inches of a plot over the epochs: two beside each other on a desk, one on a phone
 
@@ -37,11 +45,12 @@ def losses(lines: Sequence[dict[str, Any]]) -> str:
 
 
 def accuracies(lines: Sequence[dict[str, Any]]) -> str:
-    """Accuracy of the sampled networks and of the derived one."""
+    """Accuracy of the sampled networks and of the derived one; of a fixed network a step ahead, and as it is."""
+    fixed = "skip_share" not in lines[-1]
     return _over_epochs(lines, "accuracy (percent)", {
         "training (augmented)": [line["train_accuracy"] for line in lines],
-        "validation, sampled networks": [line["val_accuracy"] for line in lines],
-        "validation, derived network": [line["derived_accuracy"] for line in lines],
+        f"validation, {'a step ahead' if fixed else 'sampled networks'}": [line["val_accuracy"] for line in lines],
+        f"validation, {'the network' if fixed else 'derived network'}": [line["derived_accuracy"] for line in lines],
     })  # fmt: skip
 
 
@@ -52,7 +61,9 @@ def learning_rates(lines: Sequence[dict[str, Any]]) -> str:
 
 def entropies(lines: Sequence[dict[str, Any]]) -> str:
     """How decided each distribution is, and the share of skip connections, over the epochs."""
-    values: _Curves = {name: [line["entropy"][name] for line in lines] for name in lines[-1]["entropy"]}
+    values: _Curves = {
+        MEANING.get(name, name): [line["entropy"][name] for line in lines] for name in lines[-1]["entropy"]
+    }
     if "skip_share" in lines[-1]:
         values["share of skips"] = [line["skip_share"] for line in lines]
     return _over_epochs(lines, "entropy (1 = undecided, 0 = decided)", values, limits=(-0.03, 1.05))
@@ -63,7 +74,10 @@ def signals(lines: Sequence[dict[str, Any]]) -> str:
     joint = [line for line in lines if line.get("policy_signal")]
     if not joint:
         return ""
-    values: _Curves = {name: [line["policy_signal"].get(name) for line in joint] for name in joint[-1]["policy_signal"]}
+    values: _Curves = {
+        MEANING.get(name, name): [line["policy_signal"].get(name) for line in joint]
+        for name in joint[-1]["policy_signal"]
+    }
     return _over_epochs(joint, "signal / noise of the policy's gradient", values, level=1.0)
 
 
@@ -99,7 +113,7 @@ def shares(lines: Sequence[dict[str, Any]]) -> str:
             style: dict[str, Any] = {"label": name, "marker": "."} if name in top else {"color": "#ccc", "zorder": 0}
             axis.plot([line["epoch"] for line in lines], [line["operation_share"][name] for line in lines], **style)
         axis.set_title("expected applications per image")
-        axis.legend(fontsize=8, ncols=2)
+        figure.legend(fontsize=8, ncols=3, loc="outside lower center", frameon=False)
         _finish(axis, _start(lines))
         return _svg(figure)
 
@@ -124,7 +138,7 @@ def _over_epochs(
             axis.set_ylim(*limits)
         axis.set_title(title)
         if len(values) > 1:
-            axis.legend(fontsize=8, ncols=1 if len(values) < 4 else 2)
+            figure.legend(fontsize=8, ncols=2, loc="outside lower center", frameon=False)  # beside, not on, the curves
         _finish(axis, _start(lines))
         return _svg(figure)
 

@@ -15,14 +15,28 @@ def verdict(summary: dict[str, Any]) -> list[str]:
     Returns:
         Sentences, each a line of its own.
     """
-    said = [*_stopped(summary), _network(summary)]
-    if "operation_share" in summary:
+    said = [*_stopped(summary), *_labels(summary), *_choice(summary), _network(summary)]
+    if "operation_share" in summary and "race" not in summary:
         said += _policy(summary)
     said += _collapse(summary)
     others = len(summary["warnings"])
     if others:
         said.append(f"{others} warning{'s' if others > 1 else ''} in the report.")
     return said
+
+
+def _labels(summary: dict[str, Any]) -> list[str]:
+    """What changes the labels, and whether a flip does."""
+    seen = summary.get("screen")
+    if seen is None:
+        return []
+    left = f" The search did without {', '.join(seen['left_out'])}." if seen["left_out"] else ""
+    return [f"{seen['answer'][0]} {seen['answer'][-1]}{left}"]
+
+
+def _choice(summary: dict[str, Any]) -> list[str]:
+    """What whole trainings have chosen, against what, by how much, how sure."""
+    return [summary["race"]["answer"]] if "race" in summary else []
 
 
 def _stopped(summary: dict[str, Any]) -> list[str]:

@@ -8,7 +8,8 @@ from daas.models.genotype import Genotype
 from daas.search.algorithm.state import State
 from daas.search.spaces.cells import CELL_TYPES
 
-_SKIPS = 0.5  # share of a cell's edges from which on it counts as collapsed
+COLLAPSED = 0.5
+"""Share of a cell's edges that are skip connections from which on it counts as collapsed."""
 _NO_SIGNAL = 1.2  # signal-to-noise ratio up to which gamma's gradient counts as noise (noise alone has 1)
 _UNDECIDED = 0.999  # entropy above which pi has not moved
 
@@ -33,7 +34,7 @@ def about_search(search: State, lines: list[dict[str, Any]], gain: dict[str, flo
         genotype = search.architecture.derive()
         for cell in CELL_TYPES:
             share = skip_share(genotype, cell)
-            if share >= _SKIPS:
+            if share >= COLLAPSED:
                 found[f"skips in {cell}"] = (
                     f"{share:.0%} of the {cell} cell's edges are skip connections. This is the known collapse of "
                     "differentiable search: the network is shallow and usually weak. Try --max-skips 2, another "

@@ -65,16 +65,24 @@ class SearchData:
         return images.to(device), self.val_labels[labels].to(device)
 
 
-def build_data(config: SearchConfig, given: Given | None = None) -> SearchData:
-    """Reads the images, chooses classes and images, splits them in two halves (or reads the validation images)."""
-    given = Given() if given is None else given
-    read: dict[str, Any] = {"skip_bad_images": config.skip_bad_images, "workers": config.workers}
-    size = config.image_size or own_size(config.model, Start.of(config))
+def read_images(config: SearchConfig, given: Given) -> tuple[ImageData, tuple[str, ...]]:
+    """Reads the images and chooses among them: all that is not for validation alone, and the classes in use."""
+    read, size = _reading(config), config.image_size or own_size(config.model, Start.of(config))
     if given.data is None:
         images = load_images(config.dataset, config.data_dir, image_size=size, **read)
     else:
         images = images_from(given.data, image_size=size, **read)
-    images, classes = _choose(images, config)
+    return _choose(images, config)
+
+
+def _reading(config: SearchConfig) -> dict[str, Any]:
+    return {"skip_bad_images": config.skip_bad_images, "workers": config.workers}
+
+
+def build_data(config: SearchConfig, given: Given | None = None) -> SearchData:
+    """Reads the images, chooses classes and images, splits them in two halves (or reads the validation images)."""
+    given = Given() if given is None else given
+    images, classes = read_images(config, given)
     own_val = config.val_dir if given.val is None else given.val
     if config.mode == "one-level":
         train = val = images
@@ -83,7 +91,7 @@ def build_data(config: SearchConfig, given: Given | None = None) -> SearchData:
         train, val = images.subset(first), images.subset(second)
     else:
         train = images
-        read_val = images_from(own_val, split=HELD_OUT, image_size=images.image_size, **read)
+        read_val = images_from(own_val, split=HELD_OUT, image_size=images.image_size, **_reading(config))
         if isinstance(own_val, str | Path):
             refuse_training_images(images, read_val)
         val = _own_validation(read_val, train, classes)
@@ -263,6 +271,8 @@ def inputs(data: SearchData, search: State) -> dict[str, str]:
     space = search.augmentation
     if space is not None and (space.slots, space.names) != (PolicySpace().slots, PolicySpace().operations):
         contents["policy space"] = {"slots": space.slots, "operations": space.names}
+    if space is not None and not torch.equal(space.table.cpu(), PolicySpace(space.slots, space.names).table()):
+        contents["magnitudes"] = {"table": space.table.tolist()}
     return found | {name: digest(content) for name, content in contents.items()}
 
 

@@ -16,8 +16,10 @@ from daas.search.options import options
 from daas.search.report import costs, measures, metrics, warnings
 from daas.search.runs.build import SearchData
 from daas.search.runs.run import Run
+from daas.seeds import generator
 
-_PAIRS = 16  # comparisons of the found policy with a uniform one
+_PAIRS = 16  # comparisons of the found policy with a uniform one, at most
+_ORDER = 206  # what a random stream is for
 
 
 def finish(run: Run) -> Found:
@@ -42,10 +44,12 @@ def finish(run: Run) -> Found:
 def _summary(run: Run, decision: Decision | None) -> dict[str, Any]:
     config, data, search, last = run.config, run.data, run.search, run.step - 1
     gain = None
-    if run.plan.joint(last) and search.augmentation is not None and search.estimator.learns:
+    pairs = measures.affordable(run.step, _PAIRS)
+    searched = run.plan.joint(last) and search.augmentation is not None and search.estimator.learns
+    if searched and pairs and not config.race and search.augmentation is not None:  # a race says more
         found = search.augmentation if decision is None else decision.distribution(search.augmentation)
         if decision is None or decision.anything:
-            gain = measures.policy_gain(search, data, run.device, run.step, run.plan.eta(last), _PAIRS, found)
+            gain = measures.policy_gain(search, data, run.device, run.step, run.plan.middle_eta, pairs, found)
     measured = evaluate(search, data, run.device)
     where = metrics.distributions(search)
     summary: dict[str, Any] = {
@@ -116,9 +120,10 @@ def one_of_each_class(data: SearchData) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def evaluate(search: State, data: SearchData, device: torch.device) -> dict[str, Any]:
-    """The derived network with the shared weights, over one epoch of D_val.
+    """The derived network with the shared weights, over all of D_val in batches of nearly one size.
 
-    Batch norm uses batch statistics, as in the search; the figures rank searches, they are no trained accuracies.
+    Batch norm uses batch statistics, as in the search, so that the batches are mixed; the figures rank searches, they
+    are no trained accuracies.
 
     Returns:
         ``val_loss``, ``val_accuracy``, ``val_balanced_accuracy`` (the mean over the classes) and
@@ -126,10 +131,12 @@ def evaluate(search: State, data: SearchData, device: torch.device) -> dict[str,
     """
     z = None if search.architecture is None else search.architecture.derived_architecture()
     losses, right, labels_seen = [], [], []
-    for step in range(data.val.steps_per_epoch):
-        images, labels = data.val_batch(step, device)
+    order = torch.randperm(len(data.val.data), generator=generator(search.seed, _ORDER))
+    for part in order.chunk(max(1, -(-len(order) // data.val.batch_size))):
+        images, numbers = data.val.data.fetch(part).to(device), data.val_labels[data.val.data.labels[part]]
+        labels = numbers.to(device)
         logits = search.logits(search.preparation.normalize(images), z)
-        losses.append(cross_entropy(logits, labels))
+        losses.append(cross_entropy(logits, labels, reduction="none"))
         right.append(logits.argmax(-1) == labels)
         labels_seen.append(labels)
     correct, label = torch.cat(right).double().cpu(), torch.cat(labels_seen).cpu()
@@ -137,7 +144,7 @@ def evaluate(search: State, data: SearchData, device: torch.device) -> dict[str,
     count = torch.bincount(label, minlength=classes)
     per_class = 100 * torch.bincount(label, correct, classes) / count
     return {
-        "val_loss": float(torch.stack(losses).double().mean()),
+        "val_loss": float(torch.cat(losses).double().mean()),
         "val_accuracy": 100 * float(correct.mean()),
         "val_balanced_accuracy": float(per_class[count > 0].mean()),
         "val_class_accuracy": [round(float(v), 2) if n else None for v, n in zip(per_class, count, strict=True)],

@@ -21,7 +21,7 @@ from daas.search.report import metrics
 from daas.search.runs.folder import checkpoint_to_resume, occupied, present_in
 
 NETWORK = "network.json"
-GATHERED = ("genotype.json", "policy.json", "summary.json")
+GATHERED = ("genotype.json", "policy.json", "summary.json", "report.html")  # the page is that of a race
 
 
 def stages(config: SearchConfig, genotype: Genotype | None = None) -> tuple[SearchConfig, SearchConfig]:
@@ -82,10 +82,12 @@ def search(config: SearchConfig, given: Given, run: Callable[[SearchConfig, Give
     """
     check_output(config)
     first, _ = stages(config)
+    _say("The architecture first: stage 1 of 2.")
     arch = run(first, given)
     if processes.rank() == 0:
         _hand_over(config.out)
     processes.wait()
+    _say("Now a policy for its network: stage 2 of 2.")
     aug = run(stages(config, arch.genotype)[1], given)
     found = dataclasses.replace(aug, genotype=arch.genotype, metrics=arch.metrics + aug.metrics)
     if processes.rank() == 0:
@@ -93,6 +95,11 @@ def search(config: SearchConfig, given: Given, run: Callable[[SearchConfig, Give
         _gather(config.out, found.summary)
     processes.wait()
     return found
+
+
+def _say(text: str) -> None:
+    if processes.rank() == 0:
+        tqdm.write(text)
 
 
 def check_output(config: SearchConfig) -> None:

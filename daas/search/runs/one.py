@@ -24,7 +24,7 @@ from daas.search.budget.latency import LATENCY, save_latency
 from daas.search.found import Found
 from daas.search.given import Given
 from daas.search.options import SearchConfig, options
-from daas.search.report import board, measures, metrics, warnings
+from daas.search.report import board, measures, metrics, start, warnings
 from daas.search.runs import checkpoint, independent
 from daas.search.runs.build import build_data, build_search, inputs
 from daas.search.runs.finish import finish
@@ -120,7 +120,10 @@ def _start(config: SearchConfig, given: Given, device: torch.device) -> Run:
 def _open_output(run: Run, source: Path | None, damage: str) -> None:
     out = run.config.out
     if run.step < run.plan.last_step:
-        for text in warnings.about_images(run.data.facts).values():
+        for text in start.about(run.config, run.data, run.plan, run.search):
+            tqdm.write(plain(text))
+        few = start.too_few(run.config, run.data, run.plan)
+        for text in (*warnings.about_images(run.data.facts).values(), *([few] if few else [])):
             print(f"Warning: {plain(text)}", file=sys.stderr)
     if out is None:
         return
@@ -141,7 +144,8 @@ def _open_output(run: Run, source: Path | None, damage: str) -> None:
 
 
 def _loop(run: Run) -> None:
-    saved = time.monotonic()
+    saved = began = time.monotonic()
+    first = run.step
     hidden = None if run.writes else True
     with (
         StopRequest() as stop,
@@ -150,6 +154,8 @@ def _loop(run: Run) -> None:
         while run.step < run.plan.last_step and not run.stopped:
             _advance(run)
             bar.update()
+            if run.writes and run.step == first + 1 == 1:
+                tqdm.write(start.estimate(run.config, run.plan, time.monotonic() - began))
             epoch_ends = run.plan.epoch_ends(run.step)
             due = time.monotonic() - saved > run.config.save_every
             interrupt, spent, due = processes.any_of(stop.requested, run.budget.spent(), due)
@@ -249,9 +255,11 @@ def _end_epoch(run: Run, partial: bool = False) -> bool:
         }
         if run.search.augmentation is not None and run.search.estimator.learns and run.plan.joint(last):
             line["policy_signal"] = run.signal.ratios()
-            line["policy_gain"] = measures.policy_gain(
-                run.search, run.data, run.device, run.step, run.plan.eta(last), _PAIRS
-            )
+            pairs = measures.affordable(run.plan.steps_per_epoch, _PAIRS)
+            if pairs and not run.config.race:  # a race says more
+                line["policy_gain"] = measures.policy_gain(
+                    run.search, run.data, run.device, run.step, run.plan.middle_eta, pairs
+                )
         _note_epoch(run, line | ({"partial": True} if partial else {}))
         answers = [callback(dict(line)) for callback in run.given.callbacks]
         wanted = any(answer is True for answer in answers)

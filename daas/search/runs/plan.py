@@ -52,6 +52,11 @@ class Plan:
         share = self.epoch(step) / max(1, self.epochs - 1)
         return self.config.min_lr + 0.5 * (self.config.lr - self.config.min_lr) * (1 + math.cos(math.pi * share))
 
+    @property
+    def middle_eta(self) -> float:
+        """The learning rate halfway, at which steps are compared: the last ones are too small to tell anything."""
+        return 0.5 * (self.config.lr + self.config.min_lr)
+
     def temperature(self, step: int) -> float:
         """Tau of eq. 10 and 11: linear from --tau-max to --tau-min."""
         share = self.epoch(step) / max(1, self.epochs - 1)

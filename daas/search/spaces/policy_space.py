@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
-from daas.augment.space import INDEX, OPERATION_NAMES, has_magnitude, magnitude_table
+from daas.augment.space import INDEX, NUM_MAGNITUDES, OPERATION_NAMES, has_magnitude, magnitude_table, named
+from daas.augment.uniform import magnitudes
 from daas.errors import BadInput, names_checked
 from daas.search.spaces.policies import IDENTITY, AugmentationDistribution
 
@@ -24,9 +26,12 @@ class PolicySpace:
         slots: K, operations that are applied one after the other.
         operations: Their names; the paper's fifteen by default. Base transforms (``HFlip``, ...) and operations that
             ``daas.register_operation`` made are as good, and so is ``Identity``, which changes nothing.
+        limits: By name, a magnitude beyond which an operation is not searched, on either side of its identity: a
+            factor of 1.5 leaves 0.5 to 1.5. Its ten magnitudes are spaced evenly within.
 
     Raises:
-        BadInput: An unknown operation, one named twice, fewer than two, or more than 20,000 policies.
+        BadInput: An unknown operation, one named twice, fewer than two, limits of others or out of range, or more than
+            20,000 policies.
 
     >>> len(PolicySpace(slots=1, operations=["Rotate", "Color", "Cutout"]).distribution().derive().sub_policies)
     3
@@ -34,6 +39,7 @@ class PolicySpace:
 
     slots: int = 2
     operations: Sequence[str] = OPERATION_NAMES
+    limits: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = (self.operations,) if isinstance(self.operations, str) else tuple(self.operations)
@@ -50,6 +56,20 @@ class PolicySpace:
                 f"slots is {self.slots}: {len(names)} operations make {len(names)} to that power policies; there can "
                 f"be 1 to {_MOST:,}. Take fewer slots or operations."
             )
+        if others := [name for name in self.limits if name not in names]:
+            raise BadInput(f"there are limits for {', '.join(others)}; the operations are {', '.join(names)}.")
+        self.table()  # raises where a limit cannot be
+
+    def table(self) -> Tensor:
+        """The magnitudes of every operation, [O, 10] float64; zeros where it has none."""
+        table = torch.zeros(len(self.operations), NUM_MAGNITUDES, dtype=torch.float64)
+        for row, name in enumerate(self.operations):
+            if name in self.limits:
+                values = magnitudes(named(name), self.limits[name], NUM_MAGNITUDES)
+                table[row] = torch.tensor(values, dtype=torch.float64)
+            elif name != IDENTITY:
+                table[row] = magnitude_table([name])[0]
+        return table
 
     def distribution(
         self, generator: torch.Generator | None = None, shared: bool = False, rate: float | None = None
@@ -62,10 +82,5 @@ class PolicySpace:
             rate: Where the probability with which an image gets its policy at all starts; None for always.
         """
         names = self.operations
-        real = [name for name in names if name != IDENTITY]
-        changes = torch.tensor([name != IDENTITY for name in names])
-        known = magnitude_table(real)
-        table = torch.zeros(len(names), known.shape[1], dtype=known.dtype)
-        with_magnitude = torch.zeros(len(names), dtype=torch.bool)
-        table[changes], with_magnitude[changes] = known, has_magnitude(real)
-        return AugmentationDistribution(self.slots, table, with_magnitude, generator, shared, names, rate)
+        with_magnitude = torch.tensor([name != IDENTITY and bool(has_magnitude([name])) for name in names])
+        return AugmentationDistribution(self.slots, self.table(), with_magnitude, generator, shared, names, rate)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from daas.search.options import SearchConfig, parse
-from daas.search.report import metrics, warnings
+from daas.search.report import measures, metrics, warnings
 from daas.search.report.measures import PolicySignal, derived_accuracy, policy_gain
 from daas.search.runs.build import build_data, build_search
 from tests.conftest import SHORT_SEARCH
@@ -125,6 +125,28 @@ def test_warnings_about_images() -> None:
     assert warnings.about_images({**facts, "class_counts": [5, 4, 3], "skipped": 0}) == {}
 
 
+def test_comparisons_cost_a_share_of_the_search_and_are_made_at_a_step_that_says_something(
+    run_search: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [measures.affordable(steps, 16) for steps in (9, 16, 64, 1000)] == [0, 2, 8, 16]
+    monkeypatch.setattr(measures, "affordable", lambda steps, most: 2)
+    _, out = run_search("--lr", "0.1", "--min-lr", "0.02")
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    gains = [line["policy_gain"] for line in lines[1:]] + [
+        json.loads((out / "summary.json").read_text())["policy_gain"]
+    ]
+    assert [(gain["n"], gain["eta"]) for gain in gains] == [(2, pytest.approx(0.06))] * 3
+
+
+def test_all_validation_images_count(run_search: Run) -> None:
+    """200 images in batches of 64 are 192 and a rest of eight."""
+    _, out = run_search("--max-steps", "1")
+    summary = json.loads((out / "summary.json").read_text())
+    counts = summary["data"]["val_class_counts"]
+    right = sum(share * n for share, n in zip(summary["val_class_accuracy"], counts, strict=True))
+    assert summary["val_accuracy"] == pytest.approx(right / sum(counts), abs=0.01)
+
+
 def test_pooled_comparisons_are_those_of_all_pairs() -> None:
     assert metrics.pooled([]) is None
     found = metrics.pooled([{"mean": 1.0, "se": 0.3, "n": 4}, {"mean": 2.0, "se": 0.4, "n": 4}])
@@ -137,9 +159,9 @@ def test_the_metrics_and_the_summary_have_what_is_watched(whole_search: Path) ->
     assert "policy_signal" not in lines[0]
     for line in lines[1:]:
         assert set(line["policy_signal"]) == {"pi", "p", "delta"}
-        assert line["policy_gain"]["n"] == 4
+        assert "policy_gain" not in line  # an epoch of three iterations does not pay for two comparisons
     summary = json.loads((whole_search / "summary.json").read_text())
-    assert summary["policy_gain"]["n"] == 16
+    assert "policy_gain" not in summary
     assert len(summary["val_class_accuracy"]) == len(summary["data"]["val_class_counts"]) == 10
 
 

@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from daas.augment import Policy
+from daas.augment.policy import PolicyOp, SubPolicy
 from daas.errors import BadInput
+from daas.search.report import page as page_
 from daas.search.report.commands import HELD_OUT_PHOTOS, commands
 from daas.search.report.page import write_report
 from daas.train import parse
@@ -26,19 +29,17 @@ def test_the_page_shows_everything_and_loads_nothing(run_search: Run) -> None:
     for text in (
         "Normal cell",
         "Reduction cell",
-        "ten most probable",
+        "close to uniform",  # after nine iterations
         "All options",
         "--preset",
         "data:image/png;base64",
     ):
         assert text in page
     assert page.count("<img ") == 8 * 6 + 10  # the grid of the policy, one image per class
-    assert page.count("<svg") >= 9
+    assert page.count("<svg") >= 8
     references = re.findall(r"""(?:src|href)=["']([^"']+)""", page)
     assert all(reference.startswith(("data:", "#")) for reference in references)
-    command = re.search(r"python -m daas.train[^<]*", page)
-    assert command is not None
-    assert f"genotype={out / 'genotype.json'}" in command[0]
+    assert f"genotype={out / 'genotype.json'}" in words_of(out)
 
 
 def test_the_command_of_the_page_runs_at_the_size_of_the_search_and_runs_twice(
@@ -80,14 +81,14 @@ def test_one_half_of_the_pair_is_enough(run_search: Run, mode: str, small_convne
     _, out = run_search("--mode", mode, *extra)
     page = (out / "report.html").read_text()
     assert ("Normal cell" in page) == (mode == "arch")
-    assert ("ten most probable" in page) == (mode == "aug")
+    assert ("How often each operation" in page) == (mode == "aug")
     assert ("shared with all" in page) == (mode == "arch")
 
 
 def words_of(out: Path) -> list[str]:
-    command = re.search(r"python -m daas.train([^<]*)", (out / "report.html").read_text())
+    command = re.search(r'<pre class="command">(.*?)</pre>', (out / "report.html").read_text())
     assert command is not None
-    return shlex.split(html.unescape(command[1]))
+    return shlex.split(html.unescape(re.sub("<[^>]*>", "", command[1])))[3:]
 
 
 def test_the_command_of_a_policy_search_trains_the_network_that_was_searched_for(
@@ -139,3 +140,20 @@ def test_class_names_and_warnings_are_text_not_markup(run_search: Run) -> None:
 def test_a_folder_without_a_finished_search_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no finished search"):
         write_report(tmp_path)
+
+
+def test_a_uniform_policy_is_called_uniform_and_another_is_listed_in_words() -> None:
+    lines = [{"epoch": 1, "phase": "joint"}]
+    assert page_._policy(Policy.of_operations(slots=2), lines, None)["uniform"]
+    subs = tuple(SubPolicy(weight, (PolicyOp("ShearX", 0.5, 0.07),)) for weight in (0.9, 0.1))
+    peaked = page_._policy(Policy("peaked", "by hand", subs), lines, None)
+    assert not peaked["uniform"]
+    assert peaked["best"][0] == ("90.00%", ["ShearX by 7% of the height, either direction, in 50% of its turns"])
+
+
+def test_no_line_of_a_command_breaks_within_an_option(run_search: Run) -> None:
+    _, out = run_search("--max-steps", "1")
+    page = (out / "report.html").read_text()
+    assert "<span>--epochs " in page
+    assert re.search(r"<span>--mean [\d.]+ [\d.]+ [\d.]+</span>", page)
+    assert page.index("Next, train it") < page.index("<h2>")

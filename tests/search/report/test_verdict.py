@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,17 @@ def summary(**other: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+SEEN = {"answer": ["Changes your labels: Invert.", "Safe.", "No horizontal flip."], "left_out": ["Invert"]}
+
+
+def test_a_race_says_what_a_comparison_of_steps_cannot() -> None:
+    said = verdict(summary(screen=SEEN, race={"answer": "Chosen: none."}))
+    assert said[:2] == [
+        "Changes your labels: Invert. No horizontal flip. The search did without Invert.", "Chosen: none.",
+    ]  # fmt: skip
+    assert not any("uniform" in sentence for sentence in said)
+
+
 def test_guessing_is_naming_the_largest_class() -> None:
     assert chance(summary()) == 60.0
     assert standard_error(summary()) == pytest.approx(4.0)  # sqrt(0.8 * 0.2 / 100)
@@ -38,6 +51,8 @@ def test_guessing_is_naming_the_largest_class() -> None:
         ({"stopped": "time budget", "steps": 7}, "Stopped early by its time budget, after 7 of 100"),
         ({"skip_share": 0.5}, "50% of the edges are skips"),
         ({"warnings": ["a", "b"]}, "2 warnings"),
+        ({"screen": SEEN}, "Changes your labels: Invert. No horizontal flip. The search did without Invert."),
+        ({"race": {"answer": "Chosen: none."}}, "Chosen: none."),
     ],
 )
 def test_each_case_is_said(values: dict[str, Any], said: str) -> None:
@@ -58,6 +73,7 @@ def test_nothing_is_said_without_need() -> None:
 def test_terminal_and_report_say_the_same(run_search: Run, capsys: pytest.CaptureFixture[str]) -> None:
     _, out = run_search("--max-steps", "2")
     lines = capsys.readouterr().out.split("Done.")[1].splitlines()[1:]
-    page = (out / "report.html").read_text()
+    page = html.unescape(re.sub("<[^>]*>", "", (out / "report.html").read_text()))
+    assert lines[-1].startswith("Next: python -m daas.train")
     assert any("guessing gives" in line for line in lines)
-    assert all(line.strip() in page for line in lines)
+    assert all(line.strip().removeprefix("Next: ") in page for line in lines)

@@ -32,7 +32,8 @@ def images() -> tuple[Tensor, Tensor]:
 
 
 def search(**options: Any) -> daas.Found:
-    return daas.search(images(), network=CELLS, batch_size=12, max_steps=2, aug_estimator="uniform", **options)
+    alone: dict[str, Any] = {"screen": False, "race": 0, **options}
+    return daas.search(images(), network=CELLS, batch_size=12, max_steps=2, aug_estimator="uniform", **alone)
 
 
 def test_the_network_of_the_printed_command_keeps_the_limit(run_search: Run) -> None:
@@ -65,7 +66,7 @@ def test_what_was_considered_ends_with_the_chosen_network() -> None:
 
 
 def test_the_term_moves_alpha_and_beta_towards_small_networks() -> None:
-    steps: dict[str, Any] = {"arch_lr": 0.05, "warmup_epochs": 4, "epochs": 1}
+    steps: dict[str, Any] = {"arch_lr": 0.05, "warmup_epochs": 4, "epochs": 1, "screen": False, "race": 0}
     free, limited, derived = (
         daas.search(images(), network=CELLS, batch_size=12, max_steps=8, mode="arch", **steps, **more)
         for more in ({}, {"max_params": "3k", "cost_weight": 10.0}, {"max_params": "3k", "cost_weight": 0.0})

@@ -26,12 +26,15 @@ def test_seeds_make_a_table_and_each_is_the_search_of_its_seed(
     assert found["mean"]["val_accuracy"] == pytest.approx(statistics.fmean(accuracies))
     assert found["standard_deviation"]["val_accuracy"] == pytest.approx(statistics.stdev(accuracies))
     best = [0, 3][accuracies.index(max(accuracies))]
+    assert found["recommended"]["seed"] in (0, 3)
+    taken = out / found["recommended"]["folder"]
+    assert (out / "genotype.json").read_bytes() == (taken / "genotype.json").read_bytes()  # copied up
     assert found["best_by_validation_accuracy"] == {"seed": best, "folder": f"seed-{best}"}
     said = capsys.readouterr().out
     assert f"Best by validation accuracy: seed {best}" in said
     assert "mean" in said
     assert run_search("--mode", "arch", "--seeds", "0,3", "--max-steps", "2")[0] == 2
-    assert "holds another run (seeds.json)" in capsys.readouterr().err
+    assert "holds another run (" in capsys.readouterr().err
 
     (out / "seed-3" / "summary.json").unlink()  # as if it had been stopped there
     more = ("--mode", "arch", "--max-steps", "4")

@@ -1,0 +1,1 @@
+"""A search from its beginning to an answer: a screen, the search, a race of what was found; ``daas.search`` runs it."""

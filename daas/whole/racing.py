@@ -1,0 +1,161 @@
+"""After the search: whole trainings choose among what it has found, what the screen leaves, the shelf and none."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from daas.augment import Policy, find_policy, list_policies
+from daas.data import ImageData, MemoryImages, channel_stats
+from daas.models.start import Channels, Start, used_to
+from daas.race import sets
+from daas.race.api import FOLDS, check_images, entering, print_line, race
+from daas.race.candidates import CELLS, Candidate, Network
+from daas.race.candidates import network as network_of
+from daas.race.journal import check_installed
+from daas.race.result import Race
+from daas.race.sizes import searched_size
+from daas.race.words import with_error
+from daas.screen.result import Screen
+from daas.search.algorithm.method import model_arguments
+from daas.search.found import Found
+from daas.search.given import Given
+from daas.search.options import SearchConfig
+from daas.search.report.commands import image_words
+from daas.search.runs.build import read_images
+from daas.train.fit import Recipe
+
+FOLDER = "race"
+_UPDATES = 1500  # optimizer steps of a training that is long enough to compare policies by
+_EPOCHS = (30, 60)  # at least, at most
+_BATCHES, _LEAST = 10, 16  # per epoch, at least, of at least so many images
+
+
+def check(images: ImageData, config: SearchConfig) -> None:
+    """Raises BadInput where a race of these images cannot be, before anything is searched."""
+    check_installed()
+    check_images(images, FOLDS, recipe_of(images, config), config.seed)
+
+
+def recipe_of(images: ImageData, config: SearchConfig) -> Recipe:
+    """How all trainings of the race go, and the one that is printed: the rates of the search, one cycle.
+
+    Few images have smaller batches, ten an epoch and at least 16 images; the epochs are ``race_epochs``, or as many as
+    1,500 updates need, from 30 to 60.
+    """
+    trained = len(images) * (FOLDS - 1) // FOLDS
+    batch = min(config.batch_size, max(_LEAST, trained // _BATCHES), max(2, trained - FOLDS))
+    needed = -(-_UPDATES // max(1, trained // batch))
+    mean, std = (tuple(round(value, 4) for value in values) for values in _statistics(images, config))
+    return Recipe(
+        epochs=config.race_epochs or min(max(needed, _EPOCHS[0]), _EPOCHS[1]), batch_size=batch, lr=config.lr,
+        weight_decay=config.weight_decay, crop_padding=config.crop_padding, amp=config.amp, mean=mean, std=std,
+    )  # fmt: skip
+
+
+def _statistics(images: ImageData, config: SearchConfig) -> tuple[Channels, Channels]:
+    """The normalisation of the images, or the one that a network's weights are used to."""
+    return used_to(config.model, Start.of(config)) or channel_stats(images)
+
+
+def raced(found: Found, config: SearchConfig, given: Given, seen: Screen | None) -> Race:
+    """The race that ends a search; trainings that are done are taken again.
+
+    Args:
+        found: What the search has found.
+        config: Of the search.
+        given: Its objects.
+        seen: What the screen said, or None.
+
+    Raises:
+        BadInput: The folder holds another race.
+        FloatingPointError: The loss of every training diverged.
+    """
+    images, _ = read_images(config, given)
+    out = None if config.out is None else config.out / FOLDER
+    net = _network(found, config, given)
+    setting = sets.Setting(net, images.image_size, entering(out, config.race), seen)
+    searched = _policy(found.policy, config, given)
+    workers = _cores(config.device) if config.race_workers is None else config.race_workers
+    return race(
+        images,
+        entrants(setting, *searched),
+        network=net,
+        trainings=config.race,
+        time_budget=config.budget_seconds,
+        recipe=recipe_of(images, config),
+        train_words=() if given.names.keys() & {"data", "val"} else image_words(found.summary),
+        screen=seen,
+        out=out,
+        resume=out is not None,
+        workers=workers if isinstance(images, MemoryImages) else 1,
+        seed=config.seed,
+        device=config.device,
+        callbacks=[print_line],
+    )
+
+
+def entrants(setting: sets.Setting, policy: Policy | None, name: str) -> list[Candidate]:
+    """Who races: the searched policy before the default set, and half as strong behind the set's first three.
+
+    Args:
+        setting: What they are made from; ``most`` is how many there are.
+        policy: That was searched, or searched under; None for none.
+        name: What it is called.
+    """
+    flips, default = setting.flips(), sets.default(replace(setting, most=10_000))
+    if policy is None or setting.network is None:
+        return default[: setting.most]
+    own = [Candidate(setting.network, policy, name, tuple(flip.items())) for flip in flips]
+    title, weaker = f"{name}, half as strong", policy.scaled(0.5)
+    half = [Candidate(setting.network, weaker, title, tuple(flip.items())) for flip in flips]
+    first = 3 * len(flips)
+    return [*own, *default[:first], *half, *default[first:]][: setting.most]
+
+
+def _network(found: Found, config: SearchConfig, given: Given) -> Network:
+    """The network of all candidates: the found cells, of the size that the printed command trains, or the fixed one."""
+    if found.genotype is not None:
+        size = tuple(sorted(searched_size(found.summary).items()))
+        return Network(found.genotype.name, CELLS, size, found.genotype)
+    if given.network is not None:
+        return network_of(given.network)
+    return network_of(config.model, model_arguments(config.model_kwargs), Start.of(config))
+
+
+def _policy(found: Policy | None, config: SearchConfig, given: Given) -> tuple[Policy | None, str]:
+    """The policy that the search has found, or that cells were searched under, and its name in the race."""
+    if found is not None:
+        return found, "found"
+    if config.policy:
+        return find_policy(config.policy), config.policy if config.policy in list_policies() else "given"
+    return given.policy, "given"
+
+
+def _cores(device: str) -> int:
+    if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_summary(result: Race) -> dict[str, Any]:
+    """What summary.json says of a race."""
+    best = next(row for row in result.rows if row.candidate is result.chosen)
+    gap, shelf = best.difference, result.final.shelf
+    return {
+        "chosen": result.chosen.policy_words,
+        "accuracy": with_error(best.accuracy),
+        "runs": len(best.runs),
+        "shelf": None if shelf is None else result.candidates[shelf].policy_words,
+        "chosen_is_shelf": shelf == result.final.chosen,
+        "difference": None if gap is None else round(gap.mean, 3),
+        "interval": None if gap is None or gap.interval is None else [round(end, 3) for end in gap.interval],
+        "answer": result.answer,
+        "policy": result.policy is not None,
+        "recipe": result.recipe.words(),
+        "trainings": result.trainings,
+        "seconds": round(result.seconds, 1),
+    }

@@ -1,0 +1,238 @@
+"""A search that ends with an answer: screen, search, race, each resumable, with results where they belong."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import daas
+from daas.augment import Policy
+from daas.errors import BadInput
+from daas.race.candidates import Network
+from daas.race.sets import Setting
+from daas.screen.options import ScreenOptions
+from daas.screen.result import Screen, Seen
+from daas.search.__main__ import main
+from daas.search.given import Given
+from daas.search.options import SearchConfig
+from daas.search.report.commands import commands
+from daas.search.runs import one
+from daas.train import parse
+from daas.whole import racing, screening
+from tests.conftest import SHORT_SEARCH
+
+FILES = ("genotype.json", "policy.json", "screen/screen.json", "race/race.json", "race/policy.json")
+ROOT = Path(__file__).parents[2]
+WHOLE = [*SHORT_SEARCH, "--max-steps", "4", "--screen", "--race", "4", "--race-epochs", "1", "--race-workers", "1"]
+
+
+def seen_of(*found: tuple[str, str, float | None], share: float | None = 0.5) -> Screen:
+    rows = tuple(
+        Seen(op, verdict, 50.0, 60.0, 1.0, (0.0, 2.0), 1.0, 0.0, share, 0.1, limit)  # type: ignore[arg-type]
+        for op, verdict, limit in found
+    )
+    return Screen({"accuracy": 90.0, "confidence": 90.0}, rows, {"operations": {}, "data": {}})
+
+
+def quickly() -> None:
+    """The command in a process of its own."""
+    screening.ScreenOptions = _options  # type: ignore[misc,assignment]
+    main([*WHOLE, *sys.argv[1:], "--resume", "auto"])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, quick_screen: None) -> Path:
+    """The folder of a whole search that nothing interrupted; for reading only."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    assert main([*WHOLE, "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def quick_screen() -> object:
+    """Screens of two epochs."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(screening, "ScreenOptions", _options)
+    yield
+    patch.undo()
+
+
+def _options(**values: object) -> ScreenOptions:
+    return ScreenOptions(**values, epochs=2, operations=("HFlip", "Rotate", "Invert"))  # type: ignore[arg-type]
+
+
+def test_the_stages_lie_below_the_folder_and_in_the_summary(whole: Path) -> None:
+    assert all((whole / name).is_file() for name in (*FILES[:4], "report.html", "race/race.html", "screen/screen.html"))
+    summary = json.loads((whole / "summary.json").read_text())
+    raced = json.loads((whole / "race" / "race.json").read_text())
+    assert summary["options"]["hflip"] == json.loads((whole / "screen" / "screen.json").read_text())["flip"]
+    assert summary["race"]["trainings"] == raced["trainings"] == 4
+    names = [entry["policy"] for entry in raced["candidates"]]
+    assert "policies/found.json" in names
+    assert "none" in names
+    assert Policy.load(whole / "race" / "policies" / "found.json") == Policy.load(whole / "policy.json")
+    assert "policy_gain" not in summary  # whole trainings say more
+    train = parse(shlex.split(commands(whole, summary, True, True)["train"])[3:])
+    assert train.hflip == raced["chosen"]["hflip"]
+    assert train.aa == (f"daas:{whole}/race/policy.json" if (whole / "race" / "policy.json").exists() else "")
+    assert (train.epochs, train.img_size) == (1, 16)
+
+
+def test_killed_between_and_within_stages_it_ends_the_same(whole: Path, tmp_path: Path) -> None:
+    """After the screen; in the search; and with one of the race's four trainings done."""
+    out = tmp_path / "run"
+    shutil.copytree(whole / "screen", out / "screen")
+    assert main([*WHOLE, "--max-steps", "2", "--race", "0", "--out", str(out), "--resume", "auto"]) == 0
+    child = subprocess.Popen(
+        [sys.executable, "-c", "from tests.whole.test_run import quickly; quickly()", "--out", str(out)],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}, cwd=ROOT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert child.stdout is not None
+    assert any(line.startswith("training 1") for line in child.stdout)
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    assert not (out / "race" / "race.json").exists()
+    assert main([*WHOLE, "--out", str(out), "--resume", "auto"]) == 0
+    for name in FILES:
+        if name == "race/race.json":
+            before, after = (json.loads((folder / name).read_text()) for folder in (whole, out))
+            assert {**before, "seconds": 0} == {**after, "seconds": 0}
+        elif (whole / name).exists():
+            assert (whole / name).read_bytes() == (out / name).read_bytes(), name
+
+
+def test_control_c_in_the_race_is_130_and_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(racing, "race", stopped)
+    words = [*WHOLE, "--no-screen", "--max-steps", "1", "--out", str(tmp_path / "run")]
+    assert main(words) == 130
+    said = capsys.readouterr()
+    assert "--resume auto goes on" in said.err
+    assert "Stage 1 of 2, search" in said.out
+    assert "Stage 2 of 2, race" in said.out
+
+
+def test_a_folder_of_another_run_is_left_alone(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    started = time.time()
+    assert main([*WHOLE, "--out", str(whole)]) == 2
+    assert "holds another run" in capsys.readouterr().err
+    searched = tmp_path / "searched"
+    assert main([*SHORT_SEARCH, "--max-steps", "1", "--out", str(searched)]) == 0
+    assert main([*WHOLE, "--out", str(searched), "--resume", "auto"]) == 2
+    assert "began without a screen" in capsys.readouterr().err
+    assert time.time() - started < 120
+
+
+def test_the_papers_presets_neither_screen_nor_race() -> None:
+    for preset in ("paper-cifar10", "paper-cifar100", "paper-imagenet"):
+        config = SearchConfig(preset=preset)
+        assert (config.screen, config.race) == (False, 0)
+    assert [(SearchConfig(preset=p).screen, SearchConfig(preset=p).race) for p in ("demo", "cpu")] == [
+        (True, 8), (True, 12),
+    ]  # fmt: skip
+    with pytest.raises(BadInput, match="at least 2 trainings"):
+        SearchConfig(dataset="digits", race=1).check()
+
+
+def test_without_both_it_is_the_search_alone(whole_search: Path, tmp_path: Path) -> None:
+    config = SearchConfig(out=tmp_path / "run", **_short())
+    one.search(config)
+    assert (tmp_path / "run" / "genotype.json").read_bytes() == (whole_search / "genotype.json").read_bytes()
+    assert not (whole_search / "screen").exists()
+
+
+def _short() -> dict[str, object]:
+    names = [word[2:].replace("-", "_") for word in SHORT_SEARCH[0:-3:2]]
+    values = [int(word) if word.isdigit() else word for word in SHORT_SEARCH[1:-3:2]]
+    return dict(zip(names, values, strict=True)) | {"screen": False, "race": 0}
+
+
+def test_what_the_screen_forbids_is_not_searched() -> None:
+    seen = seen_of(
+        ("HFlip", "changes the label", None), ("Rotate", "harmless", 12.0), ("Invert", "changes the label", None)
+    )
+    config, given = screening.narrowed(SearchConfig(dataset="digits"), Given(), seen)
+    assert config.hflip == 0.0
+    assert "Invert" not in given.space.operations
+    assert "Rotate" in given.space.operations
+    kept, _ = screening.narrowed(SearchConfig(dataset="digits", hflip=0.3), Given(), seen)
+    assert kept.hflip == 0.3
+
+
+def test_magnitudes_stay_within_the_safe_range() -> None:
+    space = daas.PolicySpace(
+        slots=1, operations=["Rotate", "Contrast", "Invert"], limits={"Rotate": 12.0, "Contrast": 1.5}
+    )
+    found = space.distribution()
+    assert float(found.table[0].max()) == 12.0
+    assert (float(found.table[1].min()), float(found.table[1].max())) == pytest.approx((0.5, 1.5))
+    with pytest.raises(BadInput, match="limits for Shear"):
+        daas.PolicySpace(operations=["Rotate", "Invert"], limits={"Shear": 1.0})
+    with pytest.raises(BadInput, match="no magnitude"):
+        daas.PolicySpace(operations=["Rotate", "Invert"], limits={"Invert": 1.0})
+
+
+def test_a_screen_that_cannot_read_the_images_forbids_nothing() -> None:
+    seen = seen_of(("Invert", "unclear", None), ("Rotate", "unclear", 0.0), share=None)
+    _, given = screening.narrowed(SearchConfig(dataset="digits"), Given(), seen)
+    assert given.space == Given().space
+
+
+def test_a_screen_that_leaves_too_little_says_the_way_out() -> None:
+    space = daas.PolicySpace(operations=["Rotate", "Invert"])
+    seen = seen_of(("Invert", "changes the label", None))
+    with pytest.raises(BadInput, match="--mode arch"):
+        screening.narrowed(SearchConfig(dataset="digits"), replace(Given(), space=space), seen)
+
+
+def test_the_found_policy_races_first_and_weaker_with_every_flip() -> None:
+    setting = Setting(Network("resnet18", "resnet18"), 32, 10)
+    own = Policy.of_operations(["Rotate", "Color"])
+    words = [one.policy_words for one in racing.entrants(setting, own, "found")]
+    assert words == [
+        "found, flip", "found, no flip", "all operations, flip", "all operations, no flip", "none, flip",
+        "none, no flip", "trivialaugment, flip", "trivialaugment, no flip", "found, half as strong, flip",
+        "found, half as strong, no flip",
+    ]  # fmt: skip
+    assert racing.entrants(setting, None, "given")[0].policy_name == "all operations"
+
+
+def test_from_python_the_race_and_the_screen_come_along(tmp_path: Path, quick_screen: None) -> None:
+    found = daas.search(
+        "digits", preset="demo", network=daas.CellSpace(channels=2, layers=3, nodes=2), max_images=200, max_steps=2,
+        screen=True, race=2, race_epochs=1,
+    )  # fmt: skip
+    assert found.screen.flip == found.summary["options"]["hflip"]
+    assert found.race.trainings == 2
+    found.save(tmp_path / "saved")
+    assert (tmp_path / "saved" / "race" / "race.json").exists()
+    assert (tmp_path / "saved" / "screen" / "screen.json").exists()
+
+
+def test_several_seeds_have_one_screen_and_one_race(
+    tmp_path: Path, quick_screen: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    words = [*WHOLE, "--max-steps", "1", "--race", "2", "--seeds", "0,3", "--out", str(out)]
+    assert main(words) == 0
+    taken = json.loads((out / "seeds.json").read_text())["recommended"]["folder"]
+    assert (out / "genotype.json").read_bytes() == (out / taken / "genotype.json").read_bytes()
+    assert not (out / taken / "race").exists()
+    assert json.loads((out / "summary.json").read_text())["race"]["trainings"] == 2
+    assert main([*words, "--resume", "auto"]) == 0
+    assert main(words) == 2
