@@ -164,7 +164,7 @@ def _accuracies(lines: Lines, state: str, means: dict[int, float]) -> list[str]:
     return [
         table(["search", "without a limit", "at most 2", "difference"], rows),
         "",
-        f"Over {over.n} searches: {_words(over, 2)} points{interval}.",
+        f"Over {over.n} search{'' if over.n == 1 else 'es'}: {_words(over, 2)} points{interval}.",
     ]
 
 
