@@ -137,7 +137,7 @@ class Found:
             raise BadInput(f"{out} is a file; name a folder.")
         if present := present_in(out):
             raise BadInput(
-                f"{out} holds another search ({', '.join(present)}), and nothing is written over. Name another folder."
+                f"{out} holds another run ({', '.join(present)}), and nothing is written over. Name another folder."
             )
         make_folder(out)
         if self.metrics:

@@ -205,7 +205,7 @@ def test_another_runs_folder_is_left_alone(run_search: Run, capsys: pytest.Captu
     ("arguments", "message"),
     [
         (["--data-dir", "no/such/folder"], "no such folder"),
-        (["--epochs", "0"], "--epochs is 0"),
+        (["--epochs", "0"], "--epochs 0: it must be at least 1"),
         (["--hflip", "1.5"], "--hflip 1.5: it must be between 0 and 1"),
         (["--mode", "aug"], "name a timm model"),
         (["--model", "resnet18"], "goes with --mode aug"),
