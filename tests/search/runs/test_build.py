@@ -14,11 +14,12 @@ from safetensors.torch import load_file
 import daas
 from daas import DAASPolicy
 from daas.errors import BadInput
-from daas.models.start import Start, used_to
+from daas.models.start import WEIGHTS, Start, used_to
 from daas.models.zoo import find_genotype
-from daas.search.options import parse
+from daas.search.options import options, parse
 from daas.search.report.commands import commands
 from daas.search.report.warnings import about_images
+from daas.search.runs import checkpoint
 from daas.search.runs.build import build_data, build_search, inputs
 from tests.conftest import SHORT_SEARCH, _small_convnet, saved_network
 
@@ -191,3 +192,11 @@ def test_the_preset_for_fine_tuning() -> None:
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
     with pytest.raises(BadInput, match="a module and has weights of its own; --pretrained"):
         daas.search(images, network=module, pretrained=True, batch_size=8)
+
+
+def test_checkpoints_of_before_there_were_weights_to_begin_with_go_on() -> None:
+    now = options(parse(["--dataset", "digits", "--mode", "aug", "--model", "test_resnet"]))
+    then = {name: value for name, value in now.items() if name not in WEIGHTS}
+    checkpoint._same_options(Path("c"), then, now)
+    with pytest.raises(BadInput, match="--pretrained was False and is True"):
+        checkpoint._same_options(Path("c"), then, {**now, "pretrained": True})
