@@ -224,7 +224,7 @@ def test_another_runs_folder_is_left_alone(run_search: Run, capsys: pytest.Captu
         (["--resume", "nowhere.safetensors"], "no such checkpoint"),
         (["--time-budget", "soon"], "90m, 1h30m"),
         (["--time-budget", "0m"], "no time"),
-        (["--save-every", "-1"], "--save-every is -1"),
+        (["--save-every", "-1"], "--save-every -1.0: it must be at least 0"),
         (["--seeds", "0,0"], "names a seed twice"),
         (["--seeds", "zero"], "whole numbers"),
         (["--seeds", "1,2", "--seed", "3"], "contradict"),
