@@ -96,7 +96,7 @@ def test_a_limit_of_skips_changes_the_derivation_alone() -> None:
         ({"max_macs": "1k"}, "--max-macs 1k multiply-adds: the smallest possible"),
         ({"max_params": "many"}, "--max-params is 'many'; write a number"),
         ({"max_skips": -1}, "--max-skips -1: it must be at least 0"),
-        ({"max_latency": 0.0}, "--max-latency is 0.0"),
+        ({"max_latency": 0.0}, "--max-latency 0.0: it must be above 0"),
         ({"latency_batch": 8}, "--latency-batch goes with --max-latency"),
         ({"cost_weight": 2.0}, "--cost-weight goes with --max-params or --max-macs or --max-latency"),
     ],
