@@ -1,4 +1,4 @@
-"""Applying a draw to a batch: the way in to both implementations of the operations.
+"""Applying a draw to a batch: the way in to the implementations of the operations.
 
 Reference semantics are Pillow's on uint8: on uint8 (and on quantised float) batches the result is Pillow's to the bit,
 whichever implementation runs.
@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from daas.augment import batched, cpu
+from daas.augment import batched, cpu, gpu
 from daas.augment.draw import Draw
-from daas.augment.space import all_fused
+from daas.augment.operation import Kind
+from daas.augment.space import all_fused, only_fused
 from daas.errors import BadInput
 
-Backend = Literal["auto", "torch", "numba"]
-ChosenBackend = Literal["torch", "numba"]
+Backend = Literal["auto", "torch", "numba", "triton"]
+ChosenBackend = Literal["torch", "numba", "triton"]
 Interpolation = Literal["nearest", "bilinear"]
 Statistics = tuple[Sequence[float], Sequence[float]]
 
@@ -28,6 +29,7 @@ _IN_CACHE = 1 << 17
 """Values that several passes over them find in the cache."""
 _SLACK = 1e-3
 """By which float images may miss [0, 1]: a quarter of a level, for rounding."""
+_NO_LEVELS = "it works on 256 levels, and quantize=False asks for float arithmetic"
 CUTOUT_FILL = (125, 123, 114)
 """The grey that Cutout fills with (Fast AutoAugment, DADA)."""
 
@@ -66,12 +68,16 @@ def apply(
     colors = fill_colors(tuple(fill), images.shape[1])
     if images.numel() == 0:
         return images.to(torch.float32) if normalize and not images.is_floating_point() else images.clone()
-    draw = draw.to("cpu")
-    draw.check()
     bilinear = interpolation == "bilinear"
     chosen = choose_backend(backend, images, quantize)
-    if images.dtype == torch.uint8 and chosen == "numba":
-        return _compiled(images, draw, colors, normalize, bilinear)
+    made_there = draw.op.device == images.device and images.device.type != "cpu"
+    if chosen == "triton" and images.dtype == torch.uint8 and made_there and only_fused():
+        scale = None if normalize is None else shift_and_factor(normalize, images.shape[1])
+        return _triton(images, draw, colors, scale, bilinear)  # where the draw was made, so nothing waits
+    draw = draw.to("cpu")
+    draw.check()
+    if images.dtype == torch.uint8 and chosen != "torch":
+        return _compiled(images, draw, colors, normalize, bilinear, chosen)
     if images.dtype != torch.uint8 and quantize:
         levels = images.float().mul(255.0).round_().clamp_(0, 255).to(torch.uint8)
         levels = apply(levels, draw, fill, True, backend, interpolation)
@@ -86,21 +92,42 @@ def apply(
     return (result if normalize is None else normalized(result * 255.0, normalize)).to(images.dtype)
 
 
-def _compiled(images: Tensor, draw: Draw, colors: Tensor, statistics: Statistics | None, bilinear: bool) -> Tensor:
-    """Through numba; images of operations that its code does not have are left to their own forms, image by image."""
-    from daas.augment.cpu.driver import run
-
-    scale = None if statistics is None else shift_and_factor(statistics, images.shape[1]).numpy()
+def _compiled(
+    images: Tensor,
+    draw: Draw,
+    colors: Tensor,
+    statistics: Statistics | None,
+    bilinear: bool,
+    backend: Literal["numba", "triton"],
+) -> Tensor:
+    """Through numba or Triton; images of operations that their code does not have are left to the operations' forms."""
+    run = _numba if backend == "numba" else _triton
+    scale = None if statistics is None else shift_and_factor(statistics, images.shape[1])
     fused = all_fused(draw.op)
     if bool(fused.all()):
-        return run(images, draw, colors.numpy(), scale, bilinear)
-    result = torch.empty(images.shape, dtype=torch.uint8 if statistics is None else torch.float32)
+        return run(images, draw, colors, scale, bilinear)
+    kind = torch.uint8 if statistics is None else torch.float32
+    result = torch.empty(images.shape, dtype=kind, device=images.device)
     mine, others = fused.nonzero().squeeze(1), (~fused).nonzero().squeeze(1)
+    mine_there, others_there = mine.to(images.device), others.to(images.device)
     if len(mine):
-        result[mine] = run(images[mine], draw[mine], colors.numpy(), scale, bilinear)
-    done = batched.run(images[others], draw[others], colors, bilinear, "compiled")
-    result[others] = done if statistics is None else normalized(done, statistics)
+        result[mine_there] = run(images[mine_there], draw[mine], colors, scale, bilinear)
+    form: Kind = "compiled" if backend == "numba" else "bytes"
+    done = batched.run(images[others_there], draw[others], colors, bilinear, form)
+    result[others_there] = done if statistics is None else normalized(done, statistics)
     return result
+
+
+def _numba(images: Tensor, draw: Draw, colors: Tensor, scale: Tensor | None, bilinear: bool) -> Tensor:
+    from daas.augment.cpu.driver import run
+
+    return run(images, draw, colors.numpy(), None if scale is None else scale.numpy(), bilinear)
+
+
+def _triton(images: Tensor, draw: Draw, colors: Tensor, scale: Tensor | None, bilinear: bool) -> Tensor:
+    from daas.augment.gpu.driver import run
+
+    return run(images, draw, colors, scale, bilinear)
 
 
 def normalized(levels: Tensor, statistics: Statistics) -> Tensor:
@@ -153,31 +180,37 @@ def fill_colors(fill: tuple[int, ...], channels: int) -> Tensor:
     return torch.from_numpy(colors.astype(np.uint8))
 
 
-def choose_backend(
-    requested: Backend, images: Tensor | None = None, quantize: bool = True
-) -> Literal["torch", "numba"]:
+def choose_backend(requested: Backend, images: Tensor | None = None, quantize: bool = True) -> ChosenBackend:
     """Which implementation runs.
 
     Args:
         requested: ``auto``: compiled where it can be, that is on the CPU, for images of 256 levels (uint8 or quantised
-            float), if numba is installed; torch otherwise. ``torch`` and ``numba`` force.
+            float), if numba is installed; torch otherwise, on GPUs too. ``torch``, ``numba`` and ``triton`` force.
         images: The batch; None asks for a uint8 batch on the CPU.
         quantize: As for ``apply``.
 
     Raises:
-        BadInput: ``numba`` where it cannot work, or another word.
+        BadInput: ``numba`` or ``triton`` where it cannot work, or another word.
     """
-    if requested not in ("auto", "torch", "numba"):
-        raise BadInput(f"backend is {requested!r}; it is 'auto', 'torch' or 'numba'.")
+    if requested not in ("auto", "torch", "numba", "triton"):
+        raise BadInput(f"backend is {requested!r}; it is 'auto', 'torch', 'numba' or 'triton'.")
     if requested == "torch":
         return "torch"
+    levels = quantize or (images is not None and not images.is_floating_point())
+    if requested == "triton":
+        reason = gpu.reason_against(torch.device("cuda") if images is None else images.device)
+        if reason is None and not levels:
+            reason = _NO_LEVELS
+        if reason is not None:
+            raise BadInput(f"backend='triton' cannot be used: {reason}. backend='auto' takes another one.")
+        return "triton"
     reason = None
     if not cpu.available():
         reason = "numba is not installed: pip install 'timm-daas[cpu]'"
     elif images is not None and images.device.type != "cpu":
         reason = f"it works on the CPU and the images are on {images.device}"
-    elif not quantize and (images is None or images.is_floating_point()):
-        reason = "it works on 256 levels, and quantize=False asks for float arithmetic"
+    elif not levels:
+        reason = _NO_LEVELS
     if reason is None:
         return "numba"
     if requested == "numba":

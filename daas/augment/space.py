@@ -220,6 +220,11 @@ def all_fused(op: Tensor) -> Tensor:
     return _fused[op].all(1)
 
 
+def only_fused() -> bool:
+    """Whether the compiled code has every operation that there is."""
+    return bool(_fused.all())
+
+
 def matrices(op: np.ndarray[tuple[int], np.dtype[np.int64]], value: Doubles, height: int, width: int) -> Doubles:
     """Affine maps of geometric operations: target (x, y) shows source (a x + b y + c, d x + e y + f).
 

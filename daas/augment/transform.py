@@ -16,7 +16,7 @@ from kornia.augmentation.utils import _transform_input, _transform_input_by_shap
 from kornia.constants import Resample
 from torch import Tensor, nn
 
-from daas.augment import moves
+from daas.augment import counter, moves
 from daas.augment.draw import Draw
 from daas.augment.find import find_policy
 from daas.augment.ops import (
@@ -51,7 +51,7 @@ class DAASPolicy(GeometricAugmentationBase2D):
         granularity: ``image``: every image gets a sub-policy of its own; ``batch``: one for the whole batch (random
             signs and Cutout's centres still differ between images).
         backend: ``auto``: compiled code (numba) for uint8 and quantised float batches on the CPU if numba is installed,
-            torch for all others; ``torch`` and ``numba`` force. ``backend_for`` says which runs.
+            torch for all others; ``torch``, ``numba`` and ``triton`` (CUDA) force. ``backend_for`` says which runs.
         normalize: (mean, std) per channel, as shares of the full range: the output is then a normalised float batch.
         quantize: For float input: True gives what uint8 would give; False truncates nowhere and passes gradients.
         interpolation: Of shear, translate and rotate: ``nearest`` or ``bilinear``. Masks: always the nearest.
@@ -60,7 +60,7 @@ class DAASPolicy(GeometricAugmentationBase2D):
         keepdim: A single image [C, H, W] comes out as [C, H, W] and not as a batch of one.
 
     Raises:
-        BadInput: An option that is not among these, or ``backend="numba"`` where it cannot work.
+        BadInput: An option that is not among these, or a forced backend where it cannot work.
 
     >>> import daas, torch
     >>> policy = daas.DAASPolicy.load("randaugment")
@@ -98,8 +98,8 @@ class DAASPolicy(GeometricAugmentationBase2D):
             raise BadInput(f"p is {p}; it is the probability, from 0 to 1, that an image is augmented.")
         if normalize is not None:
             _check_statistics(normalize)
-        if backend == "numba" and not quantize:
-            raise BadInput("backend='numba' works on 256 levels and quantize=False asks for float arithmetic.")
+        if backend in ("numba", "triton") and not quantize:
+            raise BadInput(f"backend={backend!r} works on 256 levels and quantize=False asks for float arithmetic.")
         self.backend: ChosenBackend = choose_backend(backend)
         self.policy = policy
         self.granularity: Granularity = granularity
@@ -108,6 +108,11 @@ class DAASPolicy(GeometricAugmentationBase2D):
         self.interpolation: Interpolation = interpolation
         self._requested: Backend = backend
         self._tables = _tables(policy)
+        self._there: dict[torch.device, counter.Tables] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what lies on devices."""
+        return {**self.__dict__, "_there": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """In another process, which may have registered operations in another order: their indices are looked up."""
@@ -131,22 +136,54 @@ class DAASPolicy(GeometricAugmentationBase2D):
         """Which implementation runs on these images; the attribute ``backend`` is that of uint8 batches on the CPU.
 
         Raises:
-            BadInput: The constructor's ``backend="numba"`` cannot work on them.
+            BadInput: The constructor's ``backend`` cannot work on them.
         """
         return choose_backend(self._requested, images, self.quantize)
 
-    def sample(self, batch_size: int, generator: torch.Generator | None = None) -> Draw:
+    def sample(
+        self,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+        *,
+        device: torch.device | str | None = None,
+        seed: int = 0,
+        step: int | Tensor = 0,
+        first: int = 0,
+    ) -> Draw:
         """Draws what happens to each image of a batch.
 
         Args:
             batch_size: Number of images.
             generator: A CPU generator; torch's default one if None.
+            device: Draws there, from a counter instead of a stream (``daas.augment.counter``): the other three say
+                which draw. It is another one than a generator's, the same on every device, and nothing waits.
+            seed: From 0 to 2 ** 64 - 1.
+            step: From 0 on; a whole number in a tensor on the device, for a captured graph.
+            first: Number of the first image, where a batch is drawn in parts.
 
         Returns:
-            The draw, on the CPU. It does not depend on what ``apply`` will run on.
+            The draw; without ``device`` on the CPU. It does not depend on what ``apply`` will run on.
+
+        Raises:
+            BadInput: A generator and a device, an address without a device, or one that cannot be.
         """
+        if device is not None:
+            if generator is not None:
+                raise BadInput("a generator is for draws on the CPU's stream; draws on a device have seed and step.")
+            return self._count(batch_size, torch.device(device), seed, step, first)
+        if seed or first or not isinstance(step, int) or step:
+            raise BadInput("seed, step and first are of draws on a device: give device=, or a generator alone.")
         draw, chosen = self._choose(batch_size, generator)
         return draw if chosen is None else _only(draw, chosen)
+
+    def _count(self, batch_size: int, device: torch.device, seed: int, step: int | Tensor, first: int) -> Draw:
+        """A draw of ``daas.augment.counter``; the policy's tables are sent to each device once."""
+        if not 0 <= seed < 1 << 64 or first < 0 or (isinstance(step, int) and not 0 <= step < 1 << 63):
+            raise BadInput(f"seed is {seed}, step {step}, first {first}; whole numbers from 0 on, below 2 ** 64.")
+        if device not in self._there:
+            self._there[device] = counter.Tables.on(device, self._tables, self.p)
+        shared = (self.granularity == "batch", self.same_on_batch)
+        return counter.sample(self._there[device], batch_size, counter.Address(seed, step, first, *shared))
 
     def _choose(self, batch_size: int, generator: torch.Generator | None) -> tuple[Draw, Tensor | None]:
         """A draw, and which images it is for ([B] bool; None: all)."""

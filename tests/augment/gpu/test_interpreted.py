@@ -1,0 +1,131 @@
+"""The Triton kernels through Triton's interpreter, each time in a process of its own: bit for bit Pillow's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from daas.augment.ops import choose_backend
+from daas.errors import BadInput
+
+ROOT = Path(__file__).parents[3]
+
+
+def run(*words: str, **environment: str) -> str:
+    """What a Python process prints; fails with its errors."""
+    given = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, env=given, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(("size", "policies"), [(7, 40), (16, 60), (33, 20)])
+def test_operations_pairs_and_shipped_policies_are_pillows(size: int, policies: int) -> None:
+    words = ("--sizes", str(size), "--policies", str(policies), "--each", "1")
+    printed = run("-m", "benchmarks.gpu.parity", *words, TRITON_INTERPRET="1")
+    assert f"{19 * 2 + policies + 8} images on cpu, 0 differ" in printed
+
+
+FORMS = """
+import torch
+from daas.augment.gpu.driver import run
+from daas.augment.ops import apply, fill_colors, normalized, shift_and_factor
+from daas.augment.draw import Draw
+from tests.augment.inputs import NAMES, draw_of, pictures
+from daas import DAASPolicy
+
+op = torch.stack([torch.arange(19), torch.arange(19).flip(0)], 1)
+draw = draw_of(op, seed=1)
+images, colors = pictures(19, 13, 10), fill_colors((9, 200, 30), 3)
+expected = apply(images, draw, (9, 200, 30), backend="torch")
+assert torch.equal(apply(images, draw, (9, 200, 30), backend="triton"), expected)
+assert torch.equal(run(images, draw, colors, tiled=True), expected)
+soft = apply(images, draw, backend="torch", interpolation="bilinear")
+assert torch.equal(apply(images, draw, backend="triton", interpolation="bilinear"), soft)
+
+images, draw, expected = images[::4], draw[::4], expected[::4]
+for other in (images.contiguous(memory_format=torch.channels_last), images.repeat_interleave(2, 3)[..., ::2],
+              images.transpose(2, 3).contiguous().transpose(2, 3)):
+    assert torch.equal(run(other, draw, colors), expected)
+scale = shift_and_factor(((0.5, 0.4, 0.3), (0.2, 0.25, 0.3)), 3)
+floats = normalized(expected, ((0.5, 0.4, 0.3), (0.2, 0.25, 0.3)))
+for dtype in (torch.float32, torch.float16, torch.bfloat16):
+    for form in (torch.contiguous_format, torch.channels_last):
+        found = run(images, draw, colors, scale, dtype=dtype, memory_format=form, tiled=form is torch.channels_last)
+        assert found.dtype == dtype and found.is_contiguous(memory_format=form)
+        if dtype == torch.bfloat16:  # the interpreter cuts off where the hardware rounds
+            assert torch.allclose(found.float(), floats, rtol=2**-7, atol=0)
+        else:
+            assert torch.equal(found.contiguous(), floats.to(dtype)), dtype
+for part in (slice(0, 0), slice(2, 3)):
+    assert torch.equal(run(images[part], draw[part], colors), expected[part])
+large = pictures(2, 130, 127)  # more than one program has, and more than one tile
+two = draw_of(torch.tensor([[3, 7], [10, 5]]), seed=2)
+assert torch.equal(apply(large, two, backend="triton"), apply(large, two, backend="torch"))
+
+policy = DAASPolicy.load("randaugment", backend="triton", normalize=((0.5,) * 3, (0.2,) * 3))
+assert policy.backend_for(images) == policy.backend == "triton"
+chosen = policy.sample(len(images), torch.Generator().manual_seed(0))
+assert torch.equal(policy.apply(images, chosen), DAASPolicy.load("randaugment", backend="torch",
+                   normalize=((0.5,) * 3, (0.2,) * 3)).apply(images, chosen))
+assert DAASPolicy.load("randaugment").backend_for(images) != "triton"
+
+import daas
+wash = daas.Operation("Wash", unit="share", low=0.1, high=0.8, identity=0.0, largest=1.0,
+                      byte_form=lambda x, v: (x + (255 - x) * v.view(-1, 1, 1, 1)).to(torch.uint8))
+daas.register_operation(wash)
+mixed = Draw(torch.tensor([[19, 6], [4, 2], [6, 19]]), torch.tensor([[0.5, 0], [10, 0.1], [0, 0.3]]).double(),
+             torch.zeros(3, 2, 2).double())
+assert torch.equal(apply(images[:3], mixed, backend="triton"), apply(images[:3], mixed, backend="torch"))
+print("all")
+"""
+
+
+def test_layouts_types_sizes_and_operations_of_ones_own() -> None:
+    assert run("-c", FORMS, TRITON_INTERPRET="1").strip() == "all"
+
+
+COMPILED = """
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from daas.augment.gpu import kernels
+from daas.augment.gpu.driver import _OPTIONS
+
+pointers = {"images": "*u8", "scratch": "*u8", "table": "*u8", "words": "*i64", "constants": "*i64",
+            "histogram": "*i32", "total": "*i64", "out": "*bf16"}
+always = {"CHANNELS": 1, "BLOCK": 256, "TILE": 8192, "NORMALIZE": True, "WORDS": 8}
+for name, more in (("whole", {}), ("whole", {"slots": 1, "sw": 1}), ("take", {}), ("look", {"slot": 1, "slots": 1}),
+                   ("make", {}), ("work", {}), ("give", {})):
+    kernel = getattr(kernels, name)
+    constants = {key: value for key, value in {**always, **more}.items() if key in kernel.arg_names}
+    types = {n: "constexpr" if n in constants else pointers.get(n, "i32") for n in kernel.arg_names}
+    made = triton.compile(ASTSource(kernel, types, constants), target=GPUTarget("cuda", 90, 32), options=_OPTIONS)
+    print(name, len(made.asm["cubin"]) > 1000, made.asm["ptx"].count("fma.rn"))
+"""
+
+
+def test_they_compile_for_a_gpu_without_a_fused_product_and_sum(tmp_path: Path) -> None:
+    """Down to the machine's code, for which no GPU is needed."""
+    printed = run("-c", COMPILED, TRITON_CACHE_DIR=str(tmp_path), TRITON_INTERPRET="0")
+    names = ["whole", "whole", "take", "look", "make", "work", "give"]
+    assert printed.splitlines() == [f"{name} True 0" for name in names]
+
+
+def test_where_it_cannot_run_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    with pytest.raises(BadInput, match=r"images are on cpu \(Triton's interpreter takes those: TRITON_INTERPRET=1\)"):
+        choose_backend("triton", torch.zeros(1, 3, 2, 2, dtype=torch.uint8))
+    with pytest.raises(BadInput, match="images are on meta"):
+        choose_backend("triton", torch.zeros(1, 3, 2, 2, dtype=torch.uint8, device="meta"))
+    with pytest.raises(BadInput, match="asks for float arithmetic"):
+        choose_backend("triton", quantize=False)
+    monkeypatch.setattr("daas.augment.gpu.find_spec", lambda name: None)
+    with pytest.raises(BadInput, match=r"not installed: pip install 'timm-daas\[gpu\]'"):
+        choose_backend("triton")
