@@ -177,13 +177,14 @@ class SearchConfig:
         False,
         "before the search, one training under everything says which operations change the labels: the search leaves "
         "them out and stays within the safe magnitudes of others, and all trainings flip only where that is harmless; "
-        "in OUT/screen. The presets demo and cpu do it",
+        "in OUT/screen. The presets demo and cpu do it, unless --max-steps cuts the search short",
         group=_ANSWER,
     )
     race: int = o(
         0,
         "after the search, at most this many whole trainings choose among what was found, what the screen leaves, what "
-        "is on the shelf and none; in OUT/race. 0 for none. The preset demo takes 8, cpu 12",
+        "is on the shelf and none; in OUT/race. 0 for none. The preset demo takes 8, cpu 12, unless "
+        "--max-steps cuts the search short",
         group=_ANSWER,
     )
     race_epochs: int | None = o(
@@ -253,7 +254,8 @@ class SearchConfig:
     epochs: int = o(30, "epochs after the warm-up, in which everything learns", group=_LENGTH)
     max_steps: int | None = o(
         None,
-        "stop after this many iterations, and derive what there is; schedules stay as planned",
+        "stop after this many iterations, and derive what there is; schedules stay as planned. A trial: what a preset "
+        "asks for before and behind the search (--screen, --race) is left out",
         group=_LENGTH,
     )
     batch_size: int = o(64, "images per batch, training and validation", group=_LENGTH)
@@ -363,6 +365,8 @@ class SearchConfig:
             raise BadInput(f"--dataset digits is embedded; leave it out to search on --data-dir {self.data_dir}.")
 
 
+ANSWERS = ("screen", "race", "race_epochs")
+"""What comes before and behind a search."""
 PRESETS: dict[str, dict[str, Any]] = {
     "demo": {
         "dataset": "digits", "warmup_epochs": 6, "epochs": 8, "batch_size": 32, "architectures": 4, "policies": 1,
@@ -406,7 +410,7 @@ def preset_values(given: Mapping[str, Any]) -> dict[str, Any]:
     """What a preset fills in beside the options that are given.
 
     A data set that the preset names gives way to a folder; estimators of one sample take one; what has no rewards is
-    derived as printed.
+    derived as printed; a search that is cut short by ``max_steps`` is a trial, without a screen and a race.
     """
     values = dict(PRESETS.get(given.get("preset", SearchConfig.preset), {}))
     if given.get("data_dir"):
@@ -415,6 +419,9 @@ def preset_values(given: Mapping[str, Any]) -> dict[str, Any]:
         values["architectures"] = 1
     if given.get("aug_estimator") in WITHOUT_REWARDS:
         values.pop("derive", None)
+    if given.get("max_steps") is not None:
+        for name in ANSWERS:
+            values.pop(name, None)
     return values
 
 
@@ -440,7 +447,7 @@ def parse(argv: Sequence[str]) -> SearchConfig:
         BadInput: Unknown options, values out of range, or options that contradict each other.
     """
     first = Parser(add_help=False)
-    for name in ("preset", "dataset", "data_dir", "arch_estimator", "aug_estimator"):
+    for name in ("preset", "dataset", "data_dir", "arch_estimator", "aug_estimator", "max_steps"):
         first.add_argument(*dict.fromkeys((f"--{name.replace('_', '-')}", f"--{name}")))
     given = {name: value for name, value in vars(first.parse_known_args(argv)[0]).items() if value is not None}
     values = preset_values(given)

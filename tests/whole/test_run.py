@@ -25,6 +25,7 @@ from daas.screen.result import Screen, Seen
 from daas.search.__main__ import main
 from daas.search.given import Given
 from daas.search.options import SearchConfig
+from daas.search.options import parse as options_of
 from daas.search.report.commands import commands
 from daas.search.runs import one
 from daas.train import parse
@@ -34,6 +35,18 @@ from tests.conftest import SHORT_SEARCH
 FILES = ("genotype.json", "policy.json", "screen/screen.json", "race/race.json", "race/policy.json")
 ROOT = Path(__file__).parents[2]
 WHOLE = [*SHORT_SEARCH, "--max-steps", "4", "--screen", "--race", "4", "--race-epochs", "1", "--race-workers", "1"]
+
+
+@pytest.mark.parametrize("preset", ["demo", "cpu"])
+def test_a_search_that_is_cut_short_is_a_trial(preset: str) -> None:
+    usual = options_of(["--preset", preset, "--dataset", "digits"])
+    assert usual.screen
+    assert usual.race > 0
+    trial = options_of(["--preset", preset, "--dataset", "digits", "--max-steps", "3"])
+    assert (trial.screen, trial.race, trial.race_epochs) == (False, 0, None)
+    asked = options_of(["--preset", preset, "--dataset", "digits", "--max-steps", "3", "--screen", "--race", "4"])
+    assert (asked.screen, asked.race) == (True, 4)
+    assert SearchConfig(preset=preset, max_steps=3).race == 0  # from Python, too
 
 
 def seen_of(*found: tuple[str, str, float | None], share: float | None = 0.5) -> Screen:
