@@ -30,7 +30,7 @@ _MODES = {
     "RGB": "in colour", "L": "grey", "I;16": "grey with 16 bits", "P": "with a palette", "RGBA": "with transparency",
     "1": "black and white",
 }  # fmt: skip
-_UNIFORM = 1.5  # times the mean weight, up to which the most probable sub-policy is none to speak of
+_UNIFORM = 1.5  # times the mean weight, up to which the most probable operations are none to speak of
 _OPTION = re.compile("--[a-z][a-z-]*")
 _ROWS = 5  # draws of the policy in the grid of images
 
@@ -215,12 +215,21 @@ def _policy(policy: Policy, lines: list[dict[str, Any]], images: Tensor | None) 
         "shares": Markup(plots.shares(lines)) if "operation_share" in lines[-1] else "",
         "bars": [(name, share[name], 100 * share[name] / max(*share.values(), start)) for name in _by_value(share)],
         "start": start,
-        "uniform": best[0].weight * len(policy.sub_policies) < _UNIFORM * total,
+        "uniform": _is_uniform(policy),
         "best": [
             (f"{100 * sub.weight / total:.2f}%", [_words(op.op, op.prob, op.value) for op in sub.ops]) for sub in best
         ],
         "grid": [] if images is None else _grid(policy, images),
     }
+
+
+def _is_uniform(policy: Policy) -> bool:
+    """Whether no choice of operations is much more probable than the others, whatever their magnitudes."""
+    kinds: dict[tuple[str, ...], float] = {}
+    for sub in policy.sub_policies:
+        ops = tuple(op.op for op in sub.ops)
+        kinds[ops] = kinds.get(ops, 0.0) + sub.weight
+    return len(kinds) > 1 and max(kinds.values()) * len(kinds) < _UNIFORM * sum(kinds.values())
 
 
 def _by_value(values: dict[str, float]) -> list[str]:

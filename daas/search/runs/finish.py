@@ -45,8 +45,8 @@ def _summary(run: Run, decision: Decision | None) -> dict[str, Any]:
     config, data, search, last = run.config, run.data, run.search, run.step - 1
     gain = None
     pairs = measures.affordable(run.step, _PAIRS)
-    searched = run.plan.joint(last) and search.augmentation is not None and search.estimator.learns
-    if searched and pairs and not config.race and search.augmentation is not None:  # a race says more
+    worth = pairs and run.plan.joint(last) and search.estimator.learns and not config.race  # a race says more
+    if worth and search.augmentation is not None:
         found = search.augmentation if decision is None else decision.distribution(search.augmentation)
         if decision is None or decision.anything:
             gain = measures.policy_gain(search, data, run.device, run.step, run.plan.middle_eta, pairs, found)

@@ -145,7 +145,8 @@ def test_a_folder_without_a_finished_search_is_refused(tmp_path: Path) -> None:
 def test_a_uniform_policy_is_called_uniform_and_another_is_listed_in_words() -> None:
     lines = [{"epoch": 1, "phase": "joint"}]
     assert page_._policy(Policy.of_operations(slots=2), lines, None)["uniform"]
-    subs = tuple(SubPolicy(weight, (PolicyOp("ShearX", 0.5, 0.07),)) for weight in (0.9, 0.1))
+    parts = ((0.9, PolicyOp("ShearX", 0.5, 0.07)), (0.1, PolicyOp("Invert", 0.5, None)))
+    subs = tuple(SubPolicy(weight, (op,)) for weight, op in parts)
     peaked = page_._policy(Policy("peaked", "by hand", subs), lines, None)
     assert not peaked["uniform"]
     assert peaked["best"][0] == ("90.00%", ["ShearX by 7% of the height, either direction, in 50% of its turns"])
