@@ -121,4 +121,4 @@ def test_a_genotype_is_saved_by_the_same_writer(tmp_path: Path) -> None:
 
 def test_strangers_text_cannot_steer_a_terminal() -> None:
     assert plain("cat\x1b[2J\x07\u202e\udcf6 ü 猫") == r"cat\x1b[2J\x07\u202e\udcf6 ü 猫"
-    assert str(BadInput("a\x1b[31m\nb")) == "a\\x1b[31m\nb"
+    assert str(BadInput("a\x1b[31m\nb")) == r"a\x1b[31m\nb"

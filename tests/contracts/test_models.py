@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import daas
+from daas.errors import BadInput
 from daas.models import list_genotypes
 from daas.models.table import backbones, multiply_adds
 from daas.models.zoo import published
@@ -92,7 +93,7 @@ def test_a_narrow_version_changes_like_a_timm_model(name: str) -> None:
     assert [x.shape[-1] // level.shape[-1] for level in found] == levels.feature_info.reduction()
     made = narrow(name, device="meta", dtype=torch.bfloat16)
     assert {(p.device.type, p.dtype) for p in made.parameters()} == {("meta", torch.bfloat16)}
-    with pytest.raises(TypeError):
+    with pytest.raises(BadInput, match="no_such_argument"):
         narrow(name, no_such_argument=1)
 
 

@@ -23,7 +23,7 @@ from daas.__main__ import main
 
 ROOT = Path(__file__).parents[2]
 RUN, SHOWN = ("sh", "bash", "python", "py"), ("json", "yaml", "text")
-ELSEWHERE = {"policies": "test_docs.py"}
+ELSEWHERE = {"library": "tests/test_library.py", "policies": "test_docs.py"}
 """Pages whose code other tests run."""
 NOT_RUN = ("make", "pip", "hf", "torchrun", "python train.py", "python -c")
 """How command lines begin that install, log in, start several processes, or run a script that is not ours."""
@@ -87,6 +87,7 @@ PAGES = {
     "finetune": Page(
         {
             "--model resnet18 --pretrained": f"--model test_resnet {_WEIGHTS}",
+            "--aa daas:runs/race/policy.json": "--aa daas:randaugment",  # a race of moments may choose none
             "--recipe finetune --model resnet18": f"--recipe finetune --model test_resnet {_WEIGHTS}",
             "--preset finetune --model resnet18": f"--preset finetune --model test_resnet {_WEIGHTS}",
         },
@@ -97,12 +98,12 @@ PAGES = {
             "search": ["--max-steps", "2", "--batch-size", "16", "--image-size", "32"],
         },
     ),
-    "library": Page(),
     "models": Page(
         {
             'model = timm.create_model("pc_darts_image_imagenet")': "",
             'model = timm.create_model("wide_resnet28_10_cifar", num_classes=100)': "",
             'model = timm.create_model("mine_imagenet", channels=48, layers=14)': "",
+            'genotype.json"), "mine")': 'genotype.json"), "of_a_page")',  # other tests have a "mine"
         },
         names=lambda: {"images": torch.rand(2, 3, 32, 32)},
         made=True,
@@ -113,7 +114,7 @@ PAGES = {
             'network="resnet18", trainings=48': 'network="test_resnet", trainings=4, epochs=1, folds=2, batch_size=20',
             "--model resnet18 --trainings 48": "--model test_resnet --trainings 4",
             "--out runs/race": "--out runs/race2",
-            'search("photos", out="runs/search")': (
+            'search("photos", out="runs/search", screen=False, race=0)': (
                 'search("photos", out="runs/search", max_steps=1, batch_size=16, image_size=16, '
                 "network=daas.CellSpace(channels=4, layers=3))"
             ),

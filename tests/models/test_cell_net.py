@@ -69,7 +69,7 @@ def test_pooling_and_classifier_can_change() -> None:
     assert net(x).shape == (2, net.num_features)
     net.reset_classifier(0, "")
     assert net(x).shape == (2, net.num_features, 4, 4)
-    with pytest.raises(TypeError):
+    with pytest.raises(BadInput, match="no_such_argument"):
         small(no_such_argument=1)
 
 

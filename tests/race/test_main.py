@@ -115,6 +115,6 @@ def test_interrupted_leaves_with_130(folder: Path, monkeypatch: pytest.MonkeyPat
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("daas.race.__main__.race", stop)
+    monkeypatch.setattr("daas.race.api.race", stop)
     assert main(["--data-dir", str(folder), "--model", "resnet18"]) == 130
     assert "--resume" in capsys.readouterr().err
