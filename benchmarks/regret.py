@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -208,7 +208,7 @@ def go(bench: Bench, folder: Path, ways: Sequence[str]) -> None:
     for candidate in default(bench.setting(None, 100)):
         bench.whole(candidate)
     for way in ways:
-        bench.choice(way, lambda way=way: WAYS[way](bench, folder))  # type: ignore[misc]
+        bench.choice(way, partial(WAYS[way], bench, folder))
 
 
 def _random_policy(bench: Bench, _: Path) -> tuple[Candidate, int]:

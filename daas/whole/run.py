@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -40,14 +41,7 @@ def search(config: SearchConfig, given: Given | None = None) -> Found:
     if not (config.screen or config.race):
         return one.search(config, given)
     one.check(config, given)
-    with processes.processes():
-        _check(config, given)
-        seen, whole, objects = _before(config, given)
-        found = one.search(whole, objects)
-        if processes.rank() == 0:
-            found = _answered(found, whole, given, seen)
-        processes.wait()
-    return found
+    return _staged(config, given, one.search)
 
 
 def repeat(config: SearchConfig) -> Found:
@@ -68,10 +62,15 @@ def repeat(config: SearchConfig) -> Found:
     given = Given()
     if not (config.screen or config.race):
         return seeds.repeat(config)
+    return _staged(config, given, seeds.repeat)
+
+
+def _staged(config: SearchConfig, given: Given, search_: Callable[[SearchConfig, Given], Found]) -> Found:
+    """All stages around a search, or around the searches of several seeds."""
     with processes.processes():
         _check(config, given)
         seen, whole, objects = _before(config, given)
-        found = seeds.repeat(whole, objects)
+        found = search_(whole, objects)
         if processes.rank() == 0:
             found = _answered(found, whole, given, seen)
         processes.wait()
