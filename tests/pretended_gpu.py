@@ -61,12 +61,14 @@ class PretendedGPU(TorchDispatchMode):
 
     Attributes:
         waits: Operations at which the host waited for the GPU, in order.
+        blocking: Operations that sent something there and waited until it had arrived, in order.
         launches: Operations that ran on the GPU or moved something there, in order; views and empty memory are none.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.waits: list[str] = []
+        self.blocking: list[str] = []
         self.launches: list[str] = []
         self._stack = ExitStack()
 
@@ -92,6 +94,9 @@ class PretendedGPU(TorchDispatchMode):
             stays = isinstance(args[0], OnGPU)
         if here and (name in _WAITS or (name in _MOVES and not stays)):
             self.waits.append(name)
+        sent = name in _MOVES and stays and any(t.numel() and not isinstance(t, OnGPU) for t in tensors)
+        if sent and not kwargs.get("non_blocking", args[2] if name == "aten::copy_" and len(args) > 2 else False):
+            self.blocking.append(name)
         if stays and not _is_a_view(func) and not name.startswith(_EMPTY):
             self.launches.append(name)
         args, kwargs = tree_map(lambda x: x.values if isinstance(x, OnGPU) else x, (args, kwargs))

@@ -17,6 +17,7 @@ from torch import Tensor
 from daas.augment.draw import Draw
 from daas.augment.operation import Doubles, Form, Kind, Numbers, Setting
 from daas.augment.space import form_of
+from daas.sending import sent
 
 _Whole = npt.NDArray[np.int64]
 _WORD = 8  # bytes: where each array of an upload starts, so that any type can be seen there
@@ -140,7 +141,7 @@ def _upload(arrays: list[Numbers], device: torch.device) -> list[Tensor]:
     packed = np.zeros(starts[-1], np.uint8)
     for start, array in zip(starts, arrays, strict=False):
         packed[start : start + array.nbytes] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    there = torch.from_numpy(packed).to(device, non_blocking=True)
+    there = sent(torch.from_numpy(packed), device)
     return [
         there[start : start + array.nbytes].view(torch.from_numpy(array[:0]).dtype).view(array.shape)
         for start, array in zip(starts, arrays, strict=False)

@@ -15,6 +15,7 @@ from torch import Tensor
 from daas.augment.draw import Draw
 from daas.augment.geometry import forward, look_up, warp, warp_bilinear
 from daas.augment.space import known, matrices
+from daas.sending import sent
 
 _Doubles = npt.NDArray[np.float64]
 
@@ -55,7 +56,7 @@ def move(images: Tensor, draw: Draw, fill: float, bilinear: bool) -> Tensor:
     result = images.clone(memory_format=torch.contiguous_format)
     colors = torch.full((images.shape[1],), fill, device=images.device).to(images.dtype)
     for rows, sources in _slots(draw, *images.shape[-2:]):
-        chosen = torch.from_numpy(rows).to(images.device)
+        chosen = sent(torch.from_numpy(rows), images.device)
         result[chosen] = _warp(result[chosen], sources, colors, bilinear)
     return result
 
@@ -98,7 +99,7 @@ def _warp(images: Tensor, sources: _Doubles, fill: Tensor, bilinear: bool) -> Te
     """One map per image, [b, 6]."""
     if not bilinear:
         numbers = torch.arange(max(images.shape[-2:]), device=images.device)
-        return warp(images, torch.from_numpy(look_up(sources)).to(images.device), fill, numbers)
+        return warp(images, sent(torch.from_numpy(look_up(sources)), images.device), fill, numbers)
     dtype = torch.float64 if images.dtype == torch.float64 else torch.float32
     wide = torch.from_numpy(sources).to(images.device, dtype)
     return warp_bilinear(images.to(dtype), wide, fill.to(dtype)).to(images.dtype)

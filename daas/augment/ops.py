@@ -19,6 +19,7 @@ from daas.augment.draw import Draw
 from daas.augment.operation import Kind
 from daas.augment.space import all_fused, only_fused
 from daas.errors import BadInput
+from daas.sending import sent
 
 Backend = Literal["auto", "torch", "numba", "triton"]
 ChosenBackend = Literal["torch", "numba", "triton"]
@@ -109,7 +110,7 @@ def _compiled(
     kind = torch.uint8 if statistics is None else torch.float32
     result = torch.empty(images.shape, dtype=kind, device=images.device)
     mine, others = fused.nonzero().squeeze(1), (~fused).nonzero().squeeze(1)
-    mine_there, others_there = mine.to(images.device), others.to(images.device)
+    mine_there, others_there = sent(mine, images.device), sent(others, images.device)
     if len(mine):
         result[mine_there] = run(images[mine_there], draw[mine], colors, scale, bilinear)
     form: Kind = "compiled" if backend == "numba" else "bytes"
@@ -140,7 +141,7 @@ def normalized(levels: Tensor, statistics: Statistics) -> Tensor:
     Returns:
         The normalised batch, float32 for uint8.
     """
-    shift, factor = shift_and_factor(statistics, levels.shape[1]).to(levels.device).view(2, -1, 1, 1)
+    shift, factor = sent(shift_and_factor(statistics, levels.shape[1]), levels.device).view(2, -1, 1, 1)
     if levels.device.type != "cpu" or levels.requires_grad:
         return levels.sub(shift).mul_(factor)
     result = torch.empty(levels.shape, dtype=torch.promote_types(levels.dtype, torch.float32))

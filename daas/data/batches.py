@@ -10,6 +10,7 @@ from torch import Tensor
 from daas.data.images import ImageData
 from daas.errors import BadInput
 from daas.seeds import generator
+from daas.sending import sent
 
 _STATS_IMAGES = 10_000
 
@@ -119,7 +120,7 @@ class Moves:
         y = self.offset[1] - self.padding + torch.arange(height)
         inside = ((y >= 0) & (y < height)).unsqueeze(2) & ((x >= 0) & (x < width)).unsqueeze(1)
         index = y.clamp(0, height - 1).unsqueeze(2) * width + x.clamp(0, width - 1).unsqueeze(1)
-        index, inside = index.to(images.device), inside.to(images.device)
+        index, inside = sent(index, images.device), sent(inside, images.device)
         moved = images.flatten(2).gather(2, index.view(count, 1, -1).expand(-1, channels, -1)).view_as(images)
         return torch.where(inside.unsqueeze(1), moved, torch.zeros((), dtype=images.dtype, device=images.device))
 

@@ -19,6 +19,7 @@ from daas.data.census import Census
 from daas.data.formats import failure
 from daas.data.pixels import UNREADABLE, as_rgb, depth, fitted, picture, upright
 from daas.errors import BadInput
+from daas.sending import sent
 
 _FINGERPRINTED, _BEGINNING = 1000, 2**16  # files of which the beginning is hashed, and bytes of it
 
@@ -190,7 +191,7 @@ class MemoryImages(ImageData):
 
     def fetch(self, indices: Tensor) -> Tensor:
         """[B] indices -> [B, 3, S, S] uint8, on the device of the images."""
-        return self.images[indices.to(self.images.device)]
+        return self.images[sent(indices, self.images.device)]
 
     def subset(self, indices: Tensor) -> MemoryImages:
         """The images at these indices."""

@@ -23,6 +23,7 @@ from daas.models.weights import Weights, load_weights
 from daas.train import build
 from daas.train.augmentation import BatchAugmentation, EpochPolicy, policy_of
 from daas.train.batches import Batches, MemoryBatches, Place, memory_batches
+from daas.train.captured import captured_step, why_eager
 from daas.train.checks import holds_images
 from daas.train.clock import Clock
 from daas.train.labels import by_name
@@ -159,15 +160,34 @@ def set_up(
     return Setting(options, place, batches, augmentation, clock, labels)
 
 
-def learner_of(setting: Setting, model: nn.Module, optimizer: torch.optim.Optimizer, ema: Any) -> tuple[Learner, int]:
-    """What learns, with its schedule and loss, and the number of epochs."""
+def learner_of(
+    setting: Setting, model: nn.Module, optimizer: torch.optim.Optimizer, ema: Any, alone: bool = True
+) -> tuple[Learner, int]:
+    """What learns, with its schedule and loss, and the number of epochs.
+
+    Args:
+        setting: Of the training.
+        model: On its device.
+        optimizer: Of the model.
+        ema: Its moving average, or None.
+        alone: Whether no other training runs beside it in this process.
+
+    Raises:
+        BadInput: An unknown schedule, or ``--graph on`` where steps cannot be captured.
+    """
     options, place = setting.options, setting.place
     updates = -(-setting.batches.per_epoch // options.grad_accum_steps)
     schedule, epochs = build.schedule(options, optimizer, updates)
     scaler = NativeScaler(device=place.device.type) if options.amp and options.amp_dtype == "float16" else None
     runner = build.wrapped(options, model, place)
     loss = build.training_loss(options).to(place.device)
-    return Learner(model, runner, loss, optimizer, schedule, ema, updates, scaler), epochs
+    learner = Learner(model, runner, loss, optimizer, schedule, ema, updates, scaler)
+    reason = why_eager(options, place, optimizer)
+    if reason is None:
+        learner.captured = captured_step(learner, setting.augmentation, options, place, alone)
+    elif place.device.type == "cuda":
+        learner.eager = reason
+    return learner, epochs
 
 
 def classes_of(options: TrainOptions, names: Sequence[str], whose: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ from timm.data.random_erasing import RandomErasing
 from torch import Tensor
 
 import daas
-from daas.augment import DAASPolicy, Policy, PolicySchedule
+from daas.augment import DAASPolicy, Draw, Policy, PolicySchedule
 from daas.augment.files import SCHEDULE_FORMAT, read_json
 from daas.augment.ops import Backend
+from daas.augment.space import only_fused
 from daas.data import Moves
 from daas.errors import BadInput
 from daas.seeds import generator, seed_of
+from daas.sending import sent
 from daas.timm_names import PREFIX
 from daas.train.batches import Batch, Place
 from daas.train.checks import holds_images
@@ -26,6 +29,22 @@ from daas.train.options import TrainOptions
 from daas.train.randomness import seed_everything
 
 _CROP, _POLICY, _GLOBAL, _CUTOUT = range(4)  # what a random stream is for
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A batch on its way into the network.
+
+    Attributes:
+        images: [B, 3, H, W] uint8; float where they are normalised already.
+        targets: [B], or [B, classes] where they are mixed.
+        draw: What the policy is still to do to them, on the CPU; None for nothing.
+    """
+
+    images: Tensor
+    targets: Tensor
+    draw: Draw | None = None
+
 
 Augment = Callable[[Tensor, Tensor, torch.Generator | None], tuple[Tensor, Tensor]]
 """(uint8 [B, 3, H, W], labels [B], the step's generator) -> (uint8, labels [B] or soft targets [B, classes])."""
@@ -151,11 +170,12 @@ class BatchAugmentation:
         Returns:
             The normalised float batch [B, 3, H, W] and its targets: [B], or [B, classes] where they are mixed.
         """
-        options, images, targets = self.options, batch.images, batch.targets
-        if batch.step is not None:
-            seed_everything(seed_of(options.seed, batch.step, _GLOBAL, self.place.rank))
-        if not images.is_floating_point():
-            images, targets = self._bytes(batch)
+        options, ready = self.options, self.prepare(batch)
+        images, targets = ready.images, ready.targets
+        if not batch.images.is_floating_point():
+            images = self._painted(images, ready.draw)
+            if self.augment is not None:
+                images, targets = self.augment(images, targets, self._stream(batch, _POLICY))
             images = self.normalize(images)
             if self.erase is not None:
                 images = self.erase(images)
@@ -169,9 +189,16 @@ class BatchAugmentation:
         """[B, 3, H, W] uint8 -> normalised float; what is normalised already stays."""
         return images if images.is_floating_point() else images.to(torch.float32).sub_(self.mean).div_(self.std)
 
-    def _bytes(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Crop, flip, policy and ``augment``."""
+    def prepare(self, batch: Batch) -> Ready:
+        """Seeds the global streams, crops and flips, and draws from the policy; ``finish`` does the rest.
+
+        ``__call__`` does both, and what comes between and after them.
+        """
         options, images, targets = self.options, batch.images, batch.targets
+        if batch.step is not None:
+            seed_everything(seed_of(options.seed, batch.step, _GLOBAL, self.place.rank))
+        if images.is_floating_point():
+            return Ready(images, targets)
         first, total = self._share(batch)
         random = self._stream(batch, _CROP)
         if random is not None and not options.no_aug:
@@ -179,14 +206,34 @@ class BatchAugmentation:
             moves = Moves.draw(total, random, padding, options.hflip)[first : first + len(images)]
             images = moves.apply(images)
             if self.exchange is not None:
-                flipped = moves.flipped.squeeze(1).to(targets.device)
-                targets = torch.where(flipped, self.exchange.to(targets.device)[targets], targets)
-        if self.policy is not None and not options.aa_in_workers:
-            draw = self.policy.transform.sample(total, self._stream(batch, _POLICY))
-            images = self.policy.transform.apply(images, draw[first : first + len(images)])
-        if self.augment is not None:
-            images, targets = self.augment(images, targets, self._stream(batch, _POLICY))
-        return images, targets
+                flipped = sent(moves.flipped.squeeze(1), targets.device)
+                targets = torch.where(flipped, sent(self.exchange, targets.device)[targets], targets)
+        if self.policy is None or options.aa_in_workers:
+            return Ready(images, targets)
+        draw = self.policy.transform.sample(total, self._stream(batch, _POLICY))
+        return Ready(images, targets, draw[first : first + len(images)])
+
+    def finish(self, images: Tensor, draw: Draw | None) -> Tensor:
+        """Policy and normalisation: uint8 or normalised -> normalised; draws nothing."""
+        return self.normalize(self._painted(images, draw))
+
+    def all_in(self, batch: Batch) -> bool:
+        """Whether ``prepare`` and ``finish`` are all there is, and ``finish`` can be captured in a CUDA graph.
+
+        The policy can where the Triton kernels apply it.
+        """
+        options = self.options
+        changes = self.augment or self.erase or self.mixup or (options.cutout and not options.no_aug)
+        if changes or options.save_images:
+            return False
+        if self.policy is None or options.aa_in_workers or batch.images.is_floating_point():
+            return True
+        return self.policy.transform.backend_for(batch.images) == "triton" and only_fused()
+
+    def _painted(self, images: Tensor, draw: Draw | None) -> Tensor:
+        if draw is None or self.policy is None:
+            return images
+        return self.policy.transform.apply(images, draw)
 
     def _stream(self, batch: Batch, purpose: int) -> torch.Generator | None:
         """The batch's random numbers for a purpose; None for torch's global stream."""
@@ -247,5 +294,5 @@ def cutout(
     for size in (height, width):
         start = torch.randint(size, (total or count, 1), generator=random)[first : first + count] - side // 2
         position = torch.arange(size)
-        keep.append(((position < start) | (position >= start + side)).to(batch.device))
+        keep.append(sent((position < start) | (position >= start + side), batch.device))
     return batch * (keep[0].unsqueeze(2) | keep[1].unsqueeze(1)).unsqueeze(1)

@@ -16,6 +16,7 @@ from daas.data.layout import HELD_OUT
 from daas.data.sources import refuse_training_images
 from daas.errors import BadInput
 from daas.seeds import generator
+from daas.sending import sent
 from daas.train.clock import Clock
 from daas.train.options import TrainOptions
 
@@ -164,7 +165,7 @@ class MemoryBatches(Batches):
 
     def _batch(self, data: ImageData, chosen: Tensor, step: int | None = None) -> Batch:
         device = self.place.device
-        return Batch(data.fetch(chosen).to(device), data.labels[chosen].to(device), step)
+        return Batch(sent(data.fetch(chosen), device), sent(data.labels[chosen], device), step)
 
     def digests(self) -> dict[str, str]:
         """Of pixels in memory, of the names of files that stay on disk."""

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import torch
-from timm.utils import AverageMeter, accuracy, dispatch_clip_grad, distribute_bn
+from timm.utils import AverageMeter, accuracy, distribute_bn
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from daas import checkpoint
+from daas.errors import BadInput
 from daas.models.interface import TimmNetwork
+from daas.train.augmentation import Ready
 from daas.train.batches import Batch, Place
-from daas.train.options import TrainOptions
-from daas.train.training import Learner, Setting, Training
+from daas.train.recording import Uncapturable
+from daas.train.step import autocast, step
+from daas.train.training import Setting, Training
 
 DIVERGED = "diverged.safetensors"
-
-
-def autocast(options: TrainOptions, device: torch.device) -> AbstractContextManager[Any]:
-    """Mixed precision, if it is asked for."""
-    if not options.amp:
-        return nullcontext()
-    return torch.autocast(device.type, dtype=getattr(torch, options.amp_dtype))
+_LOOK = 50  # captured steps after which the host waits for their losses
 
 
 def train_epoch(run: Training, after_batch: Callable[[Tensor], None] | None = None) -> float:
@@ -40,56 +36,119 @@ def train_epoch(run: Training, after_batch: Callable[[Tensor], None] | None = No
         The mean training loss over all processes.
 
     Raises:
-        FloatingPointError: The loss is infinite or not a number; the batch is saved.
+        BadInput: ``--graph on``, and the network cannot be captured.
+        FloatingPointError: The loss is infinite or not a number; the batch is saved, if it is still there.
     """
-    options, learner, place, progress = run.options, run.learner, run.place, run.progress
-    run.augmentation.set_epoch(progress.epoch)
-    if options.drop_path_ramp and isinstance(learner.model, TimmNetwork):
-        learner.model.set_drop_path((options.drop_path or 0.0) * progress.epoch / run.epochs)
-    learner.runner.train()
-    total, accumulate = run.batches.per_epoch, options.grad_accum_steps
-    run.clock.start_lap()
-    hidden = None if place.first and run.bar else True
-    with tqdm(total=total, initial=progress.batch, unit="batch", disable=hidden, leave=False) as bar:
-        for images, targets in _augmented(run):
-            if options.channels_last:
-                images = images.contiguous(memory_format=torch.channels_last)
-            index = progress.batch
-            whole = (index + 1) % accumulate == 0 or index + 1 == total
-            parts = total % accumulate if index >= total - total % accumulate else accumulate
-            value = step(learner, images, targets, whole, parts, options, place)
-            if not math.isfinite(_worst(value, place)):
-                raise FloatingPointError(_diverged(run, images, targets, value))
-            progress.losses.update(value, len(images))
-            progress.batch += 1
-            run.clock.images += len(images)
-            if whole:
-                _after_update(run)
-            run.clock.lap("training")
-            bar.set_postfix(loss=f"{progress.losses.avg:.3f}", refresh=False)
-            bar.update()
-            if after_batch is not None:
-                after_batch(images)
-    run.clock.lap("training")
+    for images in batch_by_batch(run):
+        if after_batch is not None:
+            after_batch(images)
+    learner, place, options = run.learner, run.place, run.options
     if hasattr(learner.optimizer, "sync_lookahead"):
         learner.optimizer.sync_lookahead()
     if place.world > 1 and options.dist_bn:
         distribute_bn(learner.model, place.world, options.dist_bn == "reduce")
         if learner.ema is not None and not options.model_ema_force_cpu:
             distribute_bn(learner.ema, place.world, options.dist_bn == "reduce")
-    return _mean(progress.losses, place)
+    return _mean(run.progress.losses, place)
 
 
-def _augmented(run: Training) -> Iterator[tuple[Tensor, Tensor]]:
-    """The rest of the epoch's batches, as the network gets them."""
+def batch_by_batch(run: Training) -> Iterator[Tensor]:
+    """Trains from ``run.progress`` to the end of its epoch, and gives every batch's images when it is done."""
+    options, learner, place, progress = run.options, run.learner, run.place, run.progress
+    _begin(run)
+    total, accumulate = run.batches.per_epoch, options.grad_accum_steps
+    run.clock.start_lap()
+    hidden = None if place.first and run.bar else True
+    with tqdm(total=total, initial=progress.batch, unit="batch", disable=hidden, leave=False) as bar:
+        for ready in _augmented(run):
+            index = progress.batch
+            whole = (index + 1) % accumulate == 0 or index + 1 == total
+            parts = total % accumulate if index >= total - total % accumulate else accumulate
+            progress.batch += 1
+            if not _captured(run, ready):
+                images = run.augmentation.finish(ready.images, ready.draw)  # nothing, unless it was to be captured
+                if options.channels_last:
+                    images = images.contiguous(memory_format=torch.channels_last)
+                value = step(learner, images, ready.targets, whole, parts, options, place)
+                if not math.isfinite(_worst(value, place)):
+                    raise FloatingPointError(_diverged(run, index, value, images, ready.targets))
+                progress.losses.update(value, len(images))
+                ready = Ready(images, ready.targets)
+            run.clock.images += len(ready.images)
+            if whole:
+                _after_update(run)
+            run.clock.lap("training")
+            bar.set_postfix(loss=f"{progress.losses.avg:.3f}", refresh=False)
+            bar.update()
+            yield ready.images
+    run.clock.lap("training")
+
+
+def _begin(run: Training) -> None:
+    """Tells everything that changes over the epochs which one it is."""
+    options, learner, progress = run.options, run.learner, run.progress
+    run.augmentation.set_epoch(progress.epoch)
+    ramp = options.drop_path_ramp and isinstance(learner.model, TimmNetwork)
+    if ramp:
+        learner.model.set_drop_path((options.drop_path or 0.0) * progress.epoch / run.epochs)  # type: ignore[operator]  # a TimmNetwork
+    learner.runner.train()
+    if learner.captured is not None:
+        learner.captured.start_at(progress.epoch * learner.updates_per_epoch + progress.batch)
+        policy = run.augmentation.policy
+        if ramp or (policy is not None and policy.schedule is not None):
+            learner.captured.forget()
+
+
+def _captured(run: Training, ready: Ready) -> bool:
+    """Takes a captured step, if steps are captured, and looks at its loss when somebody wants to know.
+
+    Raises:
+        BadInput: ``--graph on``, and the network cannot be captured.
+        FloatingPointError: A loss since the last look is infinite or not a number.
+    """
+    options, learner, progress = run.options, run.learner, run.progress
+    if learner.captured is None:
+        return False
+    try:
+        progress.unseen.append((learner.captured(ready), len(ready.images)))
+    except Uncapturable as error:
+        if options.graph == "on":
+            raise BadInput(f"--graph on: the step cannot be captured: {error}. Leave --graph out.") from error
+        learner.captured, learner.eager = None, str(error)
+        if run.place.first:
+            print(f"Training steps are not captured as a CUDA graph: {error}.", file=sys.stderr)
+        return False
+    intervals = (_LOOK, options.log_interval, options.recovery_interval)
+    if progress.batch == run.batches.per_epoch or any(n and progress.batch % n == 0 for n in intervals):
+        _look(run)
+    return True
+
+
+def _look(run: Training) -> None:
+    """Waits for the losses of captured steps."""
+    progress = run.progress
+    values = torch.stack([loss for loss, _ in progress.unseen]).tolist()
+    counts = [count for _, count in progress.unseen]
+    first = progress.batch - len(values)
+    progress.unseen.clear()
+    for index, (value, count) in enumerate(zip(values, counts, strict=True), first):
+        if not math.isfinite(value):
+            raise FloatingPointError(_diverged(run, index, value))
+        progress.losses.update(value, count)
+
+
+def _augmented(run: Training) -> Iterator[Ready]:
+    """The rest of the epoch's batches, as the step gets them: a captured one does the last part itself."""
     source = run.batches.epoch(run.progress.epoch, run.progress.batch)
 
-    def following() -> tuple[Tensor, Tensor] | None:
+    def following() -> Ready | None:
         batch: Batch | None = next(source, None)
         if batch is None:
             return None
         with run.clock.spend("augmentation"):
-            return run.augmentation(batch)
+            if run.learner.captured is not None and run.augmentation.all_in(batch):
+                return run.augmentation.prepare(batch)
+            return Ready(*run.augmentation(batch))
 
     made = following() if run.batches.ahead else None
     while True:
@@ -109,38 +168,6 @@ def _after_update(run: Training) -> None:
         learner.schedule.step_update(num_updates=updates, metric=progress.losses.avg)
 
 
-def step(
-    learner: Learner, images: Tensor, targets: Tensor, whole: bool, parts: int, options: TrainOptions, place: Place
-) -> float:
-    """Forward, backward and, if the accumulation is whole, an update; gives the loss."""
-    collect = learner.runner.no_sync() if place.world > 1 and not whole else nullcontext()  # type: ignore[operator]  # of DDP
-    with collect:
-        with autocast(options, place.device):
-            output = learner.runner(images)
-            if isinstance(output, tuple):
-                loss = learner.loss(output[0], targets) + options.aux_weight * learner.loss(output[1], targets)
-            else:
-                loss = learner.loss(output, targets)
-        scaled = loss / parts if parts > 1 else loss
-        clipped = [] if options.clip_grad is None else list(learner.model.parameters())
-        if options.clip_mode == "agc":
-            clipped = clipped[:-2]  # as timm: not the classifier
-        if learner.scaler is not None:
-            learner.scaler(
-                scaled, learner.optimizer, clip_grad=options.clip_grad, clip_mode=options.clip_mode,
-                parameters=clipped, need_update=whole,
-            )  # fmt: skip
-        else:
-            scaled.backward()
-            if whole:
-                if options.clip_grad is not None:
-                    dispatch_clip_grad(clipped, value=options.clip_grad, mode=options.clip_mode)
-                learner.optimizer.step()
-    if whole:
-        learner.optimizer.zero_grad()
-    return float(loss.detach())
-
-
 def _worst(value: float, place: Place) -> float:
     """A number that is infinite everywhere as soon as it is not finite in one process."""
     if place.world == 1:
@@ -150,18 +177,22 @@ def _worst(value: float, place: Place) -> float:
     return math.inf if float(bad) else value
 
 
-def _diverged(run: Training, images: Tensor, targets: Tensor, value: float) -> str:
-    """Saves the batch, where there is a folder, and says what happened."""
-    place, progress = run.place, run.progress
+def _diverged(
+    run: Training, index: int, value: float, images: Tensor | None = None, targets: Tensor | None = None
+) -> str:
+    """Saves the batch, where it is still there and there is a folder, and says what happened."""
+    place, epoch = run.place, run.progress.epoch
     saved = ""
-    if run.folder is not None:
+    if images is None or targets is None:
+        saved = " (a captured step keeps no batch; with --graph off it is saved)"
+    elif run.folder is not None:
         path = run.folder / (DIVERGED if place.world == 1 else f"rank{place.rank}-{DIVERGED}")
         run.folder.mkdir(parents=True, exist_ok=True)
-        meta = {"epoch": progress.epoch, "batch": progress.batch, "loss": str(value), "rank": place.rank}
+        meta = {"epoch": epoch, "batch": index, "loss": str(value), "rank": place.rank}
         checkpoint.save(path, {"images": images, "targets": targets}, meta)
         saved = f"; the batch is in {path}. An earlier checkpoint is untouched"
     return (
-        f"the loss is {value} in epoch {progress.epoch}, batch {progress.batch} (both from 0){saved}. "
+        f"the loss is {value} in epoch {epoch}, batch {index} (both from 0){saved}. "
         "Try a smaller --lr, --clip-grad, or a longer warm-up"
         f"{', or --amp-dtype bfloat16' if run.options.amp else ''}."
     )

@@ -64,6 +64,10 @@ class DeviceOptions:
     grad_accum_steps: int = _o(1, "batches whose gradients are added up before an update")
     amp: bool = _o(False, "automatic mixed precision")
     amp_dtype: str = _o("float16", "its number format", choices=("float16", "bfloat16"))
+    graph: str = _o(
+        "auto", "(*) capture the training step as a CUDA graph: auto does on CUDA where the other options allow it",
+        choices=("auto", "on", "off"),
+    )  # fmt: skip
     torchcompile: str | None = _o(None, "compile the model with this backend", const="inductor")
     torchcompile_mode: str | None = _o(None, "mode of torch.compile")
     workers: int = _o(4, "processes that load images (threads with --train-crop-mode pad)", "-j")

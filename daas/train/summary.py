@@ -28,8 +28,16 @@ def start_summary(run: Training, step_bytes: int) -> str:
         f"network   {options.model}: {parameters / 1e6:.2f} million parameters\n"
         f"training  {run.epochs} epochs of {batches.per_epoch:,} iterations with {options.batch_size} images{processes}"
         f": {run.epochs * batches.per_epoch:,} iterations{begun}\n"
-        f"memory    about {(step_bytes + _held(run)) / _GIB:.2f} GiB on {run.place.device}"
+        f"memory    about {(step_bytes + _held(run)) / _GIB:.2f} GiB on {run.place.device}{_steps(run)}"
     )
+
+
+def _steps(run: Training) -> str:
+    """On CUDA: how steps are launched, and why."""
+    if run.place.device.type != "cuda":
+        return ""
+    how = "one CUDA graph each" if run.learner.eager is None else f"operation by operation: {run.learner.eager}"
+    return f"\nsteps     {how}"
 
 
 def _held(run: Training) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from timm.utils import AverageMeter, ModelEmaV3, NativeScaler
@@ -14,6 +14,9 @@ from daas.train.augmentation import BatchAugmentation
 from daas.train.batches import Batches, Place
 from daas.train.clock import Clock
 from daas.train.options import TrainOptions
+
+if TYPE_CHECKING:
+    from daas.train.captured import CapturedStep
 
 
 @dataclass
@@ -26,6 +29,8 @@ class Learner:
         loss: Outputs and targets -> scalar.
         updates_per_epoch: Optimizer steps.
         scaler: Of float16 gradients, or None.
+        captured: The step as one piece; None where it is launched operation by operation.
+        eager: Why it is, for people; None where it is not, or where nobody would expect it to be captured.
     """
 
     model: nn.Module
@@ -36,6 +41,8 @@ class Learner:
     ema: ModelEmaV3 | None
     updates_per_epoch: int
     scaler: NativeScaler | None
+    captured: CapturedStep | None = None
+    eager: str | None = None
 
 
 @dataclass
@@ -46,11 +53,13 @@ class Progress:
         epoch: From 0.
         batch: Batches that are done.
         losses: Their mean.
+        unseen: Losses of captured steps that nobody has waited for yet, and how many images each is of.
     """
 
     epoch: int
     batch: int = 0
     losses: AverageMeter = field(default_factory=AverageMeter)
+    unseen: list[tuple[Tensor, int]] = field(default_factory=list)
 
 
 @dataclass

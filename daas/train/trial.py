@@ -17,9 +17,9 @@ from daas.errors import BadInput
 from daas.train import build
 from daas.train.augmentation import mixed_when_loaded
 from daas.train.batches import Batch, Place
-from daas.train.loop import step
 from daas.train.options import TrainOptions
 from daas.train.randomness import capture, restore
+from daas.train.step import step
 from daas.train.training import Training
 
 _SAMPLED = 500  # updates at which the schedule is looked at

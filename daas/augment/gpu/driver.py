@@ -13,6 +13,7 @@ from triton import next_power_of_2
 from daas.augment.draw import Draw
 from daas.augment.gpu import kernels
 from daas.augment.gpu.records import WORDS, records
+from daas.sending import sent
 
 _ONE_PROGRAM = 128 * 128
 """Pixels up to which one program has the whole image."""
@@ -56,7 +57,7 @@ def run(
     if images.numel() == 0:
         return out
     size, slots = height * width, draw.op.shape[1]
-    words = records(draw, height, width, bilinear).to(images.device, non_blocking=True)
+    words = sent(records(draw, height, width, bilinear), images.device)
     constants = _constants(_numbers(colors, scale), images.device)
     scratch = torch.empty(count * 2 * channels * size, dtype=torch.uint8, device=images.device)
     table = torch.empty(count * channels * 256, dtype=torch.uint8, device=images.device)

@@ -1,0 +1,125 @@
+"""How a step is kept and done again: as a CUDA graph; or not at all, where it is called each time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from daas.train.randomness import capture, restore
+
+_ORDER = "replay comes after record"
+_WARM_UP = 3  # libraries choose their algorithms and take their memory in the first calls
+
+
+class Uncapturable(Exception):
+    """A step that cannot be captured; the message says why."""
+
+
+class Recorder(Protocol):
+    """Keeps a function that reads and writes tensors which stay where they are."""
+
+    def record(self, function: Callable[[], None], tensors: Sequence[Tensor], optimizer: torch.optim.Optimizer) -> None:
+        """Keeps ``function``; the tensors that it changes are afterwards what they were.
+
+        Args:
+            function: No arguments, no result, nothing that waits for the device.
+            tensors: What it changes, without the optimizer's state.
+            optimizer: Whose state it changes; state that it makes is afterwards 0.
+
+        Raises:
+            Uncapturable: It does what cannot be kept.
+        """
+
+    def replay(self) -> None:
+        """Does what the function does."""
+
+
+class Eager:
+    """Calls the function each time."""
+
+    def __init__(self) -> None:
+        self._function: Callable[[], None] | None = None
+
+    def record(self, function: Callable[[], None], tensors: Sequence[Tensor], optimizer: torch.optim.Optimizer) -> None:
+        """Keeps the function itself."""
+        self._function = function
+
+    def replay(self) -> None:
+        """Calls it."""
+        if self._function is None:
+            raise RuntimeError(_ORDER)
+        self._function()
+
+
+class CUDAGraph:
+    """A CUDA graph: everything is launched at once, and nothing of Python runs.
+
+    Args:
+        device: Of the tensors.
+        alone: Whether no other graph runs beside this one. Graphs of one process read one place for the seed of
+            random numbers, so that several at a time may not draw any.
+    """
+
+    def __init__(self, device: torch.device, alone: bool = True) -> None:
+        self.device, self.alone = device, alone
+        self._graph: torch.cuda.CUDAGraph | None = None
+
+    def record(self, function: Callable[[], None], tensors: Sequence[Tensor], optimizer: torch.optim.Optimizer) -> None:
+        """Calls the function three times on a stream of its own, undoes that, and captures it there."""
+        stream = torch.cuda.Stream(self.device)
+        stream.wait_stream(torch.cuda.current_stream(self.device))
+        self._graph = None  # gives its memory back before more is taken
+        try:
+            with torch.cuda.stream(stream):
+                with undone(tensors, optimizer, self.device):
+                    before = torch.cuda.get_rng_state(self.device)
+                    for _ in range(_WARM_UP):
+                        function()
+                    draws = not torch.equal(before, torch.cuda.get_rng_state(self.device))
+                if draws and not self.alone:
+                    raise Uncapturable("its network draws random numbers, and other trainings run beside it")
+                graph = torch.cuda.CUDAGraph()
+                with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+                    function()
+        except RuntimeError as error:
+            raise Uncapturable(f"CUDA refuses it: {str(error).strip().splitlines()[0].rstrip('.')}") from error
+        finally:
+            torch.cuda.current_stream(self.device).wait_stream(stream)
+        self._graph = graph
+
+    def replay(self) -> None:
+        """Launches the graph on the current stream."""
+        if self._graph is None:
+            raise RuntimeError(_ORDER)
+        self._graph.replay()
+
+
+@contextmanager
+def undone(tensors: Sequence[Tensor], optimizer: torch.optim.Optimizer, device: torch.device) -> Iterator[None]:
+    """What runs inside leaves no trace: tensors, the optimizer's state and the global random streams are as before.
+
+    Everything stays in its place in memory. State that the optimizer makes inside stays and is 0, as it is before the
+    first update.
+    """
+    streams = capture(device)
+    known = [*tensors, *_state(optimizer)]
+    values = [tensor.detach().clone() for tensor in known]
+    places = {id(tensor) for tensor in known}
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for tensor, value in zip(known, values, strict=True):
+                tensor.copy_(value)
+            for tensor in _state(optimizer):
+                if id(tensor) not in places:
+                    tensor.zero_()
+        restore(streams, device)
+
+
+def _state(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [value for slots in optimizer.state.values() for value in slots.values() if isinstance(value, Tensor)]
