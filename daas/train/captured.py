@@ -162,7 +162,8 @@ class CapturedStep:
         learner.optimizer.zero_grad()  # so that the graph has gradients of its own
         loss.backward()
         clip(options, learner.model)
-        torch.index_select(self._table, 0, self._update, out=self._rates)
+        row = self._update.clamp(max=len(self._table) - 1)  # warming up near the end goes beyond it
+        torch.index_select(self._table, 0, row, out=self._rates)
         with _rates_on_device(learner.optimizer, self._rates[0]):
             learner.optimizer.step()
         self._update.add_(1)

@@ -21,8 +21,7 @@ from daas.train.training import Learner
 FORMAT = "daas-train-checkpoint/2"
 _FREE = (
     "output", "experiment", "resume", "device", "validate", "recovery_interval", "log_interval", "save_images",
-    "tensorboard", "log_wandb", "wandb_project", "wandb_tags", "wandb_resume_id", "pin_mem",
-    "graph",
+    "tensorboard", "log_wandb", "wandb_project", "wandb_tags", "wandb_resume_id", "pin_mem", "graph",
 )  # fmt: skip
 """What a resumed run may change, since the weights do not depend on it."""
 

@@ -18,7 +18,7 @@ RANK60 = Path(__file__).with_name("timm_rank60.txt").read_text().split()
 DOCUMENTED = Path(__file__).with_name("timm_documented.txt").read_text().splitlines()
 OURS = {
     "val_dir", "skip_bad_images", "aux_weight", "crop_padding", "aa_in_workers", "cutout", "drop_path_ramp", "validate",
-    "tensorboard", "hflip_swap",
+    "tensorboard", "hflip_swap", "graph",
 }  # fmt: skip
 TIMM_DEFAULTS = {
     "model": "resnet50", "batch_size": 128, "lr": None, "epochs": 300, "weight_decay": 2e-5, "sched": "cosine",
