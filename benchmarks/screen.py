@@ -21,6 +21,7 @@ import torch
 from tqdm import tqdm
 
 import daas
+from benchmarks.screen_networks import PRETRAINED, SCRATCH, options_of
 from benchmarks.tasks import TASKS, task
 from daas.augment.space import OPERATION_NAMES
 from daas.data import ImageData, load_images
@@ -49,16 +50,18 @@ def keys(sizes: Sequence[int], seeds: Sequence[int], names: Iterable[str]) -> li
     return runs + [run for run in large if run not in runs]
 
 
-def run(base: ImageData, name: str, n: int, seed: int, options: argparse.Namespace) -> dict[str, Any]:
+def run(
+    base: ImageData, name: str, n: int, seed: int, options: argparse.Namespace, start: dict[str, Any]
+) -> dict[str, Any]:
     """One screen; its line of results."""
     made = task(name, base, n, n, 0, seed)
     started = time.monotonic()
-    seen = daas.screen(made.train, val=made.val, seed=seed, network=options.model or None, epochs=options.epochs)
+    seen = daas.screen(made.train, val=made.val, seed=seed, epochs=options.epochs, **start)
     return {
         "task": name,
         "n": n,
         "seed": seed,
-        "network": seen.about["network"]["name"],
+        "network": options.network,
         "epochs": options.epochs,
         "image_size": base.image_size,
         "seconds": round(time.monotonic() - started, 1),
@@ -131,23 +134,29 @@ def wilson(hits: int, total: int) -> str:
 
 def report(lines: Sequence[dict[str, Any]], command: str) -> str:
     """The page of results."""
+    networks = list(dict.fromkeys(line["network"] for line in lines))
     parts = [
         "# The screen against how labels were made",
-        f"`{command}`; plan: `screen-plan.md`. {len(lines)} runs: "
-        f"{', '.join(sorted({line['network'] for line in lines}))}, {lines[0]['epochs']} epochs, "
-        f"{lines[0]['image_size']} px, seeds {', '.join(str(s) for s in sorted({line['seed'] for line in lines}))}. "
+        f"`{command}`; plan: `screen-plan.md`. {len(lines)} runs: {'; '.join(networks)}; {lines[0]['epochs']} epochs, "
+        f"{lines[0]['image_size']} px. "
         "n images to train on and n others to ask about. Percent, Wilson's 95% interval, and the number of operations; "
         "operations of one run are not independent, so that the intervals are too narrow.",
+    ]
+    for network in networks:
+        parts += [f"## {network}", *_of_one_network([line for line in lines if line["network"] == network])]
+    return "\n\n".join(parts) + "\n"
+
+
+def _of_one_network(lines: Sequence[dict[str, Any]]) -> list[str]:
+    return [
+        f"{len(lines)} runs, seeds {', '.join(str(s) for s in sorted({line['seed'] for line in lines}))}.",
         _rates(lines),
-        "Against the plan's goals, for n of at least 200: "
-        + "; ".join(_goals([x for x in lines if x["n"] >= 200]))
-        + ".",
-        "## By task",
+        f"Against the plan's goals, for n of at least 200: {'; '.join(_goals([x for x in lines if x['n'] >= 200]))}.",
+        "### By task",
         _by_task(lines),
-        "## Every run",
+        "### Every run",
         _every_run(lines),
     ]
-    return "\n\n".join(parts) + "\n"
 
 
 def _rates(lines: Sequence[dict[str, Any]]) -> str:
@@ -239,17 +248,20 @@ def main() -> None:
     lines = [json.loads(text) for text in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
     if not options.report:
         digits = load_images("digits", image_size=options.image_size)
-        names = list(TASKS) if options.data_dir else ["digits"]
+        names = options.task or (list(TASKS) if options.data_dir else ["digits"])
         photographs = (
             load_images(data_dir=options.data_dir, image_size=options.image_size) if options.data_dir else None
         )
-        done = {(line["task"], line["n"], line["seed"]) for line in lines}
+        start: dict[str, Any] = {}
+        if photographs is not None:
+            photographs, start = options_of(options.network, photographs, options.out)
+        done = {(line["task"], line["n"], line["seed"]) for line in lines if line["network"] == options.network}
         deadline = time.monotonic() + 60 * options.minutes
         for name, n, seed in tqdm(keys(options.sizes, options.seeds, names), desc="screens", disable=None):
             if (name, n, seed) in done or time.monotonic() > deadline:
                 continue
             base = digits if name == "digits" or photographs is None else photographs
-            lines.append(run(base, name, n, seed, options))
+            lines.append(run(base, name, n, seed, options, start))
             with RESULTS.open("a") as file:
                 file.write(json.dumps(lines[-1]) + "\n")
     if lines:
@@ -260,11 +272,13 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-dir", help="a folder or archive of at least 4,000 photographs")
+    parser.add_argument("--task", nargs="+", choices=list(TASKS), help="by default all")
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="images of either half")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--image-size", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--model", default="", help="a timm model instead of the default network")
+    parser.add_argument("--network", default=SCRATCH, help=f"{SCRATCH!r}, {PRETRAINED!r} or a timm model")
+    parser.add_argument("--out", type=Path, default=Path("runs/screen"), help="keeps the pretrained weights")
     parser.add_argument("--minutes", type=float, default=math.inf, help="no run starts after these")
     parser.add_argument("--report", action="store_true", help="only write the page")
     return parser.parse_args()
