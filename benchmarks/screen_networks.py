@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from daas.augment import find_policy
 from daas.data import ImageData, MemoryImages
 from daas.screen.network import DEFAULT
+from daas.seeds import generator
 from daas.train import build
 from daas.train.fit import Recipe, fit
 from daas.train.options import TrainOptions
@@ -18,6 +19,7 @@ from daas.train.options import TrainOptions
 SCRATCH, PRETRAINED = "WRN-10-1", "WRN-10-1, pretrained"
 KNOWN, EPOCHS = 10_000, 20
 """Photographs that the pretrained network has seen, and how often."""
+_SEEN = 701  # what a random stream is for
 
 
 def options_of(network: str, photographs: ImageData, folder: Path) -> tuple[ImageData, dict[str, Any]]:
@@ -37,7 +39,8 @@ def options_of(network: str, photographs: ImageData, folder: Path) -> tuple[Imag
     if network != PRETRAINED:
         return photographs, {"model": network}
     name, arguments = DEFAULT
-    seen, unseen = torch.arange(len(photographs)).split([KNOWN, len(photographs) - KNOWN])
+    order = torch.randperm(len(photographs), generator=generator(0, _SEEN))  # archives are sorted by class
+    seen, unseen = order.split([KNOWN, len(order) - KNOWN])
     weights = folder / f"{name}-{photographs.image_size}.safetensors"
     if not weights.is_file():
         folder.mkdir(parents=True, exist_ok=True)
