@@ -21,7 +21,7 @@ import torch
 from tqdm import tqdm
 
 import daas
-from benchmarks.screen_networks import PRETRAINED, SCRATCH, options_of
+from benchmarks.screen_networks import PRETRAINED, SCRATCH, SEARCHED, of_a_search, options_of
 from benchmarks.tasks import TASKS, task
 from daas.augment.space import OPERATION_NAMES
 from daas.data import ImageData, load_images
@@ -56,7 +56,10 @@ def run(
     """One screen; its line of results."""
     made = task(name, base, n, n, 0, seed)
     started = time.monotonic()
-    seen = daas.screen(made.train, val=made.val, seed=seed, epochs=options.epochs, **start)
+    if options.network == SEARCHED:
+        seen = of_a_search(made, seed, options.out)
+    else:
+        seen = daas.screen(made.train, val=made.val, seed=seed, epochs=options.epochs, **start)
     return {
         "task": name,
         "n": n,
@@ -277,8 +280,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--image-size", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--network", default=SCRATCH, help=f"{SCRATCH!r}, {PRETRAINED!r} or a timm model")
-    parser.add_argument("--out", type=Path, default=Path("runs/screen"), help="keeps the pretrained weights")
+    parser.add_argument("--network", default=SCRATCH, help=f"{SCRATCH!r}, {PRETRAINED!r}, {SEARCHED!r} or a timm model")
+    parser.add_argument("--out", type=Path, default=Path("runs/screen"), help="keeps pretrained weights and searches")
     parser.add_argument("--minutes", type=float, default=math.inf, help="no run starts after these")
     parser.add_argument("--report", action="store_true", help="only write the page")
     return parser.parse_args()
