@@ -28,7 +28,7 @@ from daas.data import MemoryImages, load_images
 from daas.race.candidates import Candidate, network
 from daas.race.engine import Budget, work
 from daas.race.journal import Journal
-from daas.race.rules import Rules, final
+from daas.race.rules import Prefer, Rules, final
 from daas.race.sets import Screen, Setting, candidates, default
 from daas.race.statistics import Score, score
 from daas.race.training import Trainer
@@ -144,10 +144,12 @@ def _revision() -> str:
     return revision(Path(__file__).parents[1])
 
 
-def race(bench: Bench, given: list[Any] | None, screen: Screen | None, trainings: int) -> tuple[Candidate, int]:
+def race(
+    bench: Bench, given: list[Any] | None, screen: Screen | None, trainings: int, prefer: Prefer = "broadest"
+) -> tuple[Candidate, int]:
     """What the race chooses; its trainings are those of the lines."""
     entered = candidates(given, bench.setting(screen, trainings // 2))
-    rules = Rules(FOLDS, frozenset(number for number, candidate in enumerate(entered) if candidate.shelf))
+    rules = Rules(FOLDS, frozenset(number for number, candidate in enumerate(entered) if candidate.shelf), prefer)
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal(Path(folder), [candidate.name for candidate in entered])
         budget = Budget(trainings, None)
@@ -222,8 +224,8 @@ def _screen(bench: Bench, folder: Path) -> tuple[Candidate, int]:
     return replace(first, recipe=(("hflip", screen.flip),)), 1  # not the first of both flips, where the flip is unclear
 
 
-def _screen_race(bench: Bench, folder: Path) -> tuple[Candidate, int]:
-    return race(bench, None, screened(bench, folder), TRAININGS - 1)
+def _screen_race(bench: Bench, folder: Path, prefer: Prefer = "broadest") -> tuple[Candidate, int]:
+    return race(bench, None, screened(bench, folder), TRAININGS - 1, prefer)
 
 
 def _screen_search_race(bench: Bench, folder: Path) -> tuple[Candidate, int]:
@@ -236,6 +238,7 @@ WAYS: dict[str, Callable[[Bench, Path], tuple[Candidate, int]]] = {
     "random policy": _random_policy,
     "screen": _screen,
     "screen, race": _screen_race,
+    "screen, race, best mean": partial(_screen_race, prefer="best"),
     "race": lambda bench, _: race(bench, None, None, TRAININGS),
     "random search": lambda bench, _: (random_search(bench, TRAININGS), TRAININGS),
     "search": lambda bench, folder: (searched(bench, folder), 0),

@@ -22,6 +22,7 @@ LEVEL = 0.05
 _LEAST = 2  # candidates that must be left for another round
 
 Figure = Literal["accuracy", "score"]
+Prefer = Literal["broadest", "best"]
 Results = Mapping[tuple[int, int], Score | None]
 """(candidate, run) -> what the training reached; None where its loss diverged."""
 
@@ -33,10 +34,12 @@ class Rules:
     Attributes:
         folds: K; run r validates on fold r mod K, and K runs are what every finalist should have.
         shelf: The candidates that everybody has, of which the best stays for the comparison.
+        prefer: Who wins among those within one standard error of the best mean.
     """
 
     folds: int
     shelf: frozenset[int]
+    prefer: Prefer = "broadest"
 
 
 def table(results: Results, candidates: Sequence[int], runs: int, of: Figure = "score") -> Tensor:
@@ -123,7 +126,8 @@ def final(
     """The winner and the order of all.
 
     The winner is the first by ``breadth`` of those that lie within one standard error of the best mean (the
-    one-standard-error rule of Breiman et al., 1984); with one run each there is no error, and the best mean wins.
+    one-standard-error rule of Breiman et al., 1984); with one run each there is no error, and the best mean wins, as it
+    always does where ``rules.prefer`` is ``best``.
 
     Args:
         results: All trainings; those of a round that was not finished do not count where another one was.
@@ -146,7 +150,7 @@ def final(
     near = [c for c, worse in zip(finalists, out, strict=True) if not worse]
     scores = table(results, near, runs[best])
     gaps = {c: difference(scores, row, 0, rules.folds) for row, c in enumerate(near) if row}
-    equal = [best, *(c for c, gap in gaps.items() if _within(gap))]
+    equal = [best, *(c for c, gap in gaps.items() if rules.prefer == "broadest" and _within(gap))]
     tied = [c for c, gap in gaps.items() if _includes_zero(gap)]
     shelf = next((c for c in order if c in rules.shelf), None)
     chosen = min(equal, key=lambda c: (breadth[c], order.index(c)))
