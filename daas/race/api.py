@@ -32,7 +32,7 @@ from daas.race.sizes import at_equal_size
 from daas.race.training import Trainer
 from daas.ranges import RANGES, check_range
 from daas.search.report.commands import HELD_OUT_PHOTOS
-from daas.train.fit import FINE_LR, Recipe
+from daas.train.fit import FINE_LR, Recipe, streams_as_before
 
 TRAININGS, FOLDS = 48, 4
 Callback = Callable[[dict[str, Any]], Any]
@@ -93,7 +93,8 @@ def race(
         out: Folder of the journal and the results; without one nothing is kept but what ``save`` writes.
         resume: Go on with the race in ``out``, if there is one.
         join: Work on the race in ``out`` together with the processes that do.
-        workers: Trainings at a time. More than one starts processes: a script needs ``if __name__ == "__main__":``.
+        workers: Trainings at a time. More than one starts processes on a CPU: a script needs ``if __name__ ==
+            "__main__":``. On CUDA they take turns in this process, each on a stream of its own.
         seed: Of folds and trainings.
         device: ``auto``, ``cpu``, ``cuda``, ...
         callbacks: Each is called with the line of every finished training, and stops the race by returning True.
@@ -138,7 +139,7 @@ def race(
         tuple(train_words) or _train_words(data, images), chosen, seed,
     )  # fmt: skip
     trainer = Trainer(entered, images, chosen, folds, seed, str(local_device(device)))
-    if workers > 1 and not isinstance(images, MemoryImages):
+    if workers > 1 and not isinstance(images, MemoryImages) and not trainer.device.startswith("cuda"):
         raise BadInput(
             "workers > 1 need images that fit into memory: choose a smaller image_size (--image-size), or start "
             "further processes with --join."
@@ -173,8 +174,10 @@ def _race(journal: Journal, trainer: Trainer, setup: Setup, budget: Budget, call
     for candidate in entered:
         same = [number for number in range(len(weights)) if entered[number].network == candidate.network]
         weights.append(weights[same[0]] if same else candidate.network.parameters(classes))
-    crew = Crew(journal.folder, journal.names, rules, budget, trainer)
-    run(journal, crew, _Watch(journal, budget, rules, callbacks))
+    steps = trainer.steps if torch.device(trainer.device).type == "cuda" else None
+    crew = Crew(journal.folder, journal.names, rules, budget, trainer, steps)
+    with streams_as_before(trainer.device):  # trainings that take turns leave them anyhow
+        run(journal, crew, _Watch(journal, budget, rules, callbacks))
     found = Race(
         entered,
         journal.results(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
@@ -15,13 +15,17 @@ from typing import Any
 import torch
 
 from daas.errors import BadInput
-from daas.race.journal import Journal
+from daas.race.journal import Claim, Journal
 from daas.race.rules import Rules, next_round
 from daas.race.statistics import Score
 
 _PAUSE = 0.2  # seconds between two looks at what other processes do
 Train = Callable[[int, int], Score | None]
 """(candidate, run) -> what the training reached; None where its loss diverged."""
+Steps = Callable[[int, int], Generator[None, None, Score | None]]
+"""The same in pieces, which several trainings take in turns."""
+_UnderWay = tuple[Claim, Generator[None, None, Score | None], float]
+"""A training: what it is of, the rest of it, and when it began."""
 Watch = Callable[[], bool]
 """Looks at what is new; True stops the race."""
 
@@ -104,6 +108,7 @@ class Crew:
         rules: Of the race.
         budget: Of the race.
         trainer: Does one training; an object that can be sent.
+        steps: Where this process does the trainings of all workers in turns, on a GPU; None where it starts others.
     """
 
     folder: Path
@@ -111,6 +116,49 @@ class Crew:
     rules: Rules
     budget: Budget
     trainer: Train
+    steps: Steps | None = None
+
+
+def side_by_side(journal: Journal, crew: Crew, steps: Steps, watch: Watch) -> None:
+    """``work`` with as many trainings under way as there are workers, each of which takes a batch in turn.
+
+    Their results do not depend on each other. Those that are under way when the time is up end; those that are under
+    way when ``watch`` says stop are left for another time.
+    """
+    under_way: list[_UnderWay] = []
+    try:
+        while not watch():
+            over = crew.budget.over
+            while not over and len(under_way) < crew.budget.workers:
+                with journal.locked():
+                    over = not plan(journal, len(crew.names), crew.rules, crew.budget)
+                    claim = None if over else journal.claim()
+                if claim is None:
+                    break
+                under_way.append((claim, steps(claim.candidate, claim.run), time.monotonic()))
+            if not under_way:
+                if over:
+                    return
+                time.sleep(_PAUSE)  # others are at work on the rest of the round
+            else:
+                _until_one_ends(journal, under_way)
+    finally:
+        for claim, rest, _ in under_way:
+            rest.close()
+            journal.leave(claim)
+
+
+def _until_one_ends(journal: Journal, under_way: list[_UnderWay]) -> None:
+    """Takes turns until a training has ended, and writes what it reached."""
+    while True:
+        for training in tuple(under_way):
+            claim, rest, start = training
+            try:
+                next(rest)
+            except StopIteration as end:
+                journal.finish(claim, end.value, time.monotonic() - start)
+                under_way.remove(training)
+                return
 
 
 def run(journal: Journal, crew: Crew, watch: Watch) -> None:
@@ -122,6 +170,9 @@ def run(journal: Journal, crew: Crew, watch: Watch) -> None:
     """
     if crew.budget.workers == 1:
         work(journal, len(crew.names), crew.rules, crew.budget, crew.trainer, watch)
+        return
+    if crew.steps is not None:
+        side_by_side(journal, crew, crew.steps, watch)
         return
     context: Any = torch.multiprocessing.get_context("spawn")
     errors = context.SimpleQueue()

@@ -188,6 +188,10 @@ class Journal:
             with suppress(OSError):  # others are at work
                 (self.folder / CLAIMS).rmdir()
 
+    def leave(self, claim: Claim) -> None:
+        """Gives up a training of this process: it is to be done again, from its beginning."""
+        claim._lock.release()
+
     def _queue_missing(self) -> None:
         """Queues trainings of the rounds that have no trial, as they were never queued or their process ended."""
         known = {_key(trial) for trial in self._trials("WAITING", "RUNNING", "COMPLETE", "PRUNED")}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -17,7 +17,7 @@ from daas.race.folds import split, training_seed
 from daas.race.statistics import Score, score
 from daas.ranges import SOME_RATE, check_ranges
 from daas.train.checks import check
-from daas.train.fit import Recipe, fit, try_fit
+from daas.train.fit import Recipe, fitting, streams_as_before, try_fit
 
 _SAME_FOR_ALL = ("epochs", "batch_size", "mean", "std")  # or trainings would not be of one length, or not paired
 RACED = tuple(field.name for field in fields(Recipe) if field.name not in _SAME_FOR_ALL)
@@ -86,21 +86,48 @@ class Trainer:
 
     def __call__(self, number: int, run: int) -> Score | None:
         """Trains a candidate on the images of a run; None where its loss diverged."""
+        with _one_thread(self.device), streams_as_before(self.device):
+            steps = self._steps(number, run, alone=True)
+            while True:
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    reached: Score | None = end.value
+                    return reached
+
+    def steps(self, number: int, run: int) -> Generator[None, None, Score | None]:
+        """The same in pieces, for several trainings side by side: on CUDA on a stream of its own."""
+        steps = self._steps(number, run, alone=False)
+        device = torch.device(self.device)
+        stream: Any = None
+        if device.type == "cuda":
+            stream = torch.cuda.Stream(device)
+            stream.wait_stream(torch.cuda.current_stream(device))  # the images are there
+        while True:
+            with torch.cuda.stream(stream):  # which does nothing where there is none
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    reached: Score | None = end.value
+                    return reached
+            yield
+
+    def _steps(self, number: int, run: int, alone: bool) -> Generator[Any, None, Score | None]:
         candidate, seed = self.candidates[number], training_seed(self.seed, run)
         train, val = (self.data.subset(part) for part in split(self.data.labels, self.folds, self.seed, run))
-        with _one_thread(self.device):
-            try:
-                fitted = fit(
-                    candidate.network.maker(self.data.class_names),
-                    train,
-                    val,
-                    self.recipe_of(candidate),
-                    augment=candidate.policy,
-                    seed=seed,
-                    device=self.device,
-                )
-            except FloatingPointError:
-                return None
+        try:
+            fitted = yield from fitting(
+                candidate.network.maker(self.data.class_names),
+                train,
+                val,
+                self.recipe_of(candidate),
+                augment=candidate.policy,
+                seed=seed,
+                device=self.device,
+                alone=alone,
+            )
+        except FloatingPointError:
+            return None
         return score(fitted.logits, fitted.labels) if bool(torch.isfinite(fitted.logits).all()) else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 
@@ -20,10 +20,11 @@ from daas.train.assemble import learner_of, set_up
 from daas.train.augmentation import Augment, EpochPolicy
 from daas.train.batches import MemoryBatches, Place
 from daas.train.checks import check
-from daas.train.loop import predictions, train_epoch
+from daas.train.loop import batch_by_batch, predictions
 from daas.train.losses import EitherTarget
 from daas.train.options import TrainOptions
 from daas.train.randomness import capture, restore, seed_everything
+from daas.train.recording import say_eager
 from daas.train.training import Progress, Training
 from daas.train.trial import try_out
 
@@ -153,29 +154,69 @@ def fit(
         FloatingPointError: The loss is no longer a number.
         Stopped: ``stop`` said so.
     """
-    started = time.perf_counter()
-    place = Place(torch.device(device))
-    with _streams_as_before(place.device):
-        run = _training(network, train, val, recipe, seed, place)
-        try_out(run)
-        if isinstance(augment, (Policy, DAASPolicy)):
-            run.augmentation.policy = EpochPolicy(augment, recipe.epochs)
-        else:
-            run.augmentation.augment = augment
-
-        def after_batch(_: Tensor) -> None:
+    with streams_as_before(device):
+        steps, done = (
+            fitting(network, train, val, recipe, augment=augment, seed=seed, device=device, progress=progress),
+            0,
+        )
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                fitted: Fitted = end.value
+                return fitted
+            done += 1
             if stop is not None and stop():
-                raise Stopped(f"stopped in epoch {run.progress.epoch + 1} of {run.epochs}")
+                raise Stopped(f"stopped after {done} batches")
 
-        losses = []
-        for epoch in range(run.epochs):
-            losses.append(train_epoch(run, after_batch))
-            run.progress = Progress(epoch + 1)
-            if run.learner.schedule is not None:
-                run.learner.schedule.step(epoch + 1)
-            if progress is not None:
-                progress(epoch + 1, run.epochs, losses[-1])
-        found = [(logits.float().cpu(), labels.cpu()) for logits, labels in predictions(run, run.shown)]
+
+def fitting(
+    network: nn.Module | Callable[[], nn.Module],
+    train: ImageData,
+    val: ImageData,
+    recipe: Recipe,
+    *,
+    augment: Augment | DAASPolicy | Policy | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    progress: Callable[[int, int, float], None] | None = None,
+    alone: bool = True,
+) -> Generator[Tensor, None, Fitted]:
+    """``fit`` in pieces, so that one process takes several trainings forward in turns; returns what ``fit`` returns.
+
+    It seeds the global random streams, at the beginning and with every batch, and leaves them so: whoever takes the
+    pieces keeps them, with ``streams_as_before``.
+
+    Args:
+        network: As ``fit`` takes it.
+        train: Training images.
+        val: Validation images.
+        recipe: How.
+        augment: As ``fit`` takes it.
+        seed: Of everything random.
+        device: Where to train.
+        progress: As ``fit`` takes it.
+        alone: Whether no other training runs beside it in this process.
+
+    Yields:
+        The images of every batch when it is done.
+    """
+    started = time.perf_counter()
+    run = _training(network, train, val, recipe, seed, Place(torch.device(device)), alone)
+    try_out(run)
+    if isinstance(augment, (Policy, DAASPolicy)):
+        run.augmentation.policy = EpochPolicy(augment, recipe.epochs)
+    else:
+        run.augmentation.augment = augment
+    losses = []
+    for epoch in range(run.epochs):
+        losses.append((yield from batch_by_batch(run)))
+        run.progress = Progress(epoch + 1)
+        if run.learner.schedule is not None:
+            run.learner.schedule.step(epoch + 1)
+        if progress is not None:
+            progress(epoch + 1, run.epochs, losses[-1])
+    found = [(logits.float().cpu(), labels.cpu()) for logits, labels in predictions(run, run.shown)]
     logits, labels = (torch.cat(part) for part in zip(*found, strict=True))
     return Fitted(run.shown, logits, labels, losses, time.perf_counter() - started)
 
@@ -195,9 +236,8 @@ def try_fit(
     Raises:
         BadInput: What ``fit`` would raise at its start.
     """
-    place = Place(torch.device(device))
-    with _streams_as_before(place.device):
-        try_out(_training(network, train, val, recipe, 0, place))
+    with streams_as_before(device):
+        try_out(_training(network, train, val, recipe, 0, Place(torch.device(device))))
 
 
 def _training(
@@ -207,6 +247,7 @@ def _training(
     recipe: Recipe,
     seed: int,
     place: Place,
+    alone: bool = True,
 ) -> Training:
     """Everything that ``fit`` needs."""
     seed_everything(seed_of(seed, _INITIAL))
@@ -229,16 +270,19 @@ def _training(
         model = model.to(memory_format=torch.channels_last)
     setting = set_up(options, place, batches, len(batches.class_names))
     optimizer = build.optimizer(options, model, place.world)
-    learner, epochs = learner_of(setting, model, optimizer, build.moving_average(options, model))
+    learner, epochs = learner_of(setting, model, optimizer, build.moving_average(options, model), alone)
+    if learner.eager is not None:
+        say_eager(learner.eager)
     learner.loss = EitherTarget(learner.loss, options.smoothing)
     return Training(**vars(setting), learner=learner, epochs=epochs, progress=Progress(0), bar=False)
 
 
 @contextmanager
-def _streams_as_before(device: torch.device) -> Iterator[None]:
+def streams_as_before(device: torch.device | str) -> Iterator[None]:
     """The global random streams are afterwards what they were."""
-    before = capture(device)
+    place = torch.device(device)
+    before = capture(place)
     try:
         yield
     finally:
-        restore(before, device)
+        restore(before, place)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import torch
 from timm.utils import AverageMeter, accuracy, distribute_bn
@@ -17,7 +16,7 @@ from daas.errors import BadInput
 from daas.models.interface import TimmNetwork
 from daas.train.augmentation import Ready
 from daas.train.batches import Batch, Place
-from daas.train.recording import Uncapturable
+from daas.train.recording import Uncapturable, say_eager
 from daas.train.step import autocast, step
 from daas.train.training import Setting, Training
 
@@ -39,21 +38,18 @@ def train_epoch(run: Training, after_batch: Callable[[Tensor], None] | None = No
         BadInput: ``--graph on``, and the network cannot be captured.
         FloatingPointError: The loss is infinite or not a number; the batch is saved, if it is still there.
     """
-    for images in batch_by_batch(run):
+    batches = batch_by_batch(run)
+    while True:
+        try:
+            images = next(batches)
+        except StopIteration as end:
+            return float(end.value)
         if after_batch is not None:
             after_batch(images)
-    learner, place, options = run.learner, run.place, run.options
-    if hasattr(learner.optimizer, "sync_lookahead"):
-        learner.optimizer.sync_lookahead()
-    if place.world > 1 and options.dist_bn:
-        distribute_bn(learner.model, place.world, options.dist_bn == "reduce")
-        if learner.ema is not None and not options.model_ema_force_cpu:
-            distribute_bn(learner.ema, place.world, options.dist_bn == "reduce")
-    return _mean(run.progress.losses, place)
 
 
-def batch_by_batch(run: Training) -> Iterator[Tensor]:
-    """Trains from ``run.progress`` to the end of its epoch, and gives every batch's images when it is done."""
+def batch_by_batch(run: Training) -> Generator[Tensor, None, float]:
+    """``train_epoch`` in pieces: gives every batch's images when it is done, and returns the mean loss."""
     options, learner, place, progress = run.options, run.learner, run.place, run.progress
     _begin(run)
     total, accumulate = run.batches.per_epoch, options.grad_accum_steps
@@ -82,6 +78,8 @@ def batch_by_batch(run: Training) -> Iterator[Tensor]:
             bar.update()
             yield ready.images
     run.clock.lap("training")
+    _end(run)
+    return _mean(progress.losses, place)
 
 
 def _begin(run: Training) -> None:
@@ -97,6 +95,17 @@ def _begin(run: Training) -> None:
         policy = run.augmentation.policy
         if ramp or (policy is not None and policy.schedule is not None):
             learner.captured.forget()
+
+
+def _end(run: Training) -> None:
+    """What follows the last batch of an epoch."""
+    learner, place, options = run.learner, run.place, run.options
+    if hasattr(learner.optimizer, "sync_lookahead"):
+        learner.optimizer.sync_lookahead()
+    if place.world > 1 and options.dist_bn:
+        distribute_bn(learner.model, place.world, options.dist_bn == "reduce")
+        if learner.ema is not None and not options.model_ema_force_cpu:
+            distribute_bn(learner.ema, place.world, options.dist_bn == "reduce")
 
 
 def _captured(run: Training, ready: Ready) -> bool:
@@ -115,8 +124,7 @@ def _captured(run: Training, ready: Ready) -> bool:
         if options.graph == "on":
             raise BadInput(f"--graph on: the step cannot be captured: {error}. Leave --graph out.") from error
         learner.captured, learner.eager = None, str(error)
-        if run.place.first:
-            print(f"Training steps are not captured as a CUDA graph: {error}.", file=sys.stderr)
+        say_eager(str(error))
         return False
     intervals = (_LOOK, options.log_interval, options.recovery_interval)
     if progress.batch == run.batches.per_epoch or any(n and progress.batch % n == 0 for n in intervals):

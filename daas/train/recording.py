@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Protocol
 
 import torch
@@ -17,6 +19,12 @@ _WARM_UP = 3  # libraries choose their algorithms and take their memory in the f
 
 class Uncapturable(Exception):
     """A step that cannot be captured; the message says why."""
+
+
+@cache
+def say_eager(reason: str) -> None:
+    """Says once why steps are launched operation by operation."""
+    print(f"Training steps are not captured as a CUDA graph: {reason}.", file=sys.stderr)
 
 
 class Recorder(Protocol):

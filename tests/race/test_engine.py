@@ -1,5 +1,6 @@
 import errno
 import multiprocessing
+import os
 import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -80,6 +81,44 @@ def test_workers_come_to_the_same(whole: Journal, tmp_path: Path):
     journal = play(tmp_path, workers=2)
     assert journal.results() == whole.results()
     assert sorted(trained(tmp_path)) == sorted(set(trained(tmp_path)))
+
+
+@pytest.mark.parametrize("workers", [2, 4, 9])
+def test_side_by_side_it_comes_to_the_same(whole: Journal, tmp_path: Path, workers: int):
+    journal = play(tmp_path, workers=workers, together=True)
+    assert journal.results() == whole.results()
+    assert journal.rounds() == whole.rounds()
+    done = trained(tmp_path)
+    assert sorted(done) == sorted(set(done))
+    assert {line.split()[2] for line in (tmp_path / "trained.txt").read_text().splitlines()} == {str(os.getpid())}
+
+
+def test_side_by_side_others_may_help(whole: Journal, tmp_path: Path):
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=play, args=(tmp_path, 0.02, 3, TRAININGS, True)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    done = trained(tmp_path)
+    assert len(done) == len(set(done)) == len(whole.results())
+    assert Journal(tmp_path, NAMES).results() == whole.results()
+
+
+def test_side_by_side_a_watcher_stops_it_and_it_is_resumed(whole: Journal, tmp_path: Path):
+    journal, trainer = Journal(tmp_path, NAMES), Pretended(tmp_path)
+    crew = Crew(tmp_path, NAMES, RULES, Budget(TRAININGS, None, 4), trainer, trainer.steps)
+    run(journal, crew, lambda: len(journal.results()) >= 2)
+    assert len(journal.results()) == len(trained(tmp_path)) == 2
+    assert play(tmp_path, workers=3, together=True).results() == whole.results()
+
+
+def test_side_by_side_what_is_under_way_ends_when_the_time_is_up(tmp_path: Path):
+    journal, trainer = Journal(tmp_path, NAMES), Pretended(tmp_path, 0.1)
+    crew = Crew(tmp_path, NAMES, RULES, Budget(None, time.time() + 0.25, 3), trainer, trainer.steps)
+    run(journal, crew, lambda: False)
+    assert 3 <= len(journal.results()) <= 6
+    assert len(trained(tmp_path)) == len(journal.results())
 
 
 @pytest.mark.usefixtures("quick_start")

@@ -190,6 +190,28 @@ def test_candidates_of_a_run_have_the_same_images_and_seed(small_convnet: str):
     assert trainer(0, 0) != trainer(0, 1)
 
 
+def test_trainings_that_take_turns_come_to_what_each_comes_to_alone(small_convnet: str):
+    """With random erasing and Mixup, which read the global streams."""
+    images = daas.data.given.images_from(ramps(40))
+    net = daas.race.candidates.network(small_convnet)
+    values = ({"reprob": 0.5}, {"mixup": 0.3}, {"cutout": 2, "model_ema": True})
+    entered = [
+        daas.race.candidates.Candidate(net, None, str(index), tuple(value.items()))
+        for index, value in enumerate(values)
+    ]
+    trainer = Trainer(entered, images, Recipe(epochs=2, batch_size=10), 2, 0, "cpu")
+    alone = [trainer(number, 0) for number in range(3)]
+    under_way, found = {number: trainer.steps(number, 0) for number in range(3)}, {}
+    while under_way:
+        for number, steps in tuple(under_way.items()):
+            try:
+                next(steps)
+            except StopIteration as end:
+                found[number] = end.value
+                del under_way[number]
+    assert [found[number] for number in range(3)] == alone
+
+
 def test_a_loss_that_diverges_leaves(small_convnet: str):
     wild = (small_convnet, None, {"hflip": 0, "lr": 1e30})
     calm = (small_convnet, None, {"hflip": 0})

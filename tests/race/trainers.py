@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,12 @@ class Pretended:
             file.write(f"{candidate} {run} {os.getpid()}\n")
         return None if candidate == 5 else Score(50.0 - candidate, 1.0 + 0.2 * candidate + 0.05 * noise, 1.0)
 
+    def steps(self, candidate: int, run: int) -> Generator[None, None, Score | None]:
+        """In as many pieces as the candidate's number says, so that trainings end in another order than they begin."""
+        for _ in range(2 * candidate):
+            yield
+        return self(candidate, run)
+
 
 def trained(folder: Path) -> list[tuple[int, int]]:
     path = folder / "trained.txt"
@@ -40,8 +47,11 @@ def trained(folder: Path) -> list[tuple[int, int]]:
     return [(int(line.split()[0]), int(line.split()[1])) for line in lines]
 
 
-def play(folder: Path, seconds: float = 0.0, workers: int = 1, trainings: int = TRAININGS) -> Journal:
-    journal = Journal(folder, NAMES)
-    crew = Crew(folder, NAMES, RULES, Budget(trainings, None, workers), Pretended(folder, seconds))
+def play(
+    folder: Path, seconds: float = 0.0, workers: int = 1, trainings: int = TRAININGS, together: bool = False
+) -> Journal:
+    journal, trainer = Journal(folder, NAMES), Pretended(folder, seconds)
+    steps = trainer.steps if together else None
+    crew = Crew(folder, NAMES, RULES, Budget(trainings, None, workers), trainer, steps)
     run(journal, crew, lambda: False)
     return journal
