@@ -112,9 +112,14 @@ def batches(size: int) -> tuple[Batch, Batch]:
 
 def memory(name: str, options: argparse.Namespace) -> float:
     """MB that an iteration adds to a process that has run one on two images, measured in its own process."""
-    command = [sys.executable, "-m", "benchmarks.search_cost", f"--memory-of={name}", "--batch-size"]
-    command += [str(options.batch_size), "--channels", str(options.channels), "--layers", str(options.layers)]
-    returned = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}  # freed memory leaves the process
+    sizes = ["--batch-size", str(options.batch_size), "--channels", str(options.channels)]
+    return alone("benchmarks.search_cost", f"--memory-of={name}", *sizes, "--layers", str(options.layers))
+
+
+def alone(module: str, *words: str) -> float:
+    """The number that a benchmark prints in a process of its own, from which freed memory leaves at once."""
+    returned = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+    command = [sys.executable, "-m", module, *words]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **returned})
     return float(json.loads(done.stdout))
 
@@ -123,12 +128,12 @@ def own_memory(name: str, options: argparse.Namespace) -> float:
     run = CONTESTANTS[name](options.channels, options.layers)
     data = batches(options.batch_size)
     run(*batches(2))  # libraries that load at first use
-    before = _peak()
+    before = peak()
     run(*data)
-    return (_peak() - before) / 1024
+    return (peak() - before) / 1024
 
 
-def _peak() -> int:
+def peak() -> int:
     """Peak resident memory of this process in kB (Linux); ``getrusage`` would start at that of the parent."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))

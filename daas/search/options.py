@@ -11,7 +11,7 @@ from typing import Any, Literal
 from daas.errors import BadInput
 from daas.options import Parser, add_options, o, typed
 from daas.ranges import RANGES, SOME_RATE, Range, check_ranges
-from daas.search.algorithm.estimators import AugEstimator, RewardRule
+from daas.search.algorithm.estimators import AugEstimator, PolicyPasses, RewardRule
 from daas.search.algorithm.method import SINGLE_SAMPLE, WITHOUT_REWARDS, check_method
 from daas.search.budget.words import MILLISECOND, with_amounts
 from daas.search.derivation import Derive
@@ -99,6 +99,13 @@ class SearchConfig:
     reward_batches: int = o(
         0,
         "R, further batches of policies per architecture that only serve for rewards (per-image)",
+        group=_POLICY,
+    )
+    policy_passes: PolicyPasses = o(
+        "auto",
+        "how the M policies of an architecture run (policy-gradient): one after the other (sequential), or as one batch "
+        "in which batch norm takes its statistics policy by policy, with all rewards from one forward-mode pass "
+        "(batched), which are the same up to rounding. auto: sequential on CPUs; on GPUs batched, for networks that can",
         group=_POLICY,
     )
     policy_parameters: Literal["per-policy", "shared"] = o(
@@ -394,7 +401,7 @@ weight decay, clipping), GDAS's for the temperature, and our own for gamma's lea
 NOT_PART_OF_THE_METHOD = frozenset(
     {
         "out", "resume", "device", "workers", "seeds", "time_budget", "max_steps", "save_every", "tensorboard",
-        "max_skips", "screen", "race", "race_epochs", "race_workers",
+        "max_skips", "policy_passes", "screen", "race", "race_epochs", "race_workers",
     }
 )  # fmt: skip
 """Options that a resumed search may change; what a screen has said is in the policy space and in the flip."""

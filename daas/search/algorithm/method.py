@@ -84,6 +84,7 @@ def _check_augmentation(config: SearchConfig) -> None:
         "baseline": ("per-image", "policy-gradient"),
         "reward": ("per-image",),
         "reward_batches": ("per-image",),
+        "policy_passes": ("policy-gradient",),
         "apply_rate": ("per-image", "policy-gradient"),
         "confidence_penalty": ("per-image", "policy-gradient"),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from daas.search.algorithm.gradients import frozen, gradients, one_step_ahead
 from daas.search.algorithm.influence import influences
+from daas.search.algorithm.parts import PerPart
 from daas.search.algorithm.state import Batch, Key, State
 from daas.search.spaces.cells import Path
 from daas.search.spaces.policies import PolicySample
@@ -31,6 +32,8 @@ class Augmented:
         log_prob: [1] or [B], log p(Gamma; gamma) with its graph; None where gamma does not learn from it.
         sample: The policies of log_prob.
         rate_log_prob: The part of log_prob that says whether images get their policy at all; None where they do.
+        parts: Batches that it is made of, one behind the other, each with batch statistics of its own. Then ``images``,
+            ``labels`` and what is of policies are those of all parts; ``seed``, ``source`` and ``key`` the first one's.
         gates: [1, K, 3], of a relaxed policy, with their graph; only for the straight-through estimator.
         slots: Per slot, its input, the operation applied to it, both in [0, 1], and whether it was applied; the same.
         weighed: Whether the training pass also takes the influence of every image on the loss of the batch.
@@ -47,6 +50,7 @@ class Augmented:
     weighed: bool = False
     sample: PolicySample | None = None
     rate_log_prob: Tensor | None = None
+    parts: int = 1
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,9 @@ class Model:
         """
         torch.manual_seed(batch.seed)
         images = batch.images if images is None else images
-        logits = self.search.logits(images, self.z, weights=weights, training=True)
+        apart = PerPart(batch.parts, len(images), tracked=weights is None) if batch.parts > 1 else nullcontext()
+        with apart:
+            logits = self.search.logits(images, self.z, weights=weights, training=True)
         return cross_entropy(logits, batch.labels, reduction="none"), logits
 
     def train(self, batch: Augmented) -> Pass:

@@ -45,7 +45,7 @@ def iteration(search: State, train: Batch, val: Batch, at: Moment) -> Seen:
     for i in processes.share(search.architectures):
         z = search.sample_architecture(at, i)  # line 1; eq. 10, 11
         model = Model(search, z, seen.rows)  # binds theta_z
-        passes = [model.train(estimator.draw(search, train, (at.step, i, j))) for j in range(estimator.policies)]
+        passes = [model.train(batch) for batch in estimator.batches(search, train, at.step, i)]
         g = mean([p.gradient for p in passes])
         total.theta(model, g)  # eq. 13, from the training gradients of eq. 9
         if isinstance(estimator, Estimator):

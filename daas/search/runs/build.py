@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ from daas.errors import BadInput
 from daas.files import digest
 from daas.models import CellNet, Genotype
 from daas.models.start import Channels, Start, create, own_size, used_to
+from daas.search.algorithm.estimators import PolicyGradient, PolicyPasses, Sampling
 from daas.search.algorithm.history import History
 from daas.search.algorithm.method import candidates, estimator_of, model_arguments
+from daas.search.algorithm.parts import why_not_joined
 from daas.search.algorithm.state import Preparation, State
 from daas.search.given import Given
 from daas.search.options import SearchConfig
@@ -231,6 +233,7 @@ def build_state(config: SearchConfig, kind: Kind, device: torch.device, given: G
         )
         augmentation_optimizer = torch.optim.Adam(augmentation.parameters(), config.aug_lr, betas=(0.5, 0.999))
     fixed = given.policy or (find_policy(config.policy) if config.policy else None)
+    estimator = estimator_of(config) if given.estimator is None or config.mode == "arch" else given.estimator
     padding = size // 8 if config.crop_padding is None else config.crop_padding
     flip = (0.0 if config.dataset == "digits" else 0.5) if config.hflip is None else config.hflip
     return State(
@@ -244,13 +247,32 @@ def build_state(config: SearchConfig, kind: Kind, device: torch.device, given: G
         augmentation=augmentation,
         augmentation_optimizer=augmentation_optimizer,
         architectures=config.architectures if architecture is not None else 1,
-        estimator=estimator_of(config) if given.estimator is None or config.mode == "arch" else given.estimator,
+        estimator=_fitting(estimator, config.policy_passes, network, size, device),
         clip_grad=config.clip_grad,
         seed=config.seed,
         given_policy=None if fixed is None else DAASPolicy(fixed),
         amp=config.amp,
         history=_history(config, augmentation),
     )
+
+
+def _fitting(
+    estimator: Sampling, passes: PolicyPasses, network: SuperNet | FixedNetwork, side: int, device: torch.device
+) -> Sampling:
+    """The estimator, with its policies in one batch where that is wanted and the network can.
+
+    Raises:
+        BadInput: It is wanted by name, and the network cannot.
+    """
+    automatic = passes == "auto" and device.type == "cuda"
+    if not isinstance(estimator, PolicyGradient) or not (passes == "batched" or automatic):
+        return estimator
+    obstacle = why_not_joined(network, side)
+    if obstacle and not automatic:
+        raise BadInput(
+            f"The policies of an architecture cannot run as one batch: {obstacle}. Use --policy-passes sequential."
+        )
+    return replace(estimator, batched=not obstacle)
 
 
 def _history(config: SearchConfig, augmentation: AugmentationDistribution | None) -> History | None:

@@ -43,6 +43,7 @@ def stages(config: SearchConfig, genotype: Genotype | None = None) -> tuple[Sear
         baseline=defaults.baseline,
         apply_rate=defaults.apply_rate,
         confidence_penalty=defaults.confidence_penalty,
+        policy_passes=defaults.policy_passes,
         reward=defaults.reward,
         reward_batches=defaults.reward_batches,
     )

@@ -6,7 +6,7 @@ from typing import Literal
 
 from daas.search.algorithm.estimators.base import Credit, Estimator, Sampling, log_probabilities
 from daas.search.algorithm.estimators.per_image import PerImage, RewardRule
-from daas.search.algorithm.estimators.policy_gradient import PolicyGradient
+from daas.search.algorithm.estimators.policy_gradient import PolicyGradient, PolicyPasses
 from daas.search.algorithm.estimators.straight_through import StraightThrough
 from daas.search.algorithm.estimators.uniform import Uniform
 from daas.search.algorithm.estimators.warm_up import WARM_UP, WarmUp
@@ -19,6 +19,7 @@ __all__ = [
     "Estimator",
     "PerImage",
     "PolicyGradient",
+    "PolicyPasses",
     "RewardRule",
     "Sampling",
     "StraightThrough",

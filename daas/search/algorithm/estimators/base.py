@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -90,6 +90,18 @@ class Sampling(ABC):
                 crop and flip as pass 0 does, so that an image's rewards differ by its policies and little else.
         """
 
+    def batches(self, search: State, train: Batch, step: int, i: int) -> Iterator[Augmented]:
+        """What the training passes of an architecture run on: M batches, one after the other.
+
+        Args:
+            search: The distribution, and how images are prepared.
+            train: The batch.
+            step: Number of the iteration.
+            i: Number of the architecture.
+        """
+        for j in range(self.policies):
+            yield self.draw(search, train, (step, i, j))
+
     def options(self) -> dict[str, Any]:
         """The options of the search that say the same; those of a program's own estimator do not say which it is."""
         return {"policies": self.policies} | ({"aug_estimator": self.name} if self.name else {})
@@ -145,12 +157,15 @@ class Estimator(Sampling):
             extra: Batches beside those of the passes.
         """
         if self.confidence_penalty == 0:
-            return [torch.zeros_like(passes[0].losses)] * (len(passes) + len(extra))
+            of_parts = [part for one in passes for part in one.losses.chunk(one.batch.parts)]
+            return [torch.zeros_like(of_parts[0])] * (len(of_parts) + len(extra))
         assert model.validated is not None
         with torch.no_grad():
-            clean = model.losses(bare_of(model, passes, self))[1]
-            logits = [one.logits for one in passes] + [model.losses(batch)[1] for batch in extra]
-        return penalties(self.confidence_penalty, logits, clean, passes[0].batch.labels, model.validated, v)
+            bare = bare_of(model, passes, self)
+            clean = model.losses(bare)[1]
+            logits = [part for one in passes for part in one.logits.chunk(one.batch.parts)]
+            logits += [model.losses(batch)[1] for batch in extra]
+        return penalties(self.confidence_penalty, logits, clean, bare.labels, model.validated, v)
 
     @abstractmethod
     def credit(self, model: Model, passes: list[Pass], v: tuple[Tensor, ...]) -> Credit:
@@ -201,7 +216,8 @@ def bare_of(model: Model, passes: Sequence[Pass], estimator: Sampling) -> Augmen
     first = passes[0].batch
     crops = estimator.streams(model.search, first.key).crops
     images = model.search.preparation.augment(first.source, None, crops)
-    return replace(first, images=images, log_prob=None, sample=None, rate_log_prob=None)
+    labels = first.labels[: len(images)]
+    return replace(first, images=images, labels=labels, log_prob=None, sample=None, rate_log_prob=None, parts=1)
 
 
 def sampled(search: State, train: Batch, key: Key, streams: Streams, count: int, learns: bool = True) -> Augmented:
@@ -225,6 +241,19 @@ def sampled(search: State, train: Batch, key: Key, streams: Streams, count: int,
     log_prob = search.augmentation.log_prob(sample)
     rate = None if sample.on is None else search.augmentation.rate_log_prob(sample)
     return Augmented(augmented, labels, streams.dropout, images, key, log_prob, sample=sample, rate_log_prob=rate)
+
+
+def joined(batches: Sequence[Augmented]) -> Augmented:
+    """Several batches as one, whose parts keep batch statistics of their own."""
+    return replace(
+        batches[0],
+        images=torch.cat([batch.images for batch in batches]),
+        labels=torch.cat([batch.labels for batch in batches]),
+        log_prob=log_probabilities(batches),
+        sample=samples(batches),
+        rate_log_prob=rates(batches),
+        parts=len(batches),
+    )
 
 
 def log_probabilities(passes: Sequence[Pass | Augmented]) -> Tensor:

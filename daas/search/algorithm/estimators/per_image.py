@@ -85,7 +85,7 @@ class PerImage(Estimator):
     def _reward(self, model: Model, batch: Augmented, v: tuple[Tensor, ...], at_theta: Tensor | None) -> Tensor:
         """Rewards of single images, [B]; losses or influences at theta may be known already."""
         if self.reward == "jvp":
-            return _exactly(model, batch, v)
+            return exactly(model, batch, v, "--reward fd, or --aug-estimator policy-gradient")
         if self.reward == "influence":
             return influence_rewards(partial(_losses, model, batch), batch.images, model.weights, v, at_theta)
         return _nearly(model, batch, v, at_theta)
@@ -112,14 +112,23 @@ def _losses(model: Model, batch: Augmented, weights: Mapping[str, Tensor] | None
     return model.losses(batch, weights=weights)[0]
 
 
-def _exactly(model: Model, batch: Augmented, v: tuple[Tensor, ...]) -> Tensor:
-    """Rewards of single images by forward-mode differentiation."""
+def exactly(model: Model, batch: Augmented, v: tuple[Tensor, ...], instead: str) -> Tensor:
+    """Rewards of single images by forward-mode differentiation.
+
+    Args:
+        model: The network.
+        batch: The images.
+        v: The direction.
+        instead: What a network takes that cannot do it, for the message.
+
+    Raises:
+        BadInput: It has an operation that PyTorch cannot differentiate so.
+    """
     try:
         return directional_derivative(partial(_losses, model, batch), model.theta, v)
     except NotImplementedError as error:
         raise BadInput(
-            f"This network has an operation without a forward-mode rule in PyTorch ({first_line(error)}). Use "
-            "--reward fd, or --aug-estimator policy-gradient."
+            f"This network has an operation without a forward-mode rule in PyTorch ({first_line(error)}). Use {instead}."
         ) from error
 
 
