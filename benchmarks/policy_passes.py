@@ -90,10 +90,10 @@ def main() -> None:
             rows.append(row)
     head = ["network", "M", "1 thread, s", "batched / sequential", "2 threads, s", "batched / sequential"]
     text = (
-        "Seconds of an iteration with N = 1, sequential, and the ratio of the batched form to it (median and quartiles, "
-        f"{options.rounds} rounds): processor time on one thread, wall clock on two. MB that an iteration adds, measured "
-        "once. Supernet of 5 cells and 8 channels, batch 16; convnet of benchmarks.planted, batch 32; 32 x 32 pixels.\n\n"
-        + table([*head, "MB sequential", "MB batched"], rows)
+        "Seconds of an iteration with N = 1, sequential, and the ratio of the batched form to it (median and "
+        f"quartiles, {options.rounds} rounds): processor time on one thread, wall clock on two. MB that an iteration "
+        "adds, measured once. Supernet of 5 cells and 8 channels, batch 16; convnet of benchmarks.planted, batch 32; "
+        "32 x 32 pixels.\n\n" + table([*head, "MB sequential", "MB batched"], rows)
     )
     figures: dict[str, Any] = {"seconds": times, "megabytes": used}
     given = " ".join(sys.argv[1:])

@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error} Try a smaller --lr.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nStopped. The same command with --resume auto takes what is finished.", file=sys.stderr)
+        print("\nStopped. The same command with --resume auto goes on.", file=sys.stderr)
         return 130
     assert options.out is not None, "parse gives a folder"
     policy = options.out / POLICY

@@ -24,6 +24,7 @@ from daas.screen.result import Screen
 from daas.screen.setting import PLACES, Setting, gather
 from daas.screen.tries import everything
 from daas.train.fit import Recipe, fit
+from daas.train.keeping import Kept
 
 
 def screen(
@@ -102,16 +103,19 @@ def run(options: ScreenOptions, data: Any = None, val: Any = None, network: nn.M
 
 
 def _run(setting: Setting) -> Screen:
-    started, options = time.monotonic(), setting.options
-    done = folder.resumed(options, setting.made_of())
+    started, options, made_of = time.monotonic(), setting.options, setting.made_of()
+    done = folder.resumed(options, made_of)
     if isinstance(done, Screen):
         return done
+    kept = None if options.out is None else folder.unfinished(options.out, made_of)
     if done is None:
-        model = _trained(setting)
+        model = _trained(setting, kept)
         if options.out is not None:
-            folder.keep_network(options.out, model, setting.made_of())
+            folder.keep_network(options.out, model, made_of)
     else:
         model = folder.with_weights(setting.made, done).to(setting.device)
+    if kept is not None:
+        kept.remove()
     measured = measure(model, setting.asked, setting.tried, setting.statistics, seed=options.seed)
     about = {**setting.about(), "seconds": time.monotonic() - started}
     found = screened(measured, setting.train.class_names, about, options.seed)
@@ -121,8 +125,8 @@ def _run(setting: Setting) -> Screen:
     return found
 
 
-def _trained(setting: Setting) -> nn.Module:
-    """The one training under everything."""
+def _trained(setting: Setting, kept: Kept | None) -> nn.Module:
+    """The one training under everything, from where it was kept."""
     options, (mean, std) = setting.options, setting.statistics
     recipe = Recipe(
         epochs=options.epochs, batch_size=min(options.batch_size, len(setting.train)), lr=setting.lr,
@@ -136,6 +140,6 @@ def _trained(setting: Setting) -> nn.Module:
 
         fitted = fit(
             setting.made, setting.train, setting.asked, recipe, augment=everything(setting.tried), seed=options.seed,
-            device=setting.device, progress=progress,
+            device=setting.device, progress=progress, kept=kept,
         )  # fmt: skip
     return fitted.model

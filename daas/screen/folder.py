@@ -1,4 +1,4 @@
-"""The folder of a screen while it is made: the trained network is kept, so that what is finished is not done again."""
+"""The folder of a screen while it is made: the training is kept epoch by epoch, then the trained network."""
 
 from __future__ import annotations
 
@@ -14,12 +14,21 @@ from daas.errors import BadInput
 from daas.screen.options import ScreenOptions
 from daas.screen.result import Screen
 from daas.screen.saving import JSON
+from daas.train.keeping import Kept
+from daas.train.output import CHECKPOINT
 
 NETWORK = "network.safetensors"
 
 
+def unfinished(out: Path, made_of: dict[str, Any]) -> Kept:
+    """Where the training is kept until it is finished."""
+    return Kept(out, {"made_of": made_of})
+
+
 def resumed(options: ScreenOptions, made_of: dict[str, Any]) -> Screen | dict[str, Tensor] | None:
     """What ``--resume auto`` finds: a finished screen, the weights of a finished training, or nothing.
+
+    An unfinished training is nothing here: it is seen to be the same one, and ``unfinished`` goes on with it.
 
     Args:
         options: ``out`` and ``resume``.
@@ -31,9 +40,9 @@ def resumed(options: ScreenOptions, made_of: dict[str, Any]) -> Screen | dict[st
     out = options.out
     if out is None:
         if options.resume:
-            raise BadInput("resume='auto' takes what is finished in a folder; name it with out=.")
+            raise BadInput("resume='auto' goes on with what is in a folder; name it with out=.")
         return None
-    present = [name for name in (JSON, NETWORK) if (out / name).exists()]
+    present = [name for name in (JSON, NETWORK, CHECKPOINT) if (out / name).exists()]
     if not present:
         return None
     if not options.resume:
@@ -44,9 +53,13 @@ def resumed(options: ScreenOptions, made_of: dict[str, Any]) -> Screen | dict[st
         found = Screen.load(out)
         _same(out, dict(found.about).get("made_of", {}), made_of)
         return found
-    weights, meta = checkpoint.load(out / NETWORK)
-    _same(out, meta.get("made_of", {}), made_of)
-    return weights
+    if NETWORK in present:
+        weights, meta = checkpoint.load(out / NETWORK)
+        _same(out, meta.get("made_of", {}), made_of)
+        return weights
+    begun = unfinished(out, made_of).found() or {}
+    _same(out, begun.get("made_of", {}), made_of)
+    return None
 
 
 def _same(out: Path, before: dict[str, Any], now: dict[str, Any]) -> None:

@@ -59,7 +59,7 @@ class ScreenOptions:
     out: Path | None = o(
         None, "folder for screen.json, policy.json, screen.html, screen.png and the trained network", group=_RUN
     )
-    resume: str = o("", "auto: take what is finished in --out", group=_RUN)
+    resume: str = o("", "auto: go on with what is in --out, also within the training", group=_RUN)
     seed: int = o(0, "of every random choice", group=_RUN)
     device: str = o("auto", "cpu, cuda, ...; auto takes a GPU if there is one", group=_RUN)
 
@@ -78,7 +78,7 @@ class ScreenOptions:
             weight_decay=Range(0, 1, below=True),
         )
         if self.resume not in ("", "auto"):
-            raise BadInput(f"--resume is {self.resume!r}; it is auto, which takes what is finished in --out.")
+            raise BadInput(f"--resume is {self.resume!r}; it is auto, which goes on with what is in --out.")
         Start.of(self).check(self.model)
         if self.model_kwargs and not self.model:
             raise BadInput("--model-kwargs needs --model.")

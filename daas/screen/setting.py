@@ -53,7 +53,7 @@ class Setting:
         return self.options.lr or self.network.lr
 
     def made_of(self) -> dict[str, Any]:
-        """What a finished training must have been made of to be taken again."""
+        """What a training must have been made of to be taken again, or gone on with."""
         options = self.options
         return {
             "network": self.network.name,

@@ -103,9 +103,10 @@ class SearchConfig:
     )
     policy_passes: PolicyPasses = o(
         "auto",
-        "how the M policies of an architecture run (policy-gradient): one after the other (sequential), or as one batch "
-        "in which batch norm takes its statistics policy by policy, with all rewards from one forward-mode pass "
-        "(batched), which are the same up to rounding. auto: sequential on CPUs; on GPUs batched, for networks that can",
+        "how the M policies of an architecture run (policy-gradient): one after the other (sequential), or as one "
+        "batch in which batch norm takes its statistics policy by policy, with all rewards from one forward-mode pass "
+        "(batched), which are the same up to rounding. auto: sequential on CPUs; on GPUs batched, for networks that "
+        "can",
         group=_POLICY,
     )
     policy_parameters: Literal["per-policy", "shared"] = o(

@@ -20,6 +20,7 @@ from daas.train.assemble import learner_of, set_up
 from daas.train.augmentation import Augment, EpochPolicy
 from daas.train.batches import MemoryBatches, Place
 from daas.train.checks import check
+from daas.train.keeping import Kept
 from daas.train.loop import batch_by_batch, predictions
 from daas.train.losses import EitherTarget
 from daas.train.options import TrainOptions
@@ -130,8 +131,9 @@ def fit(
     device: torch.device | str = "cpu",
     progress: Callable[[int, int, float], None] | None = None,
     stop: Callable[[], bool] | None = None,
+    kept: Kept | None = None,
 ) -> Fitted:
-    """Trains a network from its first to its last epoch; nothing is written and no global state stays changed.
+    """Trains a network from its first to its last epoch; no global state stays changed.
 
     Everything random is addressed by (seed, step): two trainings with one seed see the same batches in the same order
     with the same crops and flips, whatever else is done to the images.
@@ -148,6 +150,8 @@ def fit(
         device: Where to train.
         progress: Called after every epoch with epochs done, epochs in all, and the training loss.
         stop: Asked after every batch.
+        kept: Where the training is kept after every epoch, and goes on from, with the same result to the bit as without
+            an interruption; nothing is written without.
 
     Raises:
         BadInput: Images, network and recipe that do not go together.
@@ -155,10 +159,10 @@ def fit(
         Stopped: ``stop`` said so.
     """
     with streams_as_before(device):
-        steps, done = (
-            fitting(network, train, val, recipe, augment=augment, seed=seed, device=device, progress=progress),
-            0,
+        steps = fitting(
+            network, train, val, recipe, augment=augment, seed=seed, device=device, progress=progress, kept=kept
         )
+        done = 0
         while True:
             try:
                 next(steps)
@@ -180,6 +184,7 @@ def fitting(
     seed: int = 0,
     device: torch.device | str = "cpu",
     progress: Callable[[int, int, float], None] | None = None,
+    kept: Kept | None = None,
     alone: bool = True,
 ) -> Generator[Tensor, None, Fitted]:
     """``fit`` in pieces, so that one process takes several trainings forward in turns; returns what ``fit`` returns.
@@ -196,6 +201,7 @@ def fitting(
         seed: Of everything random.
         device: Where to train.
         progress: As ``fit`` takes it.
+        kept: As ``fit`` takes it.
         alone: Whether no other training runs beside it in this process.
 
     Yields:
@@ -208,12 +214,14 @@ def fitting(
         run.augmentation.policy = EpochPolicy(augment, recipe.epochs)
     else:
         run.augmentation.augment = augment
-    losses = []
-    for epoch in range(run.epochs):
+    losses = [] if kept is None else kept.restore(run)
+    for epoch in range(len(losses), run.epochs):
         losses.append((yield from batch_by_batch(run)))
         run.progress = Progress(epoch + 1)
         if run.learner.schedule is not None:
             run.learner.schedule.step(epoch + 1)
+        if kept is not None:
+            kept.save(run, losses)
         if progress is not None:
             progress(epoch + 1, run.epochs, losses[-1])
     found = [(logits.float().cpu(), labels.cpu()) for logits, labels in predictions(run, run.shown)]

@@ -119,6 +119,68 @@ def test_a_finished_training_is_not_done_again(
     ) == again  # fmt: skip
 
 
+def drawing() -> nn.Module:
+    """``tiny`` with dropout, which draws from torch's global stream."""
+    return nn.Sequential(*tiny()[:4], nn.Dropout(0.3), *tiny()[4:])
+
+
+def test_a_training_that_was_killed_goes_on_with_the_same_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it was killed: in the first epoch, twice in the middle, or before the trained network was written."""
+    import daas.train.fit as room
+
+    torch.manual_seed(0)
+    network = drawing()
+    plain = room.batch_by_batch
+    options: dict[str, Any] = {**QUICK, "epochs": 5, "network": network, "val": stripes(60, 2)}
+    whole = daas.screen(stripes(100, 1), out=tmp_path / "whole", **options)
+    epochs: list[int] = []
+
+    def killed(at: int) -> Any:
+        def batch_by_batch(run: Any) -> Any:
+            epochs.append(run.progress.epoch)
+            steps = plain(run)
+            while True:
+                try:
+                    images = next(steps)
+                except StopIteration as end:
+                    return end.value
+                if run.progress.epoch == at:
+                    raise KeyboardInterrupt
+                yield images
+
+        return batch_by_batch
+
+    out = tmp_path / "killed"
+    for at in (0, 2, 4):
+        monkeypatch.setattr(room, "batch_by_batch", killed(at))
+        torch.rand(at + 1)  # the streams of another process
+        with pytest.raises(KeyboardInterrupt):
+            daas.screen(stripes(100, 1), out=out, resume="auto" if at else "", **options)
+    assert epochs == [0, 0, 1, 2, 2, 3, 4]
+    assert {path.name for path in out.iterdir()} == {"checkpoint.safetensors"}
+    with pytest.raises(BadInput, match=r"already holds checkpoint\.safetensors\. Go on with --resume auto"):
+        daas.screen(stripes(100, 1), out=out, **options)
+    with pytest.raises(BadInput, match=r"other epochs \(5 there, 6 here\)"):
+        daas.screen(stripes(100, 1), out=out, resume="auto", **{**options, "epochs": 6})
+    monkeypatch.setattr(room, "batch_by_batch", plain)
+    monkeypatch.setattr("daas.screen.folder.keep_network", killed_writing)
+    with pytest.raises(KeyboardInterrupt):
+        daas.screen(stripes(100, 1), out=out, resume="auto", **options)
+    monkeypatch.undo()
+    found = daas.screen(stripes(100, 1), out=out, resume="auto", **options)
+    assert found.operations == whole.operations
+    assert found.clean == whole.clean
+    for name, tensor in load_file(tmp_path / "whole" / "network.safetensors").items():
+        assert torch.equal(load_file(out / "network.safetensors")[name], tensor)
+    assert {path.name for path in out.iterdir()} == {path.name for path in (tmp_path / "whole").iterdir()}
+
+
+def killed_writing(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
 def test_a_folder_of_another_screen_is_refused(seen: tuple[Screen, Path]) -> None:
     _, out = seen
     before = (out / "screen.json").read_bytes()

@@ -117,8 +117,8 @@ class _Seen:
 
     Attributes:
         draws: The first module that moved a random stream.
-        seen: Of every module, in the order in which they ended, its kind, and mean and length of each row of its output;
-            None where that has no row per image.
+        seen: Of every module, in the order in which they ended, its kind, and mean and length of each row of its
+            output; None where that has no row per image.
     """
 
     draws: str = ""

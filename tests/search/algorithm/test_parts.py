@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 import daas
 from daas.errors import BadInput
-from daas.search.algorithm.estimators import PolicyGradient
 from daas.models.start import Start
+from daas.search.algorithm.estimators import PolicyGradient
 from daas.search.algorithm.parts import PerPart, why_not_joined
 from daas.search.algorithm.state import Moment, Preparation, State
 from daas.search.algorithm.step import iteration

@@ -128,7 +128,8 @@ def exactly(model: Model, batch: Augmented, v: tuple[Tensor, ...], instead: str)
         return directional_derivative(partial(_losses, model, batch), model.theta, v)
     except NotImplementedError as error:
         raise BadInput(
-            f"This network has an operation without a forward-mode rule in PyTorch ({first_line(error)}). Use {instead}."
+            f"This network has an operation without a forward-mode rule in PyTorch ({first_line(error)}). "
+            f"Use {instead}."
         ) from error
 
 

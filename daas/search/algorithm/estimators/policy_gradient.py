@@ -1,4 +1,4 @@
-"""Eq. 9 of the paper: one policy per batch, rewarded by gradients that exist already, or all by one forward-mode pass."""
+"""Eq. 9 of the paper: one policy per batch, rewarded by gradients that exist already, or by a forward-mode pass."""
 
 from __future__ import annotations
 
