@@ -50,7 +50,10 @@ def main() -> None:
     beside, started = whole - sum(spent), before
     shares = [100 * seconds / sum(spent) for seconds in (beside, beside + started)]
     text = table(
-        ["trainings", "each, median s", "all, s", "the race beside them, s", "share", "with the process's start"],
+        [
+            "trainings", "each, median s", "all of them, s", "the race beside them, s", "share",
+            "with the process's start",
+        ],
         [
             [
                 str(found.trainings), f"{statistics.median(spent):.2f}", f"{sum(spent):.1f}", f"{beside:.2f}",
