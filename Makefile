@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test docs gallery timm-tests lint tables clean
+.PHONY: demo test docs gallery timm-tests lint tables gpu clean
 
 demo: $(STAMP)
 	$(PY) examples/demo.py
@@ -35,6 +35,9 @@ gallery: $(STAMP)
 
 tables: $(STAMP)
 	$(PY) -m benchmarks.tables.make --page docs/results.md
+
+gpu: $(STAMP)
+	$(PY) -m benchmarks.gpu $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

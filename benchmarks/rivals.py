@@ -35,7 +35,7 @@ def pictures(count: int, size: int, seed: int = 0) -> Tensor:
 
 def normalized(batch: Tensor) -> Tensor:
     """[B, 3, H, W] uint8 -> normalised float, in two passes."""
-    return batch.sub(_SHIFT).mul_(_SCALE)
+    return batch.sub(_SHIFT.to(batch.device)).mul_(_SCALE.to(batch.device))
 
 
 def contestants(images: Tensor) -> dict[str, Contestant]:
@@ -72,12 +72,12 @@ def _on_pil(images: Tensor, policy: Policy) -> dict[str, Contestant]:
         "timm AutoAugment, PIL": each(auto_augment_transform("original", hparams)),
         "timm RandAugment, PIL": each(rand_augment_transform("rand-m9-mstd0.5", hparams)),
     }
-    for name, transform in _v2_transforms(images.shape[3]).items():
+    for name, transform in torchvision_policies(images.shape[3]).items():
         found[f"torchvision {name}, PIL"] = each(transform)
     return found
 
 
-def _v2_transforms(size: int) -> dict[str, Any]:
+def torchvision_policies(size: int) -> dict[str, Any]:
     policy = v2.AutoAugmentPolicy.CIFAR10 if size <= 32 else v2.AutoAugmentPolicy.IMAGENET
     return {
         "AutoAugment": v2.AutoAugment(policy),
@@ -87,36 +87,51 @@ def _v2_transforms(size: int) -> dict[str, Any]:
 
 
 def _torchvision(images: Tensor) -> dict[str, Contestant]:
-    found: dict[str, Contestant] = {}
-
     def each(transform: Callable[[Tensor], Tensor]) -> Contestant:
         return lambda: normalized(torch.stack([transform(image) for image in images]))
 
-    def together(transform: Callable[[Tensor], Tensor]) -> Contestant:
-        return lambda: normalized(transform(images))
-
-    for name, transform in _v2_transforms(images.shape[3]).items():
+    found: dict[str, Contestant] = {}
+    for name, transform in torchvision_policies(images.shape[3]).items():
         found[f"torchvision {name}, one tensor at a time"] = each(transform)
-    for name, transform in _v2_transforms(images.shape[3]).items():
-        found[f"torchvision {name}, one policy for the batch"] = together(transform)
-    return found
+    shared = batch_policies(images.shape[3])
+    return found | {name: _bind(run, images) for name, run in shared.items() if name.startswith("torchvision")}
+
+
+def batch_policies(size: int) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Torchvision's and Kornia's policies by name, one policy for a whole uint8 batch of this size, on any device."""
+
+    def normalized_after(transform: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        return lambda images: normalized(transform(images))
+
+    def on_floats(transform: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        return lambda images: _standard(transform(images.float() / 255.0))
+
+    kornia = {
+        "AutoAugment": kornia_auto.AutoAugment("cifar10" if size <= 32 else "imagenet"),
+        "RandAugment": kornia_auto.RandAugment(n=2, m=10),
+        "TrivialAugment": kornia_auto.TrivialAugment(),
+    }
+    found = {
+        f"torchvision {name}, one policy for the batch": normalized_after(transform)
+        for name, transform in torchvision_policies(size).items()
+    }
+    return found | {
+        f"Kornia {name}, one policy for the batch": on_floats(transform) for name, transform in kornia.items()
+    }
+
+
+def _standard(images: Tensor) -> Tensor:
+    """Float images in [0, 1], normalised."""
+    mean, std = (torch.tensor(v, device=images.device).view(3, 1, 1) for v in (MEAN, STD))
+    return images.sub(mean).mul_(1.0 / std)
 
 
 def _kornia(images: Tensor, policy: Policy) -> dict[str, Contestant]:
     draws = DAASPolicy(policy)
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (MEAN, STD))
-
-    def together(transform: Callable[[Tensor], Tensor]) -> Contestant:
-        return lambda: transform(images.float() / 255.0).sub(mean).mul_(1.0 / std)
 
     def grouped() -> Tensor:
-        return kornia_grouped.apply(images.float() / 255.0, draws.sample(len(images))).sub(mean).mul_(1.0 / std)
+        return _standard(kornia_grouped.apply(images.float() / 255.0, draws.sample(len(images))))
 
-    return {
-        "Kornia AutoAugment, one policy for the batch": together(
-            kornia_auto.AutoAugment("cifar10" if images.shape[3] <= 32 else "imagenet")
-        ),
-        "Kornia RandAugment, one policy for the batch": together(kornia_auto.RandAugment(n=2, m=10)),
-        "Kornia TrivialAugment, one policy for the batch": together(kornia_auto.TrivialAugment()),
-        "Kornia's functions, grouped by operation": grouped,
-    }
+    shared = batch_policies(images.shape[3])
+    found = {name: _bind(run, images) for name, run in shared.items() if name.startswith("Kornia")}
+    return found | {"Kornia's functions, grouped by operation": grouped}

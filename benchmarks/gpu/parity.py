@@ -15,9 +15,10 @@ from typing import Any
 import torch
 
 from benchmarks.augment_parity import pictures
+from benchmarks.gpu.setting import Rows, Setting
 from benchmarks.pillow_policy import reference
 from daas import DAASPolicy, list_policies
-from daas.augment import Draw, Policy
+from daas.augment import Draw, Policy, gpu
 from daas.augment.ops import Backend, apply
 from daas.augment.space import INDEX, known, magnitude_table
 
@@ -84,6 +85,19 @@ def parity(device: str, sizes: Sequence[int], each: int, policies: int, backends
         "differ": sum(row["differ"] for row in rows),
         "rows that differ": [row for row in rows if row["differ"]],
     }
+
+
+def rows(setting: Setting) -> Rows:
+    """One row per backend and size."""
+    began = time.monotonic()
+    device = setting.device
+    backends: list[Backend] = ["torch"] if gpu.reason_against(device) else ["triton", "torch"]
+    sizes, each, policies = ((7,), 1, 4) if setting.smoke else ((32, 33, 97, 224), 16, 500)
+    for size in sizes:
+        for backend in backends:
+            if setting.left(began) <= 0:
+                return
+            yield {"what": backend, "pixels": size, **parity(str(device), [size], each, policies, [backend])}
 
 
 def main(argv: list[str] | None = None) -> int:
