@@ -7,6 +7,7 @@ whichever implementation runs.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
@@ -35,6 +36,31 @@ CUTOUT_FILL = (125, 123, 114)
 """The grey that Cutout fills with (Fast AutoAugment, DADA)."""
 
 
+@dataclass(frozen=True)
+class Form:
+    """What a batch comes out as.
+
+    Attributes:
+        dtype: Of a normalised batch; None: float32 for uint8, the dtype that floats came with.
+        channels_last: Whether its memory has the channels last.
+    """
+
+    dtype: torch.dtype | None = None
+    channels_last: bool = False
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """As PyTorch calls it."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    def of(self, batch: Tensor) -> Tensor:
+        """The batch in this form; itself, where it has it."""
+        return batch.to(self.dtype or batch.dtype, memory_format=self.memory_format)
+
+
+_PLAIN = Form()
+
+
 def apply(
     images: Tensor,
     draw: Draw,
@@ -43,6 +69,7 @@ def apply(
     backend: Backend = "auto",
     interpolation: Interpolation = "nearest",
     normalize: Statistics | None = None,
+    form: Form = _PLAIN,
 ) -> Tensor:
     """Applies a draw to a batch: slot 0 of every image first, then slot 1, and so on.
 
@@ -55,16 +82,33 @@ def apply(
         backend: ``auto``: see ``choose_backend``.
         interpolation: Of geometric operations.
         normalize: (mean, std) per channel, as shares of the full range: the output is then a normalised float batch.
+        form: Of the output; the Triton kernels write it at once, after the others it is a pass of its own.
 
     Returns:
-        A batch of the same shape and dtype, contiguous (uint8 becomes float32 with ``normalize``); the input is not
-        changed.
+        A batch of the same shape and dtype, contiguous unless ``form`` says otherwise (uint8 becomes float32 with
+        ``normalize``); the input is not changed.
 
     Raises:
         BadInput: Another shape or dtype, floats beyond [0, 1] on the CPU (on other devices looking would mean waiting),
             a draw for another number of images or with operations that do not exist, or a backend that cannot work on
             these images.
     """
+    if form.dtype is not None and normalize is None:
+        raise BadInput(f"dtype is {form.dtype}, which is that of normalised output: give normalize=(mean, std) too.")
+    return form.of(_applied(images, draw, fill, quantize, backend, interpolation, normalize, form))
+
+
+def _applied(
+    images: Tensor,
+    draw: Draw,
+    fill: Sequence[int],
+    quantize: bool,
+    backend: Backend,
+    interpolation: Interpolation,
+    normalize: Statistics | None,
+    form: Form,
+) -> Tensor:
+    """``apply``, where what comes out need not have the form yet."""
     _check(images, draw)
     colors = fill_colors(tuple(fill), images.shape[1])
     if images.numel() == 0:
@@ -74,11 +118,11 @@ def apply(
     made_there = draw.op.device == images.device and images.device.type != "cpu"
     if chosen == "triton" and images.dtype == torch.uint8 and made_there and only_fused():
         scale = None if normalize is None else shift_and_factor(normalize, images.shape[1])
-        return _triton(images, draw, colors, scale, bilinear)  # where the draw was made, so nothing waits
+        return _triton(images, draw, colors, scale, bilinear, form)  # where the draw was made, so nothing waits
     draw = draw.to("cpu")
     draw.check()
     if images.dtype == torch.uint8 and chosen != "torch":
-        return _compiled(images, draw, colors, normalize, bilinear, chosen)
+        return _compiled(images, draw, colors, normalize, bilinear, chosen, form)
     if images.dtype != torch.uint8 and quantize:
         levels = images.float().mul(255.0).round_().clamp_(0, 255).to(torch.uint8)
         levels = apply(levels, draw, fill, True, backend, interpolation)
@@ -100,21 +144,24 @@ def _compiled(
     statistics: Statistics | None,
     bilinear: bool,
     backend: Literal["numba", "triton"],
+    form: Form,
 ) -> Tensor:
     """Through numba or Triton; images of operations that their code does not have are left to the operations' forms."""
     run = _numba if backend == "numba" else _triton
     scale = None if statistics is None else shift_and_factor(statistics, images.shape[1])
     fused = all_fused(draw.op)
     if bool(fused.all()):
-        return run(images, draw, colors, scale, bilinear)
+        if backend == "triton":
+            return _triton(images, draw, colors, scale, bilinear, form)
+        return _numba(images, draw, colors, scale, bilinear)
     kind = torch.uint8 if statistics is None else torch.float32
     result = torch.empty(images.shape, dtype=kind, device=images.device)
     mine, others = fused.nonzero().squeeze(1), (~fused).nonzero().squeeze(1)
     mine_there, others_there = sent(mine, images.device), sent(others, images.device)
     if len(mine):
         result[mine_there] = run(images[mine_there], draw[mine], colors, scale, bilinear)
-    form: Kind = "compiled" if backend == "numba" else "bytes"
-    done = batched.run(images[others_there], draw[others], colors, bilinear, form)
+    kind_of: Kind = "compiled" if backend == "numba" else "bytes"
+    done = batched.run(images[others_there], draw[others], colors, bilinear, kind_of)
     result[others_there] = done if statistics is None else normalized(done, statistics)
     return result
 
@@ -125,10 +172,13 @@ def _numba(images: Tensor, draw: Draw, colors: Tensor, scale: Tensor | None, bil
     return run(images, draw, colors.numpy(), None if scale is None else scale.numpy(), bilinear)
 
 
-def _triton(images: Tensor, draw: Draw, colors: Tensor, scale: Tensor | None, bilinear: bool) -> Tensor:
+def _triton(
+    images: Tensor, draw: Draw, colors: Tensor, scale: Tensor | None, bilinear: bool, form: Form = _PLAIN
+) -> Tensor:
     from daas.augment.gpu.driver import run
 
-    return run(images, draw, colors, scale, bilinear)
+    dtype = form.dtype or torch.float32
+    return run(images, draw, colors, scale, bilinear, dtype=dtype, memory_format=form.memory_format)
 
 
 def normalized(levels: Tensor, statistics: Statistics) -> Tensor:

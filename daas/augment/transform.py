@@ -16,12 +16,13 @@ from kornia.augmentation.utils import _transform_input, _transform_input_by_shap
 from kornia.constants import Resample
 from torch import Tensor, nn
 
-from daas.augment import counter, moves
+from daas.augment import counter, moves, opaque
 from daas.augment.draw import Draw
 from daas.augment.find import find_policy
 from daas.augment.ops import (
     Backend,
     ChosenBackend,
+    Form,
     Interpolation,
     Statistics,
     apply,
@@ -55,6 +56,8 @@ class DAASPolicy(GeometricAugmentationBase2D):
         normalize: (mean, std) per channel, as shares of the full range: the output is then a normalised float batch.
         quantize: For float input: True gives what uint8 would give; False truncates nowhere and passes gradients.
         interpolation: Of shear, translate and rotate: ``nearest`` or ``bilinear``. Masks: always the nearest.
+        dtype: Of normalised output: float32 (for bytes), float16, bfloat16; what floats came with by default.
+        channels_last: Whether the output's memory has the channels last.
         p: Probability that an image is augmented at all; the others come out as they are.
         same_on_batch: Every image of a batch gets the same draw, signs and centres too.
         keepdim: A single image [C, H, W] comes out as [C, H, W] and not as a batch of one.
@@ -81,6 +84,8 @@ class DAASPolicy(GeometricAugmentationBase2D):
         quantize: bool = True,
         interpolation: Interpolation = "nearest",
         *,
+        dtype: torch.dtype | None = None,
+        channels_last: bool = False,
         p: float = 1.0,
         same_on_batch: bool = False,
         keepdim: bool = False,
@@ -98,6 +103,10 @@ class DAASPolicy(GeometricAugmentationBase2D):
             raise BadInput(f"p is {p}; it is the probability, from 0 to 1, that an image is augmented.")
         if normalize is not None:
             _check_statistics(normalize)
+        if dtype is not None and (normalize is None or not dtype.is_floating_point):
+            raise BadInput(
+                f"dtype is {dtype}; it is a float type, of normalised output: give normalize=(mean, std) too."
+            )
         if backend in ("numba", "triton") and not quantize:
             raise BadInput(f"backend={backend!r} works on 256 levels and quantize=False asks for float arithmetic.")
         self.backend: ChosenBackend = choose_backend(backend)
@@ -105,9 +114,11 @@ class DAASPolicy(GeometricAugmentationBase2D):
         self.granularity: Granularity = granularity
         self.quantize = quantize
         self.normalize = normalize
+        self.form = Form(dtype, channels_last)
         self.interpolation: Interpolation = interpolation
         self._requested: Backend = backend
         self._tables = _tables(policy)
+        self._number = opaque.register(self)
         self._there: dict[torch.device, counter.Tables] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -118,6 +129,7 @@ class DAASPolicy(GeometricAugmentationBase2D):
         """In another process, which may have registered operations in another order: their indices are looked up."""
         super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch has no annotations there
         self._tables = _tables(self.policy)
+        self._number = opaque.register(self)
 
     @classmethod
     def load(cls, name: str | Path, **options: Any) -> DAASPolicy:
@@ -230,7 +242,8 @@ class DAASPolicy(GeometricAugmentationBase2D):
             return super().apply(images)
         if draw is None:
             raise TypeError("apply(images, draw) needs a draw: policy.sample(len(images)), or call policy(images)")
-        return apply(images, draw, self.policy.fill, self.quantize, self._requested, self.interpolation, self.normalize)
+        fill, way = self.policy.fill, (self._requested, self.interpolation)
+        return apply(images, draw, fill, self.quantize, *way, self.normalize, self.form)
 
     def forward(
         self,
@@ -250,13 +263,17 @@ class DAASPolicy(GeometricAugmentationBase2D):
             **kwargs: Kornia's: ``save_kwargs`` and overrides of parameters.
 
         Returns:
-            [B, C, H, W], contiguous; of the input's dtype, or float with ``normalize``.
+            [B, C, H, W], contiguous; of the input's dtype, or float with ``normalize``. Within ``torch.compile`` the
+            call is one operator (``daas.augment.opaque``), and the draw is not kept in ``_params``.
 
         Raises:
             BadInput: As ``daas.augment.ops.apply``.
         """
         if isinstance(params, torch.Generator):
             params, generator = None, params
+        if torch.compiler.is_compiling() and opaque.takes(input, params, generator, kwargs):
+            augmented: Tensor = opaque.policy(input, self._number)
+            return augmented
         if not isinstance(input, Tensor):
             image: Any = input
             return like_picture(self.forward(to_batch(image), params, generator, **kwargs), image)
@@ -327,7 +344,8 @@ class DAASPolicy(GeometricAugmentationBase2D):
         result = self.apply_transform(images, params, flags, transform)
         if self.p == 1.0:
             return result
-        return self._blend_by_prob(result, self.apply_non_transform(images, params, flags), self._gate(params))
+        others = self.apply_non_transform(images, params, flags)
+        return self.form.of(self._blend_by_prob(result, others, self._gate(params)))
 
     def apply_transform(
         self, input: Tensor, params: Parameters, flags: dict[str, Any], transform: Tensor | None = None
@@ -342,9 +360,8 @@ class DAASPolicy(GeometricAugmentationBase2D):
         if self.normalize is None:
             return input
         floats = input.is_floating_point()
-        return normalized(input * 255.0 if floats else input, self.normalize).to(
-            input.dtype if floats else torch.float32
-        )
+        kind = self.form.dtype or (input.dtype if floats else torch.float32)
+        return normalized(input * 255.0 if floats else input, self.normalize).to(kind)
 
     # What is marked on them
 

@@ -33,7 +33,9 @@ def start_summary(run: Training, step_bytes: int) -> str:
 
 
 def _steps(run: Training) -> str:
-    """On CUDA: how steps are launched, and why."""
+    """Of compiled steps, that they are; on CUDA, how steps are launched, and why."""
+    if run.options.torchcompile:
+        return f"\nsteps     compiled by {run.options.torchcompile}; the first ones take minutes where it optimises"
     if run.place.device.type != "cuda":
         return ""
     how = "one CUDA graph each" if run.learner.eager is None else f"operation by operation: {run.learner.eager}"

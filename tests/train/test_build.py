@@ -14,7 +14,9 @@ from daas.train.command_line import list_recipes
 from tests.train.conftest import Train, weights
 
 
-def test_compiled_models_train_and_save_the_same_names(run_train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_models_train_and_save_the_same_names(
+    run_train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     asked = []
     original = torch.compile
 
@@ -26,9 +28,30 @@ def test_compiled_models_train_and_save_the_same_names(run_train: Train, monkeyp
     flags = ["--torchcompile", "--torchcompile-mode", "reduce-overhead", "--epochs", "1"]
     plain, fast = (run_train(*words, out=f"{k}") for k, words in enumerate((["--epochs", "1"], flags)))
     assert (plain[0], fast[0]) == (0, 0)
+    assert "steps     compiled by inductor" in capsys.readouterr().out
     assert asked == [{"backend": "inductor", "mode": "reduce-overhead"}]
     assert torch.allclose(weights(plain[1]), weights(fast[1]), atol=1e-5)
     assert load_file(plain[1] / "last.safetensors").keys() == load_file(fast[1] / "last.safetensors").keys()
+
+
+def test_a_policy_does_not_break_the_graph_of_a_compiled_step(
+    run_train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network is one graph, and the policy runs before it: bytes become floats outside."""
+    graphs: list[torch.fx.GraphModule] = []
+    original = torch.compile
+
+    def kept(graph: torch.fx.GraphModule, inputs: object) -> object:
+        graphs.append(graph)
+        return graph.forward
+
+    def compiled(model: torch.nn.Module, **arguments: object) -> object:
+        return original(model, backend=kept, fullgraph=True)
+
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch, "compile", compiled)
+    assert run_train("--torchcompile", "--epochs", "2", "--aa", "daas:randaugment", out="compiled")[0] == 0
+    assert len(graphs) == 1
 
 
 @pytest.mark.parametrize("recipe", [name for name in list_recipes() if name not in ("digits-cpu", "finetune")])

@@ -72,6 +72,10 @@ assert policy.backend_for(images) == policy.backend == "triton"
 chosen = policy.sample(len(images), torch.Generator().manual_seed(0))
 assert torch.equal(policy.apply(images, chosen), DAASPolicy.load("randaugment", backend="torch",
                    normalize=((0.5,) * 3, (0.2,) * 3)).apply(images, chosen))
+written = dict(normalize=((0.5,) * 3, (0.2,) * 3), dtype=torch.float16, channels_last=True)
+found = DAASPolicy.load("randaugment", backend="triton", **written).apply(images, chosen)
+assert found.dtype == torch.float16 and found.is_contiguous(memory_format=torch.channels_last)
+assert torch.equal(found, DAASPolicy.load("randaugment", backend="torch", **written).apply(images, chosen))
 assert DAASPolicy.load("randaugment").backend_for(images) != "triton"
 
 import daas
