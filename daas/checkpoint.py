@@ -18,7 +18,9 @@ from daas import files
 from daas.errors import BadInput
 from daas.reading import check_look_alike, parse_json
 
-_META, _DIGEST = "daas", "sha256"
+META = "daas"
+"""Where the header of a checkpoint has its JSON values."""
+_DIGEST = "sha256"
 
 
 def previous(path: Path) -> Path:
@@ -65,10 +67,21 @@ def read_tensors(path: str | Path, kind: str = "safetensors file") -> tuple[dict
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
             return tensors, dict(file.metadata() or {})
     except (OSError, RuntimeError, SafetensorError, ValueError, TypeError) as error:  # runtime: cut off when mapped
+        _refuse_other(path, kind)
         raise BadInput(
             f"{path} is no whole {kind} ({error}). It may have been cut off while it was copied: "
             "copy it again, or start over in another folder."
         ) from error
+
+
+def _refuse_other(path: str | Path, kind: str) -> None:
+    """Says what a file begins with where that is no length of a header, so that it was never a safetensors file."""
+    with open(path, "rb") as file:
+        start = file.read(48)
+    if any(start[4:8]):
+        shown = start.decode("ascii", "replace").split("\n")[0]
+        found = f"the text {shown!r}" if start.isascii() and shown.isprintable() else f"the bytes {start[:8].hex(' ')}"
+        raise BadInput(f"{path} is no {kind}: it begins with {found}. Download it again, or name the right file.")
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any], keep_previous: bool = False) -> None:
@@ -86,7 +99,7 @@ def save(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any], kee
     plain = _on_cpu(tensors)
     text = files.json_text(dict(meta), str(path))
     with files.written(path, "Then resume.", previous(path) if keep_previous else None) as aside:
-        save_file(plain, aside, {_META: text, _DIGEST: _digest(plain, text)})
+        save_file(plain, aside, {META: text, _DIGEST: _digest(plain, text)})
 
 
 def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -116,15 +129,15 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         BadInput: The file is missing, damaged (cut off, or its checksum is wrong), or was written by something else.
     """
     tensors, header = read_tensors(path, "checkpoint")
-    if _META not in header:
+    if META not in header:
         raise BadInput(f"{path} is a safetensors file, but no checkpoint of daas. Name the right file.")
-    if _digest(tensors, header[_META]) != header.get(_DIGEST):
+    if _digest(tensors, header[META]) != header.get(_DIGEST):
         raise BadInput(
             f"{path} is no whole checkpoint (its checksum is wrong). It may have been cut off while it was copied: "
             "copy it again, or start over in another folder."
         )
     try:
-        meta = parse_json(header[_META])
+        meta = parse_json(header[META])
     except BadInput as error:
         raise BadInput(f"{path}: the checkpoint's header is {error}") from error
     if not isinstance(meta, dict):

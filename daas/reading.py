@@ -66,6 +66,11 @@ def read_text(path: str | Path, kind: str, limit: int = LIMIT) -> str:
     found = look_alike(content)
     if found:
         raise BadInput(f"{path}: {found}")
+    if b"\0" in content:
+        raise BadInput(
+            f"{path}: the {kind} file holds zero bytes, as UTF-16 and UTF-32 text does. Save it as UTF-8, or copy it "
+            "again."
+        )
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -86,8 +91,14 @@ def look_alike(start: bytes) -> str:
             "this is a pointer of Git LFS and not the file itself. Fetch the file (git lfs install; git lfs pull in "
             "the folder of the clone), or download it with python -m daas.hub pull."
         )
+    if start.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        return "this is UTF-32 text. Save it as UTF-8."
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "this is UTF-16 text. Save it as UTF-8."
+    if start.startswith(b"\x1f\x8b"):
+        return "this is a gzip file. Unpack it (gunzip), and name what is in it."
+    if start.startswith((b"\x89HDF", b"GGUF")):
+        return f"this is {'an HDF5' if start[0] == 0x89 else 'a GGUF'} file, and of another library; it is not read."
     if len(start) > 1 and start[:1] == b"\x80" and 2 <= start[1] <= 5 and start[8:9] != b"{":
         return (
             "this is a pickle, which could run any code when it is loaded; it is not read. Convert it to safetensors."

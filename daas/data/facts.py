@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 
@@ -23,8 +23,12 @@ class Read(Protocol):
         """What people should know, in sentences."""
 
 
-def facts_of(*sets: Read) -> dict[str, Any]:
+def facts_of(*sets: Read, also: Sequence[str] = ()) -> dict[str, Any]:
     """What was left out, as summary.json and result.json have it.
+
+    Args:
+        *sets: Of images.
+        also: Sentences about them together.
 
     Returns:
         ``skipped`` images that could not be read, ``unread`` files by reason, ``image_warnings``: all sentences.
@@ -35,5 +39,5 @@ def facts_of(*sets: Read) -> dict[str, Any]:
     return {
         "skipped": sum(one.skipped for one in sets),
         "unread": dict(unread.most_common()),
-        "image_warnings": list(dict.fromkeys(text for one in sets for text in one.warnings)),
+        "image_warnings": list(dict.fromkeys([text for one in sets for text in one.warnings] + list(also))),
     }

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import mimetypes
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import BinaryIO
 
@@ -116,6 +119,17 @@ def read_image(file: BinaryIO) -> Image.Image:
         )
     image.load()
     return image
+
+
+@contextmanager
+def without_pillows_warnings() -> Iterator[None]:
+    """Keeps off the terminal what Pillow says of damaged metadata, and of sizes that are refused here.
+
+    Entered around loops, in the thread that starts them: the filters of warnings are the process's.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\b")
+        yield
 
 
 def failure(error: Exception) -> str:

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from daas.data.census import Census
-from daas.data.formats import failure
+from daas.data.formats import failure, without_pillows_warnings
 from daas.data.pixels import UNREADABLE, as_rgb, depth, fitted, picture, upright
 from daas.errors import BadInput
 from daas.sending import sent
@@ -265,6 +265,7 @@ class DiskImages(ImageData):
         return self.source.fingerprint(self.origin.tolist())
 
 
+@without_pillows_warnings()
 def decode(source: Source, indices: Sequence[int], size: int, threads: int) -> Tensor:
     """Reads images in parallel (Pillow releases the interpreter while it decodes): [B, 3, size, size] uint8."""
     out = torch.empty(len(indices), size, size, 3, dtype=torch.uint8)

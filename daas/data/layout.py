@@ -111,7 +111,7 @@ def arranged(where: str, listing: Listing, split: str) -> Layout:
     if not names:
         raise BadInput(
             f"{'/'.join((where, *prefix))} holds no images in class folders. Expected CLASS/IMAGE with one folder per "
-            f"class; images are {', '.join(EXTENSIONS)}.{_said(unread)}"
+            f"class; images are {', '.join(EXTENSIONS)}.{_said(unread)}{_why(listing)}"
         )
     _refuse_parts(where, prefix, classes.values())
     _refuse_closed(where, listing, prefix)
@@ -331,6 +331,18 @@ def unread_sentence(unread: Mapping[str, int]) -> str:
     """
     total = sum(unread.values())
     return f"{total} file{'s were' if total > 1 else ' was'} not read: {counted(unread)}." if total else ""
+
+
+def _why(listing: Listing) -> str:
+    """What the files lie in that were probably meant, where that can be seen."""
+    if any("\\" in parts[-1] for parts in listing.images):
+        return " There are backslashes in names: an archive from Windows was unpacked wrongly. Unpack it with 7-Zip."
+    if sum(kind == ".tar" for _, kind in listing.unread) > len(listing.images):
+        return (
+            " Name one .tar file itself; where they are shards of WebDataset, train on them through timm's reader: "
+            "--dataset wds/NAME."
+        )
+    return ""
 
 
 def _said(unread: Mapping[str, int]) -> str:

@@ -6,7 +6,7 @@ import io
 import os
 import posixpath
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -153,7 +153,7 @@ def listed_tar(path: Path) -> Listing:
     try:
         with tarfile.open(path, "r:") as archive, path.open("rb") as file:
             for member in archive:
-                parts = PurePosixPath(member.name.lstrip("/")).parts
+                parts = _parts(member.name)
                 if member.isreg() and not member.issparse() and member.offset_data + member.size <= size:
                     regular[member.name] = (member.offset_data, member.size)
                 if ".." in parts and _looks_like_image(parts[-1]):
@@ -172,6 +172,7 @@ def listed_tar(path: Path) -> Listing:
             if packed
             else f"{path} is no whole .tar archive ({error}). Copy or download it again."
         ) from error
+    _refuse_shard(path, found, regular)
     _leave_out_older(found)
     if len(end) < tarfile.BLOCKSIZE or any(end):
         seen = f"after {len(found.images)} images " + ("come other data" if any(end) else "it is cut off")
@@ -180,6 +181,11 @@ def listed_tar(path: Path) -> Listing:
             "unpack each."
         )
     return found
+
+
+def _parts(name: str) -> Parts:
+    """A member's path; some programs on Windows write it with backslashes."""
+    return PurePosixPath(name.replace("\\", "/").lstrip("/")).parts
 
 
 def _sort_in(
@@ -206,6 +212,28 @@ def _sort_in(
             found.unread.append((parts, kind))
 
 
+def _refuse_shard(path: Path, found: Listing, members: Collection[str]) -> None:
+    """Refuses an archive of WebDataset, where the label of ``0001.jpg`` is in ``0001.cls`` and folders mean nothing.
+
+    Raises:
+        BadInput: More than half of the images have such a member, or lie beside JSON of their name and in no folder.
+    """
+    endings = (".cls", ".json") if all(len(parts) == 1 for parts in found.images) else (".cls",)
+    stems = {_stem(_parts(name)) for name in members if name.endswith(endings)}
+    labelled = sum(_stem(parts) in stems for parts in found.images)
+    if 2 * labelled > len(found.images):
+        raise BadInput(
+            f"{path} is an archive of WebDataset: the labels of its images are in members of their names, not in "
+            "folders. Unpack it into one folder per class; or train on it through timm's reader (pip install "
+            f"webdataset): --dataset wds/NAME --data-dir {path.parent} --train-split '{path.name}|NUMBER-OF-IMAGES'."
+        )
+
+
+def _stem(parts: Parts) -> Parts:
+    """What WebDataset calls a sample: its path up to the first dot of its name."""
+    return (*parts[:-1], parts[-1].partition(".")[0])
+
+
 def _looks_like_image(name: str) -> bool:
     return ending(name) in EXTENSIONS or bool(unread_kind(name))
 
@@ -229,8 +257,8 @@ def packed_kind(path: Path) -> str:
 def _note_linked_folders(found: Listing, archive: tarfile.TarFile) -> None:
     for member in archive:
         target = posixpath.normpath(posixpath.join(posixpath.dirname(member.name), member.linkname))
-        if member.issym() and PurePosixPath(target).parts in found.folders:
-            found.closed[PurePosixPath(member.name).parts] = "a symbolic link"
+        if member.issym() and _parts(target) in found.folders:
+            found.closed[_parts(member.name)] = "a symbolic link"
 
 
 def _special(member: tarfile.TarInfo) -> str:

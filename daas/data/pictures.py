@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
+from daas.data.formats import without_pillows_warnings
 from daas.data.images import Source
 from daas.data.sources import look, read_through, warnings_about
 from daas.errors import BadInput
@@ -65,6 +66,7 @@ class Pictures(Dataset[tuple[Any, int]]):
     def __len__(self) -> int:
         return len(self.kept)
 
+    @without_pillows_warnings()
     def __getitem__(self, index: int) -> tuple[Any, int]:
         position = int(self.kept[index])
         image: Any = self.source.picture(position)

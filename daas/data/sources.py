@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from daas.data.census import Census
 from daas.data.files import folder_source, tar_source
+from daas.data.formats import without_pillows_warnings
 from daas.data.images import DiskImages, ImageData, MemoryImages, Source
 from daas.data.layout import held_out, unread_sentence
 from daas.data.named import DIGITS_SIZE, digits, timm_source
@@ -176,6 +177,7 @@ def read_through(
     return good, census
 
 
+@without_pillows_warnings()
 def look(source: Source) -> Census:
     """Decodes a few images, evenly spaced, to see what they are like.
 
@@ -192,20 +194,6 @@ def warnings_about(source: Source, census: Census, unread: Mapping[str, int]) ->
     """What people should know before they trust these images: what was not read, and values that look wrong."""
     said = (unread_sentence(unread), *source.notes, *census.warnings(source.describe))
     return tuple(f"{source.name}: {text}" for text in said if text)
-
-
-def refuse_training_images(train: ImageData | Source, val: ImageData | Source) -> None:
-    """Checks that images to validate on are none to train on, however their folders are spelled or linked.
-
-    Raises:
-        BadInput: They lie in the same folders.
-    """
-    shared = sorted(train.folders & val.folders)
-    if shared:
-        raise BadInput(
-            f"Validation would use the training images: {shared[0]} is in both. Put the images into train/CLASS/ and "
-            "val/CLASS/, or name a folder of other images with --val-dir."
-        )
 
 
 class HasFolders(Protocol):
@@ -238,6 +226,7 @@ def refuse_among_images(out: Path | str | None, *sets: HasFolders, flag: str = "
             )
 
 
+@without_pillows_warnings()
 def _in_parallel(work: Callable[[int], None], count: int, threads: int, title: str) -> None:
     """Runs ``work(0)`` to ``work(count - 1)`` in threads, with a progress bar; the first error ends it."""
 
@@ -257,6 +246,7 @@ def _in_parallel(work: Callable[[int], None], count: int, threads: int, title: s
         pool.shutdown(cancel_futures=True)
 
 
+@without_pillows_warnings()
 def _usual_size(source: Source) -> int:
     widths = []
     for index in np.linspace(0, len(source.labels) - 1, min(25, len(source.labels))).astype(int).tolist():

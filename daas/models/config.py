@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from torch.nn.modules.module import (
 )
 
 from daas.errors import BadInput
-from daas.reading import check_look_alike, read_json
+from daas.reading import check_look_alike, read_bytes, read_json
 from daas.repository import CONFIG, WEIGHTS
 
 _LARGEST = 4096  # pixels or channels of an input
@@ -33,6 +34,8 @@ def read_config(folder: Path) -> dict[str, Any]:
         BadInput: No config.json, or none of a model that can be built.
     """
     config = read_json(folder / CONFIG, "configuration")
+    if read_bytes(folder / CONFIG, "configuration").startswith(codecs.BOM_UTF8):
+        raise BadInput(f"{CONFIG} begins with a byte order mark, which timm does not read. Save it without one.")
     cfg = config.get("pretrained_cfg") if isinstance(config, dict) else None
     if not isinstance(cfg, dict) or not isinstance(config.get("model_args", {}), dict):
         raise BadInput(f"{CONFIG} is no model configuration of timm: it has no 'pretrained_cfg'.")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import timm
+import torch
 from timm.models._hub import load_model_config_from_path
 from torch import nn
 
@@ -16,8 +17,9 @@ from daas.answers import connection_failed
 from daas.errors import BadInput
 from daas.files import sha256
 from daas.huggingface import local_name
-from daas.models.config import outline
-from daas.models.weights import check_ending, load_weights
+from daas.models.config import outline, read_config
+from daas.models.foreign import check_numbers, check_taken
+from daas.models.weights import Weights, check_ending, classifiers, load_weights
 
 Channels = tuple[float, float, float]
 WITHOUT_A_NETWORK = (
@@ -126,19 +128,47 @@ def create(
     >>> create("resnet10t", 3).num_classes
     3
     """
-    overlay = {"file": start.pretrained_path, "num_classes": -1} if start.pretrained_path else None
     start.check_files()
+    if start.pretrained_path:
+        made = _with_features(model, classes, start.pretrained_path, arguments)
+    else:
+        made = _made(model, pretrained=start.fetched, num_classes=classes, **arguments)
+    if start.initial_checkpoint:
+        load_weights(made, start.initial_checkpoint, class_names)
+    return made
+
+
+def _made(model: str, **arguments: Any) -> nn.Module:
+    """``timm.create_model``, its errors said plainly."""
+    name = local_name(model)
     try:
-        made: nn.Module = timm.create_model(
-            local_name(model), pretrained=start.fetched, pretrained_cfg_overlay=overlay,
-            num_classes=classes, **arguments,
-        )  # fmt: skip
+        made: nn.Module = timm.create_model(name, **arguments)
     except BadInput:
         raise
     except Exception as error:  # constructors of all of timm's models, and what reads their files, raise anything
+        if name.startswith("local-dir:"):
+            read_config(Path(name.removeprefix("local-dir:")))  # says what is wrong with the file, where anything is
         raise _refused(model, error) from error
-    if start.initial_checkpoint:
-        load_weights(made, start.initial_checkpoint, class_names)
+    return made
+
+
+def _with_features(model: str, classes: int, path: str, arguments: dict[str, Any]) -> nn.Module:
+    """The network with the weights of a file but for the classifier, converted as timm converts pretrained ones.
+
+    Raises:
+        BadInput: They are another network's: timm itself would go on from random ones, without a word.
+    """
+    with torch.random.fork_rng(devices=[]):
+        bare = _made(model, num_classes=classes, **arguments)
+    weights = Weights.read(path)
+    state = weights.named(bare.state_dict())
+    check_numbers(path, {name: state[name] for name, _ in bare.named_parameters() if name in state})
+    overlay = {"state_dict": state, "num_classes": -1}
+    made = _made(model, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=classes, **arguments)
+    auxiliary = {name for name, _ in bare.named_parameters() if name.startswith("aux_head.")}
+    check_taken(path, made, bare, classifiers(bare) | auxiliary)
+    described: Any = made.pretrained_cfg
+    described.pop("state_dict", None)
     return made
 
 
@@ -150,7 +180,7 @@ def _refused(model: str, error: Exception) -> BadInput:
         )
     if ":" not in model:
         known_config(model)  # a name that timm does not know is said with those near it
-    said = (str(error) or repr(error)).strip()[:600].rstrip(".")
+    said = " ".join((str(error) or repr(error)).split())[:600].rstrip(".")
     return BadInput(f"--model {model} could not be made: {said}.")
 
 

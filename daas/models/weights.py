@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,24 @@ from torch import Tensor, nn
 
 from daas import checkpoint
 from daas.errors import BadInput
+from daas.models.foreign import check_fit, unwrapped
 
 CLASS_NAMES = "class_names"
 """Where the header of weights has a JSON list of what their outputs mean."""
 _SHOWN = 8  # classes that a message names
+_KINDS = {
+    (".pt", ".pth", ".bin", ".ckpt", ".tar", ".pkl", ".pickle"): (
+        " Convert them where you trust them: load them with torch.load(..., weights_only=True), and save the state "
+        "dict with safetensors.torch.save_file."
+    ),
+    (".onnx",): " This is an ONNX graph; save the state dict of the PyTorch model that it was exported from.",
+    (".h5", ".hdf5", ".keras", ".pb", ".tflite"): (
+        " These are of Keras or TensorFlow, whose networks are not timm's; take weights of a timm model."
+    ),
+    (".npz", ".npy", ".msgpack"): " These are arrays of NumPy or JAX; take the safetensors file of the timm model.",
+    (".json",): " This is JSON, perhaps the index of weights in several files; take weights in one file.",
+}  # fmt: skip
+"""What to do with files of other endings."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +52,16 @@ class Weights:
         """Reads a safetensors file.
 
         Raises:
-            BadInput: No such file, or not safetensors.
+            BadInput: No such file, not safetensors, or the checkpoint of a run.
         """
-        try:
-            tensors, header = checkpoint.read_tensors(path)
-        except BadInput as error:
-            raise BadInput(f"{path} holds no weights of this model ({error})") from error
+        tensors, header = checkpoint.read_tensors(path, "safetensors file of weights")
+        if not tensors:
+            raise BadInput(f"{path} holds no tensors. Name the right file.")
+        if checkpoint.META in header:
+            raise BadInput(
+                f"{path} is the checkpoint of a run, which holds more than weights. Those of a training are in "
+                "model_best.safetensors and last.safetensors beside it."
+            )
         try:
             names = json.loads(header.get(CLASS_NAMES, "null"))
         except ValueError:
@@ -52,7 +70,7 @@ class Weights:
         return cls(path, tensors, tuple(names) if known else None)
 
     def into(self, model: nn.Module, class_names: Sequence[str] | None = None) -> None:
-        """Puts the weights into a model; auxiliary heads that it does not have are left out.
+        """Puts the weights into a model, without auxiliary heads that it does not have and prefixes of wrappers.
 
         Args:
             model: Is changed.
@@ -60,16 +78,18 @@ class Weights:
                 classifier's rows are put into this one.
 
         Raises:
-            BadInput: Weights of another network, or of other classes.
+            BadInput: Weights of another network, or of other classes; values that are no numbers.
         """
         own = model.state_dict()
-        state = {n: tensor for n, tensor in self.tensors.items() if n in own or not n.startswith("aux_head.")}
+        state = {n: tensor for n, tensor in self.named(own).items() if n in own or not n.startswith("aux_head.")}
         if class_names is not None and self.class_names is not None and tuple(class_names) != self.class_names:
             state = self._reordered(state, model, class_names)
-        try:
-            model.load_state_dict(state)
-        except RuntimeError as error:
-            raise BadInput(f"{self.path} holds no weights of this model ({str(error)[:400]}).") from error
+        check_fit(self.path, state, own, classifiers(model))
+        model.load_state_dict(state)
+
+    def named(self, known: Collection[str]) -> dict[str, Tensor]:
+        """The tensors under a network's own names (``foreign.unwrapped``)."""
+        return unwrapped(self.path, self.tensors, known)
 
     def _reordered(self, state: dict[str, Tensor], model: nn.Module, names: Sequence[str]) -> dict[str, Tensor]:
         known = self.class_names or ()
@@ -80,14 +100,14 @@ class Weights:
             )
         rows = torch.tensor([known.index(name) for name in names])
         found = dict(state)
-        for name in _classifiers(model):
+        for name in classifiers(model):
             tensor = state.get(name)
             if tensor is not None and len(tensor) >= len(rows):
                 found[name] = torch.cat([tensor[rows], tensor[len(rows) :]])
         return found
 
 
-def _classifiers(model: nn.Module) -> set[str]:
+def classifiers(model: nn.Module) -> set[str]:
     """Names of the tensors with one row per class: of the classifier and of an auxiliary one."""
     classifier: Any = getattr(model, "get_classifier", lambda: None)()
     heads = set(classifier) if isinstance(classifier, (tuple, list)) else {classifier}
@@ -129,4 +149,5 @@ def check_ending(flag: str, path: str) -> None:
         BadInput: Another ending.
     """
     if not path.endswith(".safetensors"):
-        raise BadInput(f"{flag} {path}: weights are read from .safetensors files; nothing is unpickled.")
+        kind = next((said for endings, said in _KINDS.items() if path.lower().endswith(endings)), "")
+        raise BadInput(f"{flag} {path}: weights are read from .safetensors files; nothing is unpickled.{kind}")

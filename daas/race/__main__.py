@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from daas.errors import BadInput, memory_told
+from daas.errors import BadInput, memory_told, plain
 from daas.options import leave
 from daas.race.options import parse
 from daas.search.report.commands import HELD_OUT_PHOTOS
@@ -40,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 130
+    for text in found.warnings:
+        print(f"Warning: {plain(text)}", file=sys.stderr)
     print(f"{found.table()}\n\n{found.answer}\n")
     command = found.command(options.out)
     note = f"{HELD_OUT_PHOTOS}: a folder of class folders with images that nothing has seen.\n"

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from daas.data import ImageData, MemoryImages
+from daas.data.facts import facts_of
 from daas.data.given import Given, images_from, named_or_path
 from daas.data.sources import refuse_among_images
 from daas.errors import BadInput
@@ -136,7 +137,7 @@ def race(
         )
     setup = Setup(
         images.name, images.class_names, len(images), images.image_size,
-        tuple(train_words) or _train_words(data, images), chosen, seed,
+        tuple(train_words) or _train_words(data, images), chosen, seed, facts_of(images),
     )  # fmt: skip
     trainer = Trainer(entered, images, chosen, folds, seed, str(local_device(device)))
     if workers > 1 and not isinstance(images, MemoryImages) and not trainer.device.startswith("cuda"):

@@ -61,6 +61,7 @@ class Setup:
         train: Words of a command line that name the images for ``daas.train``; empty where no command can.
         recipe: Of all trainings.
         seed: Of the race.
+        facts: What was not read of the images, and warnings about them (``facts_of``).
     """
 
     name: str
@@ -70,6 +71,7 @@ class Setup:
     train: tuple[str, ...]
     recipe: Recipe
     seed: int
+    facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,11 @@ class Race:
 
         return answer(self)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What people should know about the images, in sentences."""
+        return tuple(self.setup.facts.get("image_warnings", ()))
+
     def table(self) -> str:
         """All candidates as text, the best first."""
         from daas.race.words import table
@@ -240,7 +247,7 @@ class Race:
             "seed": self.setup.seed,
             "epochs": self.setup.recipe.epochs,
             "images": {"name": self.setup.name, "number": self.setup.images, "size": self.setup.image_size,
-                       "class_names": list(self.setup.class_names)},
+                       "class_names": list(self.setup.class_names), **self.setup.facts},
         }  # fmt: skip
 
     def save(self, folder: str | Path) -> Path:

@@ -119,7 +119,9 @@ def _run(setting: Setting) -> Screen:
     measured = measure(model, setting.asked, setting.tried, setting.statistics, seed=options.seed)
     about = {**setting.about(), "seconds": time.monotonic() - started}
     found = screened(measured, setting.train.class_names, about, options.seed)
-    found = dataclasses.replace(found, pictures=sure_and_wrong(measured, setting.asked, found.operations, options.seed))
+    pictures = sure_and_wrong(measured, setting.asked, found.operations, options.seed)
+    warnings = (*setting.facts["image_warnings"], *found.warnings)
+    found = dataclasses.replace(found, pictures=pictures, warnings=warnings)
     if options.out is not None:
         found.save(options.out)
     return found

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 
 from daas.data import ImageData, stratified_halves
+from daas.data.facts import facts_of
 from daas.data.files import HELD_OUT
 from daas.data.given import images_from
-from daas.data.sources import refuse_training_images
+from daas.data.overlap import copies, refuse_training_images
 from daas.errors import BadInput
 from daas.screen.options import ScreenOptions
 from daas.seeds import generator
@@ -19,7 +20,9 @@ _SUBSET = 403  # what a random stream is for
 _FEWEST = 10  # images of either half
 
 
-def two_halves(data: Any, val: Any, options: ScreenOptions, size: int | None) -> tuple[ImageData, ImageData]:
+def two_halves(
+    data: Any, val: Any, options: ScreenOptions, size: int | None
+) -> tuple[ImageData, ImageData, dict[str, Any]]:
     """Reads the images and divides them.
 
     Args:
@@ -28,11 +31,15 @@ def two_halves(data: Any, val: Any, options: ScreenOptions, size: int | None) ->
         options: ``max_images``, ``seed``, ``skip_bad_images``, ``workers``.
         size: Side in pixels; None for the images' own.
 
+    Returns:
+        Images to train on, those to ask about, and what was not read (``facts_of``).
+
     Raises:
         BadInput: Images that cannot be used, other classes in ``val``, or too few.
     """
     skip, threads = options.skip_bad_images, options.workers
     images = images_from(data, image_size=size, skip_bad_images=skip, workers=threads)
+    facts = facts_of(images)
     images = evenly(images, options.max_images, options.seed)
     if val is None:
         first, second = stratified_halves(images.labels, options.seed)
@@ -41,12 +48,13 @@ def two_halves(data: Any, val: Any, options: ScreenOptions, size: int | None) ->
         train, side = images, images.image_size
         asked = images_from(val, split=HELD_OUT, image_size=side, skip_bad_images=skip, workers=threads)
         refuse_training_images(train, asked)
+        facts = facts_of(images, asked, also=copies(train, asked))
         asked = evenly(asked, options.max_images, options.seed)
     same_classes(train.class_names, asked.class_names)
     for part, what in ((train, "train on"), (asked, "ask about")):
         if len(part) < _FEWEST:
             raise BadInput(f"There are {len(part)} images to {what}; a screen needs at least {_FEWEST}.")
-    return train, asked
+    return train, asked, facts
 
 
 def evenly(images: ImageData, most: int, seed: int) -> ImageData:

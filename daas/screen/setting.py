@@ -34,6 +34,7 @@ class Setting:
         tried: The operations.
         train: Images to train on.
         asked: Images to ask about.
+        facts: What was not read of them, and warnings about them (``facts_of``).
         statistics: Mean and standard deviation for normalisation.
         device: Where it is trained.
     """
@@ -44,6 +45,7 @@ class Setting:
     tried: tuple[Operation, ...]
     train: ImageData
     asked: ImageData
+    facts: dict[str, Any]
     statistics: Statistics
     device: torch.device
 
@@ -75,7 +77,7 @@ class Setting:
         return {
             "data": {
                 "name": train.name, "class_names": list(train.class_names), "train_images": len(train),
-                "val_images": len(self.asked), "image_size": train.image_size, "skipped": train.skipped,
+                "val_images": len(self.asked), "image_size": train.image_size, **self.facts,
             },
             "source": {name: str(getattr(options, name) or "") for name in PLACES},
             "network": {
@@ -110,11 +112,11 @@ def gather(options: ScreenOptions, data: Any, val: Any, network: nn.Module | Non
     size = options.image_size or (None if small else chosen.size)
     if data is None:
         data = _place(options, size)
-    train, asked = two_halves(data, val if val is not None else options.val_dir, options, size)
+    train, asked, facts = two_halves(data, val if val is not None else options.val_dir, options, size)
     refuse_among_images(options.out, train, asked)
     made = chosen.make(train.class_names, train.image_size)
     statistics = chosen.statistics or channel_stats(train)
-    return Setting(options, chosen, made, tried, train, asked, statistics, device)
+    return Setting(options, chosen, made, tried, train, asked, facts, statistics, device)
 
 
 def _place(options: ScreenOptions, size: int | None) -> Any:

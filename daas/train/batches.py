@@ -13,7 +13,7 @@ from torch import Tensor
 from daas.data import ImageData, MemoryImages, load_images
 from daas.data.facts import facts_of
 from daas.data.layout import HELD_OUT
-from daas.data.sources import refuse_training_images
+from daas.data.overlap import copies, refuse_training_images
 from daas.errors import BadInput
 from daas.seeds import generator
 from daas.sending import sent
@@ -128,7 +128,7 @@ class MemoryBatches(Batches):
         self.transform = {**transform, "interpolation": "bicubic", "crop_pct": 1.0, "crop_mode": "center"}
         self.val = _on(place.device, val)
         self.train = self.val if train is None else _on(place.device, train)
-        self.facts = facts_of(*(part for part in (train, val) if part is not None))
+        self.facts = facts_of(val) if train is None else facts_of(train, val, also=copies(train, val))
         self.folders = self.train.folders | self.val.folders
         self.name, self.class_names, self.val_class_names = (
             self.train.name,

@@ -15,8 +15,9 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 from daas.augment import DAASPolicy
 from daas.data.facts import facts_of
 from daas.data.layout import HELD_OUT
+from daas.data.overlap import copies, refuse_training_images
 from daas.data.pictures import Pictures, class_map
-from daas.data.sources import open_source, refuse_training_images
+from daas.data.sources import open_source
 from daas.errors import BadInput
 from daas.files import digest
 from daas.train.augmentation import EpochPolicy, mixed_when_loaded, mixes_in, mixup_arguments
@@ -58,9 +59,11 @@ class LoaderBatches(Batches):
         self.val_data = _data(options, validation=True)
         self.train_data = _data(options, validation=False) if train else self.val_data
         parts = [data for data in (self.train_data, self.val_data) if isinstance(data, Pictures)]
+        said: tuple[str, ...] = ()
         if train and len(parts) == 2:
             refuse_training_images(parts[0].source, parts[1].source)
-        self.facts = facts_of(*parts[: 1 + train])
+            said = copies(parts[0].source, parts[1].source)
+        self.facts = facts_of(*parts[: 1 + train], also=said)
         self.folders = frozenset[str]().union(*(part.source.folders for part in parts))
         self.name = options.dataset or Path(options.data_dir or options.val_dir).resolve().name
         self.class_names = _class_names(options, self.train_data)

@@ -15,7 +15,8 @@ from daas.data.facts import facts_of
 from daas.data.files import folder_source
 from daas.data.pictures import Pictures, class_map
 from daas.data.pixels import fitted
-from daas.data.sources import open_source, refuse_training_images
+from daas.data.overlap import refuse_training_images
+from daas.data.sources import open_source
 from daas.errors import BadInput
 from tests.data.conftest import Tree, below, packed, picture
 

@@ -13,7 +13,8 @@ from daas.augment import DAASPolicy, Policy, find_policy
 from daas.data import BatchStream, ImageData, channel_stats, images_from, load_images, stratified_halves
 from daas.data.facts import facts_of
 from daas.data.layout import HELD_OUT
-from daas.data.sources import refuse_among_images, refuse_training_images
+from daas.data.overlap import copies, refuse_training_images
+from daas.data.sources import refuse_among_images
 from daas.errors import BadInput
 from daas.files import digest
 from daas.models import CellNet, Genotype
@@ -118,7 +119,7 @@ def build_data(config: SearchConfig, given: Given | None = None) -> SearchData:
             "image_size": images.image_size,
             "mean": list(mean),
             "std": list(std),
-            **facts_of(*((images,) if own_val is None else (images, val))),
+            **(facts_of(images) if own_val is None else facts_of(images, val, also=copies(images, val))),
             "originals": images.originals,
             "held_out": images.held_out,
         },

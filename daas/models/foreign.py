@@ -1,0 +1,133 @@
+"""Weights as other programs save them: under the prefixes of wrappers, of other classes, in other types of numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from daas.errors import BadInput
+
+_SHOWN = 3  # names in a message
+
+
+def unwrapped(path: str | Path, tensors: Mapping[str, Tensor], known: Collection[str]) -> dict[str, Tensor]:
+    """The tensors of one network under its own names, whatever it was wrapped into when it was saved.
+
+    DistributedDataParallel writes ``module.``, torch.compile ``_orig_mod.``, Lightning ``model.`` or
+    ``state_dict.model.``, timm's training script ``state_dict_ema.``: any prefix under which the network's names stand.
+
+    Args:
+        path: The file, for messages.
+        tensors: By name.
+        known: Names of the network's own tensors.
+
+    Returns:
+        Those below the prefix, without it; all of them where some stand under their own names, or none is known.
+
+    Raises:
+        BadInput: The file holds several such networks.
+
+    >>> unwrapped("w", {"module.fc.bias": torch.ones(2), "epoch": torch.ones(1)}, {"fc.weight", "fc.bias"})
+    {'fc.bias': tensor([1., 1.])}
+    """
+    own = frozenset(known)
+    if not own.isdisjoint(tensors):
+        return dict(tensors)
+    dots = ((name, dot + 1) for name in tensors for dot, letter in enumerate(name) if letter == ".")
+    found = Counter(name[:start] for name, start in dots if name[start:] in own)
+    if not found:
+        return dict(tensors)
+    most = max(found.values())
+    prefixes = sorted(prefix for prefix, count in found.items() if count == most)
+    if len(prefixes) > 1:
+        raise BadInput(
+            f"{path} holds several networks, under {' and '.join(map(repr, prefixes[:_SHOWN]))}; save the one that is "
+            "meant alone."
+        )
+    prefix = prefixes[0]
+    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def check_fit(
+    path: str | Path, tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], classifiers: Collection[str]
+) -> None:
+    """Refuses tensors that are not those of a network.
+
+    Args:
+        path: The file, for messages.
+        tensors: By name.
+        own: The network's.
+        classifiers: Names of the network's tensors with one row per class.
+
+    Raises:
+        BadInput: Other names, shapes, classes or types; values that are no numbers.
+    """
+    missing, more = [name for name in own if name not in tensors], [name for name in tensors if name not in own]
+    if missing and set(missing) <= set(classifiers):
+        raise BadInput(
+            f"{path} holds no classifier ({_some(missing)}). To go on from its features with a new one, name it with "
+            "--pretrained-path."
+        )
+    if missing or more:
+        said = [f"{len(own) - len(missing)} of the model's {len(own)} tensors are in it"]
+        said += [f"missing are {_some(missing)}"] * bool(missing) + [f"unknown are {_some(more)}"] * bool(more)
+        raise BadInput(f"{path} holds no weights of this model: {'; '.join(said)}. Name its model, or another file.")
+    other = [name for name in own if own[name].shape != tensors[name].shape]
+    if other and set(other) <= set(classifiers):
+        there, here = (len(of[other[0]]) for of in (tensors, own))
+        raise BadInput(
+            f"{path} holds a classifier of {there} classes, and this model has one of {here}. Take images of the same "
+            "classes; or, to go on from these weights with a new classifier, name them with --pretrained-path."
+        )
+    if other:
+        shapes = [list(of[other[0]].shape) for of in (tensors, own)]
+        raise BadInput(
+            f"{path} holds no weights of this model: {len(other)} of {len(own)} tensors have another shape there, "
+            f"{other[0]} for example {shapes[0]} and not {shapes[1]}. Name its model and --model-kwargs."
+        )
+    check_numbers(path, {name: tensor for name, tensor in tensors.items() if own[name].is_floating_point()})
+
+
+def check_numbers(path: str | Path, tensors: Mapping[str, Tensor]) -> None:
+    """Refuses weights that are whole numbers, as quantised ones are, and those that are no numbers.
+
+    Raises:
+        BadInput: With the first such tensor.
+    """
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point():
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise BadInput(f"{path}: {name} is {kind}, where weights are floating-point numbers. Is it quantised?")
+        if not bool(torch.isfinite(tensor.float()).all()):
+            raise BadInput(f"{path}: {name} holds values that are no numbers (NaN or infinity): it diverged.")
+
+
+def check_taken(path: str | Path, made: nn.Module, bare: nn.Module, free: Collection[str]) -> None:
+    """Refuses pretrained weights most of which a network has not taken, since they are another network's.
+
+    Args:
+        path: The file, for messages.
+        made: The network with them.
+        bare: The same without them, from the same random numbers.
+        free: Names of parameters that may begin at random: classifiers.
+
+    Raises:
+        BadInput: More than half of the kernels (parameters of two dimensions or more) are as they were.
+    """
+    before = dict(bare.named_parameters())
+    kernels = {name: value for name, value in made.named_parameters() if value.dim() > 1 and name not in free}
+    left = [name for name, value in kernels.items() if torch.equal(value, before[name])]
+    if 2 * len(left) > len(kernels):
+        raise BadInput(
+            f"{path} holds no weights of this model: it has none for {len(left)} of {len(kernels)} kernels "
+            f"({_some(left)}). Name its model, or another file."
+        )
+
+
+def _some(names: Collection[str]) -> str:
+    shown = [name[:80] for name in list(names)[:_SHOWN]]
+    return ", ".join(shown) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
