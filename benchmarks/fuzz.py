@@ -21,7 +21,8 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from benchmarks.fuzzing.doors import Door, doors, quiet
+from benchmarks.fuzzing.door import Door, quiet
+from benchmarks.fuzzing.doors import doors
 from daas.errors import BadInput
 from daas.files import write_text
 

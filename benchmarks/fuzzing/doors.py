@@ -6,9 +6,7 @@ import io
 import json
 import shutil
 import tarfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,9 @@ import yaml
 from hypothesis import strategies as st
 from PIL import Image
 
+from benchmarks.fuzzing.checkpoints import checkpoint_doors
+from benchmarks.fuzzing.door import Door, Try, quiet
 from benchmarks.fuzzing.inputs import HOSTILE, damaged, json_files, texts, trees
-from daas import checkpoint
 from daas.augment import Policy, PolicySchedule, find_policy
 from daas.augment.draw import Draw
 from daas.augment.importers import PREFIXES, import_policy
@@ -26,31 +25,8 @@ from daas.data import load_images
 from daas.hub.run_folder import Run
 from daas.hub.verifying import verify_folder
 from daas.models import Genotype
-from daas.search.given import Given
-from daas.search.options import SearchConfig, options
 from daas.search.report.page import write_report
-from daas.search.runs import checkpoint as search_checkpoint
-from daas.search.runs.build import build_data, build_search
 from daas.train.command_line import parse
-
-Try = Callable[[Any], None]
-
-
-@dataclass(frozen=True)
-class Door:
-    """One way in.
-
-    Attributes:
-        name: For the table.
-        inputs: Strategy of what is tried.
-        go: Takes one input in; raises ``BadInput`` for what it refuses.
-        share: Of all inputs, relative to the other doors; slow doors have less.
-    """
-
-    name: str
-    inputs: st.SearchStrategy[Any]
-    go: Try
-    share: float = 1.0
 
 
 def doors(place: Path) -> list[Door]:
@@ -86,7 +62,7 @@ def doors(place: Path) -> list[Door]:
         Door("importers: files", st.tuples(st.sampled_from(_FILES), texts(_LEVELS)), _import(file)),
         Door("recipes (YAML)", st.one_of(texts(_RECIPE), _recipes()), _recipe(place / "recipe.yaml")),
     ]
-    return [*found, *_checkpoints(place), *_run_folders(place), _repositories(place), *_images(place)]
+    return [*found, *checkpoint_doors(place), *_run_folders(place), _repositories(place), *_images(place)]
 
 
 _DARTS = (
@@ -139,40 +115,6 @@ def _recipe(file: Path) -> Try:
     return go
 
 
-def _checkpoints(place: Path) -> Iterator[Door]:
-    """Valid checksums around hostile content, at the search's door; and damaged bytes."""
-    images, labels = torch.zeros(32, 3, 8, 8, dtype=torch.uint8), torch.arange(32) % 2
-    images += torch.arange(32).view(-1, 1, 1, 1).to(torch.uint8)
-    config = SearchConfig(preset="demo", channels=2, layers=3, nodes=2, batch_size=8, dataset="", device="cpu")
-    data = build_data(config, Given(data=(images, labels)))
-    search = build_search(config, data, torch.device("cpu"))
-    path, told = place / "checkpoint.safetensors", options(config)
-    good = search_checkpoint.tensors(search)
-    meta = {"format": search_checkpoint.FORMAT, "progress": {"step": 1, "seconds": 1.0}, "options": told, "inputs": {}}
-    names = sorted(good)
-    odd = st.sampled_from(
-        [torch.zeros(0), torch.zeros(2), torch.zeros(3, 3, dtype=torch.int8), torch.full((1,), float("nan")), None]
-    )
-    changes = st.dictionaries(st.one_of(st.sampled_from(names), st.text(max_size=20)), odd, max_size=3)
-
-    def restore(given: tuple[Any, dict[str, Any]]) -> None:
-        header, changed = given
-        tensors = {name: tensor for name, tensor in (good | changed).items() if tensor is not None}
-        path.unlink(missing_ok=True)
-        checkpoint.save(path, tensors, header)
-        search_checkpoint.restore(path, search, told, {})
-
-    yield Door("checkpoints, valid checksum", st.tuples(trees(meta), changes), restore, 0.7)
-    checkpoint.save(path, {"a": torch.arange(20.0)}, {"n": 1})
-    content = path.read_bytes()
-
-    def load(damage: bytes) -> None:
-        path.write_bytes(damage)
-        checkpoint.load(path)
-
-    yield Door("checkpoints, damaged", damaged(content), load)
-
-
 def _run_folders(place: Path) -> Iterator[Door]:
     result = {
         "format": "daas-train-result/1", "model": "daas_cell_cifar", "model_kwargs": {"channels": 2, "layers": 3},
@@ -206,7 +148,7 @@ def _run_folders(place: Path) -> Iterator[Door]:
         write_report(searched)
 
     both = st.tuples(json_files(summary), st.one_of(st.just(lines), trees(lines).map(_as_list)))
-    yield Door("run folders of a search", both, report, 0.02)
+    yield Door("run folders of a search", both, report, 0.08)
 
 
 def _as_list(tree: Any) -> list[Any]:
@@ -283,7 +225,7 @@ def _repositories(place: Path) -> Door:
                 if target.parent != folder:
                     target.parent.rmdir()
 
-    return Door("repositories", st.one_of(changed, models, broken, added), go, 0.1)
+    return Door("repositories", st.one_of(changed, models, broken, added), go, 0.25)
 
 
 def _images(place: Path) -> Iterator[Door]:
@@ -323,10 +265,3 @@ def _images(place: Path) -> Iterator[Door]:
             load_images("", archive, image_size=16, skip_bad_images=True, workers=1)
 
     yield Door("archives", damaged(content), unpack)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keeps the words of what is tried off the terminal."""
-    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-        yield

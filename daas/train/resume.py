@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from daas.files import copy
 from daas.train.batches import Place
 from daas.train.checks import holds_images
 from daas.train.options import TrainOptions
-from daas.train.output import BEST, CHECKPOINT, LAST, RESULT, SUMMARY, as_json
+from daas.train.output import BEST, CHECKPOINT, LAST, METRICS, RESULT, SUMMARY, as_json
 from daas.train.training import Learner
 
 FORMAT = "daas-train-checkpoint/2"
@@ -24,6 +25,7 @@ _FREE = (
     "tensorboard", "log_wandb", "wandb_project", "wandb_tags", "wandb_resume_id", "pin_mem", "graph",
 )  # fmt: skip
 """What a resumed run may change, since the weights do not depend on it."""
+_ROW = {"epoch", "train", "eval", "lr"}
 
 
 def find(options: TrainOptions, folder: Path) -> Path | None:
@@ -118,6 +120,37 @@ def load(
         if learner.scaler is not None:
             learner.scaler.load_state_dict(meta["scaler"])
         return {name: tensor[place.rank] for name, tensor in _part(tensors, "own.").items()}, meta
+
+
+def check_progress(meta: Mapping[str, Any], epochs: int, batches: int, clock: Collection[str]) -> None:
+    """Checks the JSON values of a checkpoint that a run goes on from and shows.
+
+    Args:
+        meta: The values.
+        epochs: Of the run.
+        batches: Of an epoch.
+        clock: What seconds are counted by.
+
+    Raises:
+        ValueError: A value that no training writes.
+        LookupError: A value that is missing.
+    """
+    rows, best = meta["rows"], meta["best"]
+    counts = {"epoch": (0, epochs), "batch": (0, batches), "images": (0, sys.maxsize), "best": (-1, len(rows) - 1)}
+    for name, (low, high) in counts.items():
+        if type(meta[name]) is not int or not low <= meta[name] <= high:
+            raise ValueError(f"{name} is {meta[name]!r:.40}")
+    numbers = [meta["seconds"], *(meta["clock"][name] for name in clock)]
+    for number, row in enumerate(rows):
+        if type(row["epoch"]) is not int or not 0 <= row["epoch"] < epochs:
+            raise ValueError(f"epoch {row['epoch']!r:.40} in line {number}")
+        numbers += [row["lr"], row["train"]["loss"]]
+        numbers += [row["eval"][name] for name in METRICS] if row["eval"] is not None else []
+    wrong = [number for number in numbers if type(number) not in (int, float)]
+    if wrong or set(meta["clock"]) != set(clock) or any(set(row) != _ROW for row in rows):
+        raise ValueError(f"its figures are no numbers, or others: {wrong[:1]!r:.40}")
+    if best >= 0 and rows[best]["eval"] is None:
+        raise ValueError(f"line {best} is called the best, and was not validated")
 
 
 def _check_whose(

@@ -13,6 +13,7 @@ import torch
 import yaml
 from torch import Tensor
 
+from daas import checkpoint
 from daas.errors import BadInput
 from daas.files import write_text
 from daas.locks import locked
@@ -173,13 +174,26 @@ def _save(run: Run, within_epoch: bool) -> None:
 
 def _restore(run: Run, source: Path) -> None:
     own, meta = resume.load(source, run.learner, run.options, run.place, run.inputs)
+    with checkpoint.fitting(source):
+        _take(run, own, meta)
+        _catch_up(run)
+
+
+def _take(run: Run, own: dict[str, Tensor], meta: dict[str, Any]) -> None:
+    """What the run knew besides its weights."""
+    resume.check_progress(meta, run.epochs, run.batches.per_epoch, run.clock.seconds)
     run.batches.resume(own["random"])
-    run.rows, run.best = list(meta["rows"]), int(meta["best"])
-    run.progress = Progress(int(meta["epoch"]), int(meta["batch"]))
+    run.rows, run.best = list(meta["rows"]), meta["best"]
+    run.progress = Progress(meta["epoch"], meta["batch"])
     losses = run.progress.losses
     losses.sum, losses.count = own["losses"].tolist()
     losses.avg = losses.sum / losses.count if losses.count else 0.0
-    run.clock.seconds, run.clock.images, run.seconds = dict(meta["clock"]), int(meta["images"]), float(meta["seconds"])
+    run.clock.seconds, run.clock.images, run.seconds = dict(meta["clock"]), meta["images"], float(meta["seconds"])
+
+
+def _catch_up(run: Run) -> None:
+    """Brings the schedule to where the run is."""
+    losses = run.progress.losses
     schedule, updates = run.learner.schedule, run.learner.updates_per_epoch
     if schedule is None:
         return

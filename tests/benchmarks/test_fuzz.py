@@ -15,7 +15,8 @@ import pytest
 from hypothesis import strategies as st
 
 from benchmarks import fuzz
-from benchmarks.fuzzing.doors import Door, doors
+from benchmarks.fuzzing.door import Door
+from benchmarks.fuzzing.doors import doors
 from daas.errors import BadInput
 
 
