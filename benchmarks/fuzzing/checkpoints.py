@@ -1,4 +1,4 @@
-"""Checkpoints with valid checksums around hostile content, at the doors of searches and trainings; and damaged bytes."""
+"""Checkpoints with valid checksums around hostile content, at the doors of searches and trainings; damaged bytes."""
 
 from __future__ import annotations
 
