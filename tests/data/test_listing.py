@@ -185,3 +185,34 @@ def test_a_class_that_lies_in_an_archive_is_said(tree: Tree) -> None:
 def test_a_path_that_goes_through_a_class_folder_loses_no_class(tree: Tree) -> None:
     root = tree(below("."))
     assert folder_source(root / "dog" / "..", "train").class_names == ("cat", "dog")
+
+
+def test_backslashes_in_archives_lead_into_folders(tmp_path: Path) -> None:
+    names = [f"train\\{kind}\\{index}.png" for kind in ("cat", "dog") for index in range(2)]
+    path = _archive(tmp_path / "windows.tar", [(name, png(seed)) for seed, name in enumerate(names)])
+    found = tar_source(path, "train")
+    assert (found.class_names, list(found.labels)) == (("cat", "dog"), [0, 0, 1, 1])
+    (tmp_path / "unpacked").mkdir()
+    (tmp_path / "unpacked" / "cat\\0.png").write_bytes(png())
+    with pytest.raises(BadInput, match="backslashes in names"):
+        folder_source(tmp_path / "unpacked", "train")
+
+
+@pytest.mark.parametrize(
+    ("image", "label"),
+    [("{}.png", "{}.cls"), ("t{}/{}.png", "t{}/{}.cls"), ("{}.seg.png", "{}.cls"), ("{}.png", "{}.json")],
+)
+def test_shards_of_webdataset_are_named(image: str, label: str, tmp_path: Path) -> None:
+    members = [
+        (name.format(i % 2, i) if "/" in name else name.format(i), png(i)) for i in range(4) for name in (image, label)
+    ]
+    path = _archive(tmp_path / "shard.tar", members)
+    with pytest.raises(BadInput, match=r"archive of WebDataset.*wds/NAME"):
+        tar_source(path, "train")
+    with pytest.raises(BadInput, match=r"Name one \.tar file itself"):
+        folder_source(tmp_path, "train")
+
+
+def test_json_beside_images_in_class_folders_is_no_shard(tmp_path: Path) -> None:
+    members = [(f"{kind}/{i}.{end}", png(i)) for kind in ("cat", "dog") for i in range(2) for end in ("png", "json")]
+    assert len(tar_source(_archive(tmp_path / "a.tar", members), "train").labels) == 4

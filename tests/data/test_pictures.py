@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,9 @@ from timm.data import create_loader
 from daas.data import load_images
 from daas.data.facts import facts_of
 from daas.data.files import folder_source
+from daas.data.overlap import refuse_training_images
 from daas.data.pictures import Pictures, class_map
 from daas.data.pixels import fitted
-from daas.data.overlap import refuse_training_images
 from daas.data.sources import open_source
 from daas.errors import BadInput
 from tests.data.conftest import Tree, below, packed, picture
@@ -103,3 +104,16 @@ def test_training_images_are_told_from_others_by_their_folders(archive: bool, tr
     refuse_training_images(train, val)
     with pytest.raises(BadInput, match="Validation would use the training images"):
         refuse_training_images(train, again)
+
+
+def test_pillows_words_about_damaged_metadata_stay_off_the_terminal(tree: Tree) -> None:
+    root = tree(below("."))
+    damaged = b"Exif\0\0II*\0\x08\0\0\0\x05\0"
+    for name in ("cat", "dog"):
+        picture(1, (40, 24)).save(root / name / "x.jpg", exif=damaged)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(load_images(data_dir=root, image_size=8, workers=2)) == 6
+        assert Pictures(folder_source(root, "train"))[2][1] == 0
+    with pytest.warns(UserWarning, match="Corrupt EXIF"), Image.open(root / "cat" / "x.jpg") as image:
+        image.getexif()  # elsewhere they are as they were

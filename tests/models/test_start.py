@@ -110,3 +110,10 @@ def test_names_and_files_that_lead_nowhere(tmp_path: Path) -> None:
         create("wide_resnet40_2_cifar", 3, Start(pretrained=True))
     with pytest.raises(BadInput, match="unknown to timm; near it: resnet18"):
         known_config("resnet17")
+
+
+def test_a_configuration_with_a_mark_is_no_fault_of_the_network(saved: tuple[torch.nn.Module, Path]) -> None:
+    config = saved[1] / "config.json"
+    config.write_bytes(b"\xef\xbb\xbf" + config.read_bytes())
+    with pytest.raises(BadInput, match="begins with a byte order mark"):
+        create(f"local-dir:{saved[1]}", 3)
