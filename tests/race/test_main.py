@@ -20,6 +20,7 @@ def test_a_race_from_the_command_line(
     folder: Path, small_convnet: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     out = tmp_path / "out"
+    (folder / "left" / "lost.dng").write_bytes(b"raw")
     words = [
         "--data-dir",
         str(folder),
@@ -40,7 +41,11 @@ def test_a_race_from_the_command_line(
     assert "--hflip 0.0" in told.out
     assert "images that nothing has seen" in told.out
     assert "training 4 of at most 4: " in told.err
-    assert json.loads((out / "race.json").read_text())["chosen"]["hflip"] == 0.0
+    assert "Warning: images: 1 file was not read: 1 .dng." in told.err
+    assert "1 file was not read" in (out / "race.html").read_text()
+    written = json.loads((out / "race.json").read_text())
+    assert written["chosen"]["hflip"] == 0.0
+    assert written["images"]["unread"] == {".dng": 1}
     assert main(words) == 2
     assert "--resume or --join" in capsys.readouterr().err
     assert main([*words, "--resume"]) == 0

@@ -275,6 +275,17 @@ def test_folders_to_ask_about_and_images_that_cannot_be_read(folder: Path, monke
     assert (len(train), len(val), val.image_size) == (40, 60, 12)
 
 
+def test_what_was_not_read_and_what_is_a_copy_is_said(folder: Path) -> None:
+    (folder / "left" / "lost.dng").write_bytes(b"raw")
+    options: dict[str, Any] = {"epochs": 1, "operations": ["HFlip"], "batch_size": 20, "image_size": 12}
+    found = daas.screen(str(folder), **options)
+    assert "1 file was not read: 1 .dng" in found.warnings[0]
+    assert "warning: photos: 1 file was not read" in str(found)
+    assert found.about["data"]["unread"] == {".dng": 1}
+    again = daas.screen(stripes(60, 1), val=stripes(60, 1), **options)
+    assert "60 of 60 images to validate on that were looked at are copies" in again.warnings[0]
+
+
 def test_images_are_chosen_evenly_over_the_classes() -> None:
     images = stripes(100, 1)
     from dataclasses import replace

@@ -386,3 +386,22 @@ def test_what_else_the_run_may_ask_for(run_train: Train) -> None:
     code, cpu = run_train("--model-ema", "--model-ema-force-cpu", out="cpu")
     assert code == 0
     assert torch.equal(weights(cpu), weights(run_train(out="plain")[1]))
+
+
+def test_a_run_does_not_go_on_with_figures_that_no_run_writes(
+    run_train: Train, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A right checksum says nothing about what the values are."""
+    _, out = run_train("--epochs", "1")
+    tensors, meta = checkpoint.load(out / "checkpoint.safetensors")
+    false: list[dict[str, object]] = [
+        {"epoch": 99}, {"epoch": "1"}, {"batch": -1}, {"best": 7}, {"best": None}, {"rows": [{}]}, {"rows": {"a": 1}},
+        {"rows": [{**meta["rows"][0], "eval": None}]}, {"rows": [{**meta["rows"][0], "lr": "0.1"}]},
+        {"clock": {"x": 1.0}}, {"clock": {**meta["clock"], "data": []}}, {"seconds": "1"}, {"images": 1.5},
+    ]  # fmt: skip
+    for change in false:
+        checkpoint.save(out / "checkpoint.safetensors", tensors, {**meta, **change})
+        assert run_train("--epochs", "1", "--resume", "auto")[0] == 2, change
+        assert "does not fit this run" in capsys.readouterr().err, change
+    checkpoint.save(out / "checkpoint.safetensors", tensors, meta)
+    assert run_train("--epochs", "1", "--resume", "auto")[0] == 0
