@@ -68,9 +68,11 @@ def read_tensors(path: str | Path, kind: str = "safetensors file") -> tuple[dict
             return tensors, dict(file.metadata() or {})
     except (OSError, RuntimeError, SafetensorError, ValueError, TypeError) as error:  # runtime: cut off when mapped
         _refuse_other(path, kind)
+        way_out = (
+            "copy it again, or start over in another folder" if kind == "checkpoint" else "copy or download it again"
+        )
         raise BadInput(
-            f"{path} is no whole {kind} ({error}). It may have been cut off while it was copied: "
-            "copy it again, or start over in another folder."
+            f"{path} is no whole {kind} ({error}). It may have been cut off while it was copied: {way_out}."
         ) from error
 
 

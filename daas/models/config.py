@@ -52,7 +52,26 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise BadInput(f"{CONFIG}: input_size is {size}; it is [channels, height, width], each from 1 to {_LARGEST}.")
     if any(len(cfg[key]) != size[0] for key in ("mean", "std")) or 0 in cfg["std"]:
         raise BadInput(f"{CONFIG}: mean and std need one number per channel, std none that is 0; found {sizes[1:]}.")
+    _check_classes(config, cfg)
     return dict(config)
+
+
+def _check_classes(config: dict[str, Any], cfg: dict[str, Any]) -> None:
+    """Refuses numbers of classes that are none, or that differ from place to place."""
+    given = {
+        "num_classes": config.get("num_classes", cfg.get("num_classes")),  # the first is what counts
+        "model_args.num_classes": config.get("model_args", {}).get("num_classes"),
+    }
+    said = {place: value for place, value in given.items() if value is not None}
+    names = config.get("label_names", cfg.get("label_names"))
+    if isinstance(names, list):
+        said["the number of label_names"] = len(names)
+    wrong = [f"{place} is {value!r}" for place, value in said.items() if type(value) is not int or value < 0]
+    if wrong:
+        raise BadInput(f"{CONFIG}: {wrong[0]}; it is a whole number.")
+    if len(set(said.values())) > 1:
+        listed = ", ".join(f"{place} is {value}" for place, value in said.items())
+        raise BadInput(f"{CONFIG}: {listed}. Make them agree with the weights.")
 
 
 def _is_number(value: Any) -> bool:
@@ -70,7 +89,7 @@ def shapes(folder: Path) -> dict[str, tuple[int, ...]]:
         with safe_open(folder / WEIGHTS, framework="pt") as file:
             return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118  # no mapping
     except (SafetensorError, OSError) as error:
-        raise BadInput(f"{WEIGHTS} is no safetensors file ({error})") from error
+        raise BadInput(f"{WEIGHTS} is no whole safetensors file ({error}). Copy or download it again.") from error
 
 
 def outline(folder: Path) -> nn.Module:
@@ -80,8 +99,15 @@ def outline(folder: Path) -> nn.Module:
         BadInput: ``read_config`` refuses the configuration, timm cannot build it, or it asks for much more than the
             weights in the folder.
     """
-    read_config(folder)
-    found = shapes(folder)
+    config, found = read_config(folder), shapes(folder)
+    cfg = config["pretrained_cfg"]
+    told, layer = config.get("num_classes", cfg.get("num_classes")), f"{cfg.get('classifier')}.weight"
+    rows = found.get(layer, ())[:1]
+    if told and rows and rows != (told,):
+        raise BadInput(
+            f"{CONFIG} says {told} classes, and {layer} in {WEIGHTS} has {rows[0]}. They are of two trainings: take "
+            "both files of one."
+        )
     with torch.device("meta"), _bounded(sum(math.prod(shape) for shape in found.values())):
         return build(folder, pretrained=False)
 

@@ -20,6 +20,7 @@ from daas.huggingface import local_name
 from daas.models.config import outline, read_config
 from daas.models.foreign import check_numbers, check_taken
 from daas.models.weights import Weights, check_ending, classifiers, load_weights
+from daas.repository import WEIGHTS as WEIGHTS_FILE
 
 Channels = tuple[float, float, float]
 WITHOUT_A_NETWORK = (
@@ -27,6 +28,7 @@ WITHOUT_A_NETWORK = (
     "fills the cache, which HF_HOME moves), or name a file with --pretrained-path WEIGHTS.safetensors, or a folder "
     "with config.json and model.safetensors as --model local-dir:FOLDER."
 )
+_AGAIN = " To have it downloaded again, remove {}."
 
 
 @dataclass(frozen=True)
@@ -129,10 +131,15 @@ def create(
     3
     """
     start.check_files()
+    arguments = {"num_classes": classes, **arguments}
+    folder = _folder_of(model) if start.fetched else None
     if start.pretrained_path:
-        made = _with_features(model, classes, start.pretrained_path, arguments)
+        made = _filled(model, start.pretrained_path, {"num_classes": -1}, arguments)  # without its classifier
+    elif folder is not None:
+        known_config(model)
+        made = _filled(model, str(folder / WEIGHTS_FILE), {}, arguments)
     else:
-        made = _made(model, pretrained=start.fetched, num_classes=classes, **arguments)
+        made = _made(model, pretrained=start.fetched, **arguments)
     if start.initial_checkpoint:
         load_weights(made, start.initial_checkpoint, class_names)
     return made
@@ -152,23 +159,34 @@ def _made(model: str, **arguments: Any) -> nn.Module:
     return made
 
 
-def _with_features(model: str, classes: int, path: str, arguments: dict[str, Any]) -> nn.Module:
-    """The network with the weights of a file but for the classifier, converted as timm converts pretrained ones.
+def _folder_of(model: str) -> Path | None:
+    """Where configuration and weights of a model lie, if they lie in a folder."""
+    source, _, place = local_name(model).partition(":")
+    return Path(place) if place and source == "local-dir" else None
+
+
+def _filled(model: str, path: str, overlay: dict[str, Any], arguments: dict[str, Any]) -> nn.Module:
+    """The network with the weights of a file, converted as timm converts pretrained ones.
+
+    Args:
+        model: Any name of timm's.
+        path: Of the file.
+        overlay: What timm is to think of it besides (``pretrained_cfg_overlay``).
+        arguments: Of ``timm.create_model``.
 
     Raises:
         BadInput: They are another network's: timm itself would go on from random ones, without a word.
     """
     with torch.random.fork_rng(devices=[]):
-        bare = _made(model, num_classes=classes, **arguments)
+        bare = _made(model, **arguments)
     weights = Weights.read(path)
     state = weights.named(bare.state_dict())
     check_numbers(path, {name: state[name] for name, _ in bare.named_parameters() if name in state})
-    overlay = {"state_dict": state, "num_classes": -1}
-    made = _made(model, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=classes, **arguments)
+    overlay = {**overlay, "source": "", "state_dict": state}  # a source would come before them
+    made = _made(model, pretrained=True, pretrained_cfg_overlay=overlay, **arguments)
     auxiliary = {name for name, _ in bare.named_parameters() if name.startswith("aux_head.")}
     check_taken(path, made, bare, classifiers(bare) | auxiliary)
-    described: Any = made.pretrained_cfg
-    described.pop("state_dict", None)
+    made.pretrained_cfg = bare.pretrained_cfg
     return made
 
 
@@ -193,12 +211,15 @@ def known_config(model: str) -> dict[str, Any]:
     Raises:
         BadInput: timm does not know it.
     """
-    source, _, name = local_name(model).partition(":")
+    folder = _folder_of(model)
     try:
-        if name and source == "local-dir":
-            outline(Path(name))
-            return dict(load_model_config_from_path(name)[0])
+        if folder is not None:
+            outline(folder)
+            return dict(load_model_config_from_path(folder)[0])
         known = timm.is_model(model)
+    except BadInput as error:
+        again = "" if folder is None or model.startswith("local-dir:") else _AGAIN.format(folder.parent.parent)
+        raise BadInput(f"--model {model}: {error}{again}") from error
     except (OSError, ValueError, KeyError) as error:
         raise BadInput(f"--model {model}: its config.json cannot be read ({error}).") from error
     if not known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import tempfile
 import time
@@ -18,7 +19,7 @@ from daas.data import ImageData, MemoryImages
 from daas.data.facts import facts_of
 from daas.data.given import Given, images_from, named_or_path
 from daas.data.sources import refuse_among_images
-from daas.errors import BadInput
+from daas.errors import BadInput, unknown_name
 from daas.models.start import Start, own_size
 from daas.race import sets
 from daas.race.candidates import Candidate, Network
@@ -65,6 +66,7 @@ def race(
     seed: int = 0,
     device: str = "auto",
     callbacks: Sequence[Callback] = (),
+    **unknown: Any,
 ) -> Race:
     """Trains candidates whole, again and again, on the same parts of the images, and says which to take.
 
@@ -99,6 +101,7 @@ def race(
         seed: Of folds and trainings.
         device: ``auto``, ``cpu``, ``cuda``, ...
         callbacks: Each is called with the line of every finished training, and stops the race by returning True.
+        **unknown: Refused, with the names near them.
 
     Returns:
         The result.
@@ -107,6 +110,8 @@ def race(
         BadInput: Images, candidates or options that cannot be used; ``out`` holds another race.
         FloatingPointError: The loss of every training diverged.
     """
+    for name in unknown:
+        raise BadInput(f"daas.race: {unknown_name(name, inspect.signature(race).parameters.keys() - {'unknown'})}")
     check_installed()
     from daas.processes import local_device
 

@@ -65,9 +65,10 @@ class Found:
                 search (the paper's trainings use 36 and 20), ``drop_path_rate``, ``aux_head``, ...
 
         Raises:
-            BadInput: The fixed network was given as a module, which only its owner can build again.
+            BadInput: The fixed network was given as a module, which only its owner can build again; an argument that
+                the model does not take.
         """
-        import timm
+        from daas.models.start import create
 
         options = self.summary["options"]
         if num_classes is None:
@@ -82,8 +83,7 @@ class Found:
             )
         else:
             name, known = options["model"], model_arguments(tuple(options["model_kwargs"]))
-        model: nn.Module = timm.create_model(name, num_classes=num_classes, **{**known, **arguments})
-        return model
+        return create(name, num_classes, **{**known, **arguments})
 
     def transform(self, normalize: Statistics | None = None, **options: Any) -> DAASPolicy:
         """The policy as a transform of batches.

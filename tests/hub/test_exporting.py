@@ -209,7 +209,7 @@ def _edit(name: str, change: Callable[[dict[str, Any]], object]) -> Callable[[Pa
         (lambda run: (run / "result.json").write_text("{"), "no JSON"),
         (lambda run: (run / "args.yaml").unlink(), "args.yaml is missing"),
         (lambda run: (run / "args.yaml").write_text("[1]"), "holds no options"),
-        (lambda run: (run / "model_best.safetensors").unlink(), "holds no weights of this model"),
+        (lambda run: (run / "model_best.safetensors").unlink(), "there is no such safetensors file of weights"),
         (_edit("result.json", lambda v: v.update(format="x")), "reads the format"),
         (_edit("result.json", lambda v: v.update(mean=None)), "'mean' is None; it must be a list"),
         (_edit("result.json", lambda v: v.update(model="mine_cifar")), "registered neither with timm nor by daas"),

@@ -189,7 +189,7 @@ def test_a_network_is_built_no_further_than_its_weights_reach(repository: Path, 
     config = json.loads((repository / "config.json").read_text())
     config["model_args"][name] = value
     (repository / "config.json").write_text(json.dumps(config))
-    with pytest.raises(BadInput, match=r"many more parameters|are built|cannot|timm can build"):
+    with pytest.raises(BadInput, match=r"many more parameters|are built|cannot|timm can build|Make them agree"):
         outline(repository)
 
 

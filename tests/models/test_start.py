@@ -8,6 +8,7 @@ import huggingface_hub
 import pytest
 import timm
 import torch
+from safetensors.torch import save_file
 from timm.models import save_for_hf
 
 from daas.errors import BadInput
@@ -117,3 +118,20 @@ def test_a_configuration_with_a_mark_is_no_fault_of_the_network(saved: tuple[tor
     config.write_bytes(b"\xef\xbb\xbf" + config.read_bytes())
     with pytest.raises(BadInput, match="begins with a byte order mark"):
         create(f"local-dir:{saved[1]}", 3)
+
+
+def test_a_folder_whose_weights_are_of_other_classes_or_names(saved: tuple[torch.nn.Module, Path]) -> None:
+    network, folder = saved
+    name, path = f"local-dir:{folder}", folder / "model.safetensors"
+    state = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+    save_file({f"model.{key}": tensor for key, tensor in state.items()}, path)
+    assert torch.equal(create(name, 3, Start(pretrained=True)).fc.weight, network.fc.weight)
+    save_file({f"elsewhere.{key}.x": tensor for key, tensor in state.items()}, path)
+    with pytest.raises(BadInput, match="has none for 15 of 15 kernels"):  # timm would begin at random
+        create(name, 2, Start(pretrained=True))
+    save_file(state | {"fc.weight": torch.zeros(5, 96), "fc.bias": torch.zeros(5)}, path)
+    with pytest.raises(BadInput, match=r"says 3 classes, and fc\.weight in model\.safetensors has 5"):
+        create(name, 3, Start(pretrained=True))
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(BadInput, match=r"no whole safetensors file .*download it again"):
+        known_config(name)

@@ -314,3 +314,8 @@ def test_every_training_begins_with_the_weights_that_are_given(tmp_path: Path):
     assert torch.equal(given.create(2, ("1", "0")).fc.weight, network.fc.weight.flip(0))
     with pytest.raises(BadInput, match="--pretrained needs --model"):
         daas.race(ramps(40), network=network, pretrained=True, **options)
+
+
+def test_an_option_that_is_not_there_is_named_with_the_one_that_was_meant() -> None:
+    with pytest.raises(BadInput, match=r"daas\.race: unknown option epoch\. Did you mean epochs"):
+        daas.race(ramps(), ["none"], epoch=1)

@@ -88,6 +88,8 @@ def test_the_warm_up_and_a_fixed_policy_leave_policies_alone() -> None:
     fixed = daas.Search(cells=CELLS, num_classes=2, policies="randaugment")
     fixed.step(batch(0), batch(1))
     assert fixed.derive().policy is None
+    with pytest.raises(BadInput, match=r"unknown option chanels\. Did you mean channels"):
+        fixed.derive().create_model(chanels=3)
     model = fixed.derive().create_model()
     assert model(torch.zeros(2, 3, 8, 8)).shape == (2, 2)
 

@@ -144,7 +144,7 @@ def test_a_policy_is_searched_for_pretrained_weights(
         file.write(b" ")
     fixed = ("--model", "test_resnet", "--image-size", "32", "--pretrained-path", str(saved / "model.safetensors"))
     assert run_search(*given, *fixed, out="again")[0] == 2
-    assert "could not be made" in capsys.readouterr().err
+    assert "is no whole safetensors file of weights" in capsys.readouterr().err
 
 
 def test_weights_that_changed_are_noticed_when_a_run_is_resumed(
