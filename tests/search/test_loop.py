@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import daas
+from daas.errors import BadInput
 from daas.search.options import SearchConfig
 from daas.search.runs.build import build_data
 from daas.search.runs.plan import Plan
