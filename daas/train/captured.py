@@ -142,13 +142,18 @@ class CapturedStep:
         for mine, tensor in zip(self._batch, given, strict=True):
             mine.copy_(sent(tensor, mine.device))
         if of != self._of:
-            model = self.learner.model
-            self.recorder.record(
-                self._step, [*model.parameters(), *model.buffers(), self._update], self.learner.optimizer
-            )
+            self._record()
             self._of = of
         self.recorder.replay()
         return self._loss.clone()
+
+    def _record(self) -> None:
+        model, optimizer = self.learner.model, self.learner.optimizer
+        try:
+            self.recorder.record(self._step, [*model.parameters(), *model.buffers(), self._update], optimizer)
+        except Uncapturable:
+            optimizer.zero_grad()  # which warming up left behind, and the next backward pass would add to
+            raise
 
     def _step(self) -> None:
         """What is captured: reads and writes memory that stays where it is."""

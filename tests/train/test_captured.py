@@ -281,9 +281,11 @@ def test_without_cuda_it_is_refused_and_nothing_is_written(
 
 
 class Refusing(Eager):
-    """Cannot capture anything."""
+    """Warms up, and then cannot capture anything."""
 
     def record(self, function: Any, tensors: Any, optimizer: Any) -> None:
+        with undone(tensors, optimizer, torch.device("cpu")):
+            function()
         raise Uncapturable("it asks for a value")
 
 
