@@ -1,0 +1,133 @@
+"""What is asked of CUDA to keep a step, in which order, and what is said where it refuses; CUDA itself is pretended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+
+from daas.train.recording import CUDAGraph, Eager, Uncapturable
+
+DEVICE = torch.device("cuda")
+
+
+class PretendedCUDA:
+    """Notes what is asked of it.
+
+    Attributes:
+        done: In order.
+        offset: Of the device's random stream.
+        refuses: Whether a capture fails.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.done: list[str] = []
+        self.offset, self.refuses = 0, False
+        owner = self
+
+        class Stream:
+            def __init__(self, name: object) -> None:
+                self.name = "current" if name == "current" else "side"
+
+            def wait_stream(self, other: Stream) -> None:
+                owner.done.append(f"{self.name} waits for {other.name}")
+
+        class Graph:
+            def replay(self) -> None:
+                owner.done.append("replay")
+
+        patch.setattr(torch.cuda, "Stream", Stream)
+        patch.setattr(torch.cuda, "CUDAGraph", Graph)
+        patch.setattr(torch.cuda, "current_stream", lambda _: Stream("current"))
+        patch.setattr(torch.cuda, "stream", self.on)
+        patch.setattr(torch.cuda, "graph", self.graph)
+        patch.setattr(torch.cuda, "get_rng_state", lambda _: torch.tensor([self.offset], dtype=torch.uint8))
+        patch.setattr(torch.cuda, "set_rng_state", lambda state, _: setattr(self, "offset", int(state[0])))
+
+    @contextmanager
+    def on(self, stream: Any) -> Iterator[None]:
+        self.done.append(f"on {stream.name}")
+        yield
+        self.done.append(f"off {stream.name}")
+
+    @contextmanager
+    def graph(self, graph: object, stream: Any, capture_error_mode: str) -> Iterator[None]:
+        self.done.append(f"capture on {stream.name}, {capture_error_mode}")
+        yield
+        if self.refuses:
+            raise RuntimeError("operation not permitted when stream is capturing.\nCUDA kernel errors might ...")
+        self.done.append("captured")
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> PretendedCUDA:
+    return PretendedCUDA(monkeypatch)
+
+
+class Step:
+    """Moves a weight; ``draws`` random numbers on the device."""
+
+    def __init__(self, cuda: PretendedCUDA, draws: int = 0) -> None:
+        self.cuda, self.draws = cuda, draws
+        self.weight = torch.ones(1, requires_grad=True)
+        self.optimizer = torch.optim.SGD([self.weight], lr=0.1, momentum=0.9)
+
+    def __call__(self) -> None:
+        self.cuda.done.append("step")
+        self.cuda.offset += self.draws
+        self.optimizer.zero_grad()
+        (3 * self.weight).sum().backward()
+        self.optimizer.step()
+
+    def record(self, alone: bool = True) -> CUDAGraph:
+        graph = CUDAGraph(DEVICE, alone)
+        graph.record(self, [self.weight], self.optimizer)
+        return graph
+
+
+WARM_UP = ["side waits for current", "on side", "step", "step", "step"]
+
+
+def test_it_warms_up_on_a_stream_of_its_own_undoes_that_and_captures(cuda: PretendedCUDA) -> None:
+    step = Step(cuda, draws=2)
+
+    @contextmanager
+    def graph(*arguments: Any, **more: Any) -> Iterator[None]:
+        assert step.weight.item() == 1.0  # undone before anything is captured
+        assert step.optimizer.state[step.weight]["momentum_buffer"].item() == 0.0
+        assert cuda.offset == 0
+        with pretended(*arguments, **more):
+            yield
+
+    pretended, torch.cuda.graph = torch.cuda.graph, graph  # type: ignore[misc,assignment]  # the fixture puts it back
+    kept = step.record()
+    assert cuda.done == [
+        *WARM_UP, "capture on side, thread_local", "step", "captured", "off side", "current waits for side",
+    ]  # fmt: skip
+    cuda.done.clear()
+    kept.replay()
+    assert cuda.done == ["replay"]
+
+
+def test_what_cuda_refuses_is_said_in_a_line_and_the_streams_meet_again(cuda: PretendedCUDA) -> None:
+    cuda.refuses = True
+    with pytest.raises(Uncapturable, match=r"^CUDA refuses it: operation not permitted when stream is capturing$"):
+        Step(cuda).record()
+    assert cuda.done[-1] == "current waits for side"
+
+
+def test_graphs_beside_others_may_not_draw(cuda: PretendedCUDA) -> None:
+    assert Step(cuda).record(alone=False)
+    with pytest.raises(Uncapturable, match="draws random numbers"):
+        Step(cuda, draws=4).record(alone=False)
+    assert "captured" not in cuda.done[-6:]
+    assert cuda.offset == 0
+
+
+@pytest.mark.parametrize("kept_by", [Eager, lambda: CUDAGraph(DEVICE)])
+def test_nothing_is_replayed_that_was_not_recorded(kept_by: Any) -> None:
+    with pytest.raises(RuntimeError, match="after record"):
+        kept_by().replay()
