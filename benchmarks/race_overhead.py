@@ -1,7 +1,7 @@
 """``python -m benchmarks.race_overhead``: what a race costs beside its trainings, in seconds of a processor.
 
 A race of N trainings of a few seconds each on the digits, in one process with one worker. The clock of the trainings is
-around ``daas.train.fit.fit`` alone: splits, scores, tests, the journal and the files of the result are the race's.
+around ``daas.train.fit.fitting`` alone: splits, scores, tests, the journal and the files of the result are the race's.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
+from torch import Tensor
 
 import daas.race
 import daas.race.training as room
 from benchmarks.timing import table, write
 from daas.data import load_images
+from daas.train.fit import Fitted
 
 CANDIDATES = ["none", "none,cutout=8", "none,hflip=0.5", "trivialaugment_32px", "randaugment", "autoaugment_cifar10"]
 NETWORK = "wide_resnet40_2_cifar"
@@ -30,15 +33,24 @@ NETWORK = "wide_resnet40_2_cifar"
 def main() -> None:
     options = _options()
     torch.set_num_threads(1)
-    fit, spent = room.fit, []
+    fitting, spent = room.fitting, []
 
-    def timed(*given: Any, **named: Any) -> Any:
-        begin = time.process_time()
-        fitted = fit(*given, **named)
-        spent.append(time.process_time() - begin)
-        return fitted
+    def timed(*given: Any, **named: Any) -> Generator[Tensor, None, Fitted]:
+        steps = fitting(*given, **named)
+        number = len(spent)
+        spent.append(0.0)
+        while True:
+            begin = time.process_time()
+            try:
+                images = next(steps)
+            except StopIteration as end:
+                fitted: Fitted = end.value
+                return fitted
+            finally:
+                spent[number] += time.process_time() - begin
+            yield images
 
-    room.fit = timed
+    room.fitting = timed
     images = load_images("digits").subset(torch.arange(360))
     before = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
