@@ -1,4 +1,4 @@
-"""``python -m benchmarks.planted --data-dir DIR``: does the search find an operation that was planted?
+"""``python -m benchmarks.planted --data-dir DIR`` (or ``--digits``): is an operation found that was planted?
 
 Training photographs as they are, validation photographs all carrying one operation: the policy that serves the
 validation set is that operation. A small fixed network, all four estimators of gamma, the same number of iterations.
@@ -39,7 +39,8 @@ ESTIMATORS = {"per-image": 1, "policy-gradient": 2, "uniform": 1, "straight-thro
 """Estimator and M, its training passes per iteration: the paper's 2 for its estimator, DADA's single sample."""
 RESULTS = Path(__file__).parent / "results" / "planted.jsonl"
 ETA = 0.05
-_KIND = ("estimator", "reward", "policy_parameters", "reward_batches", "baseline", "iterations")
+_KIND = ("estimator", "reward", "policy_parameters", "reward_batches", "baseline", "iterations", "policies", "data")
+_OPTIONAL = ("baseline", "policies", "data")  # of a key: where they are missing, so they are in the line
 _SUBSET, _INITIAL, _GAMMA, _PLANT = range(201, 205)  # what a random stream is for
 
 
@@ -99,7 +100,7 @@ def run(images: ImageData, key: dict[str, Any], options: argparse.Namespace) -> 
     """One search; its line of results."""
     seed, name = key["seed"], key["estimator"]
     train, val = halves(images, options.images, seed)
-    settings: dict[str, Any] = {"policies": ESTIMATORS[name]}
+    settings: dict[str, Any] = {"policies": key.get("policies", ESTIMATORS[name])}
     if name == "policy-gradient":
         settings["baseline"] = "baseline" in key
     elif name == "per-image":
@@ -148,6 +149,8 @@ def main() -> None:
             "policy_parameters": options.policy_parameters,
             "reward_batches": options.reward_batches if estimator == "per-image" else 0,
             **({"baseline": "leave-one-out"} if options.baseline and estimator == "policy-gradient" else {}),
+            **({"policies": options.policies} if options.policies else {}),
+            **({"data": "digits"} if options.digits else {}),
         }
         for seed in options.seeds
         for estimator in options.estimators
@@ -156,7 +159,7 @@ def main() -> None:
     missing = [key for key in keys if not any(_is(key, line) for line in done)]
     print(f"{len(keys) - len(missing)} of {len(keys)} runs are there", flush=True)
     if missing:
-        images = load_images(data_dir=options.data_dir)
+        images = load_images("digits") if options.digits else load_images(data_dir=options.data_dir)
         for key in missing[: options.limit]:
             line = run(images, key, options)
             with RESULTS.open("a", encoding="utf-8") as file:
@@ -167,7 +170,7 @@ def main() -> None:
 
 def _is(key: dict[str, Any], line: dict[str, Any]) -> bool:
     """Whether a line of results is that of a key."""
-    return key.items() <= line.items() and ("baseline" in key) == ("baseline" in line)
+    return key.items() <= line.items() and all((name in key) == (name in line) for name in _OPTIONAL)
 
 
 def _read() -> list[dict[str, Any]]:
@@ -191,8 +194,10 @@ def report() -> None:
     text = (
         "Mean share of the planted operation (0.067 at the start), then its rank among the 15 in each run. A row's "
         "options: --estimators, --reward, --policy-parameters and --reward-batches (R) as in its columns, --baseline "
-        "where it has one, and --seeds.\n\n"
-        + table(["estimator", "reward", "p and delta", "R", "baseline", "iterations", "runs", *PLANTED], rows)
+        "where it has one, --policies (M) where it has one (policy-gradient: 2, others: 1), --digits, and --seeds.\n\n"
+        + table(
+            ["estimator", "reward", "p and delta", "R", "baseline", "iterations", "M", "data", "runs", *PLANTED], rows
+        )
     )
     runs = sum(len(found) for found in kinds.values())
     write("planted", "python -m benchmarks.planted --data-dir cifar10-train.tar", text, {"runs": runs})
@@ -200,7 +205,9 @@ def report() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data-dir", type=Path, required=True, help="a folder of class folders, or a .tar of one")
+    images = parser.add_mutually_exclusive_group(required=True)
+    images.add_argument("--data-dir", type=Path, help="a folder of class folders, or a .tar of one")
+    images.add_argument("--digits", action="store_true", help="the embedded digits instead of photographs")
     parser.add_argument("--estimators", nargs="+", choices=list(ESTIMATORS), default=list(ESTIMATORS))
     parser.add_argument("--operations", nargs="+", choices=list(PLANTED), default=list(PLANTED))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
@@ -211,6 +218,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--reward-batches", type=int, default=1, help="of per-image")
     parser.add_argument("--policy-parameters", choices=["per-policy", "shared"], default="per-policy")
     parser.add_argument("--baseline", action="store_true", help="leave-one-out for policy-gradient too")
+    parser.add_argument("--policies", type=int, default=None, help="M; by default 2 of policy-gradient, 1 of others")
     parser.add_argument("--limit", type=int, default=None, help="runs of this call")
     return parser.parse_args()
 
