@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import statistics
 import sys
 import time
@@ -22,7 +23,7 @@ from benchmarks.timing import ratio_text, table, take_turns, write
 from daas.search.algorithm.estimators import PolicyGradient
 from daas.search.spaces.supernet import FixedNetwork
 
-SIZES = {"supernet": 16, "convnet": 32}
+SIZES = {"supernet": 8, "convnet": 16}
 """Images per batch: of a supernet of 5 cells and 8 channels, and of the convnet of ``benchmarks.planted``."""
 FORMS = ("sequential", "batched")
 POLICIES = (2, 4, 8, 16)
@@ -39,9 +40,15 @@ def contestant(network: str, policies: int, form: str) -> Ours:
     return run
 
 
-def megabytes(network: str, policies: int, form: str) -> float:
-    """What an iteration adds to a process that has run one on two images."""
-    run = contestant(network, policies, form)
+def megabytes(name: str) -> float:
+    """What an iteration adds to a process that has run one on two images.
+
+    Args:
+        name: Network, M and form.
+    """
+    torch.set_num_threads(1)
+    network, policies, form = name.split()
+    run = contestant(network, int(policies), form)
     run(*batches(2))
     before = peak()
     run(*batches(SIZES[network]))
@@ -66,33 +73,29 @@ def timed(threads: int, rounds: int) -> dict[str, dict[str, list[float]]]:
 def main() -> None:
     options = _options()
     torch.manual_seed(0)
-    if options.memory_of:
-        network, policies, form = options.memory_of.split(",")
-        print(json.dumps(megabytes(network, int(policies), form)))
+    if options.memory:
+        names = [f"{network} {policies} {form}" for network in SIZES for policies in POLICIES for form in FORMS]
+        with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as own:  # each in a process of its own
+            print(json.dumps(dict(zip(names, own.map(megabytes, names, chunksize=1), strict=True))))
         return
-    times = {threads: timed(threads, options.rounds) for threads in (1, 2)}
-    used = {
-        network: {
-            f"{policies} {form}": alone("benchmarks.policy_passes", f"--memory-of={network},{policies},{form}")
-            for policies in POLICIES
-            for form in FORMS
-        }
-        for network in SIZES
-    }
+    times = {threads: timed(threads, options.rounds) for threads in options.threads}
+    used: dict[str, float] = alone("benchmarks.policy_passes", "--memory")
     rows = []
     for network in SIZES:
         for policies in POLICIES:
             row = [network, str(policies)]
-            for threads in (1, 2):
+            for threads in options.threads:
                 apart, joined = (times[threads][network][f"{policies} {form}"] for form in FORMS)
                 row += [f"{statistics.median(apart):.2f}", ratio_text(joined, apart)]
-            row += [f"{used[network][f'{policies} {form}']:.0f}" for form in FORMS]
+            row += [f"{used[f'{network} {policies} {form}']:.0f}" for form in FORMS]
             rows.append(row)
-    head = ["network", "M", "1 thread, s", "batched / sequential", "2 threads, s", "batched / sequential"]
+    head = ["network", "M"]
+    for threads in options.threads:
+        head += [f"{threads} thread{'s' if threads > 1 else ''}, s", "batched / sequential"]
     text = (
         "Seconds of an iteration with N = 1, sequential, and the ratio of the batched form to it (median and "
-        f"quartiles, {options.rounds} rounds): processor time on one thread, wall clock on two. MB that an iteration "
-        "adds, measured once. Supernet of 5 cells and 8 channels, batch 16; convnet of benchmarks.planted, batch 32; "
+        f"quartiles, {options.rounds} rounds): processor time on one thread, wall clock on more. MB that an iteration "
+        "adds, measured once. Supernet of 5 cells and 8 channels, batch 8; convnet of benchmarks.planted, batch 16; "
         "32 x 32 pixels.\n\n" + table([*head, "MB sequential", "MB batched"], rows)
     )
     figures: dict[str, Any] = {"seconds": times, "megabytes": used}
@@ -103,7 +106,8 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--memory-of", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--memory", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 

@@ -113,15 +113,15 @@ def batches(size: int) -> tuple[Batch, Batch]:
 def memory(name: str, options: argparse.Namespace) -> float:
     """MB that an iteration adds to a process that has run one on two images, measured in its own process."""
     sizes = ["--batch-size", str(options.batch_size), "--channels", str(options.channels)]
-    return alone("benchmarks.search_cost", f"--memory-of={name}", *sizes, "--layers", str(options.layers))
+    return float(alone("benchmarks.search_cost", f"--memory-of={name}", *sizes, "--layers", str(options.layers)))
 
 
-def alone(module: str, *words: str) -> float:
-    """The number that a benchmark prints in a process of its own, from which freed memory leaves at once."""
+def alone(module: str, *words: str) -> Any:
+    """The JSON that a benchmark prints in a process of its own, from which freed memory leaves at once."""
     returned = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
     command = [sys.executable, "-m", module, *words]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **returned})
-    return float(json.loads(done.stdout))
+    return json.loads(done.stdout)
 
 
 def own_memory(name: str, options: argparse.Namespace) -> float:
