@@ -156,7 +156,7 @@ def read_through(
         Which images can be read, [N] bool, and what they are like.
 
     Raises:
-        BadInput: An unreadable image (named), or none that can be read.
+        BadInput: An unreadable image (named), or none that can be read, in all or of a class.
     """
     good, census = torch.ones(len(source.labels), dtype=torch.bool), Census()
 
@@ -174,7 +174,22 @@ def read_through(
     _in_parallel(one, len(good), threads, f"reading {source.name}")
     if not good.any():
         raise BadInput(f"{source.name}: none of {len(good)} images could be read.")
+    _refuse_lost(source, good)
     return good, census
+
+
+def _refuse_lost(source: Source, good: Tensor) -> None:
+    """Raises BadInput where a class would vanish, since none of its images can be read."""
+    labels = torch.tensor(source.labels)
+    lost = sorted(set(labels.tolist()) - set(labels[good].tolist()))
+    if lost:
+        names = ", ".join(source.class_names[label] for label in lost[:5])
+        more = f" and {len(lost) - 5} more classes" if len(lost) > 5 else ""
+        first = source.describe(int((labels == lost[0]).nonzero()[0]))
+        raise BadInput(
+            f"{source.name}: none of the images of {names}{more} can be read ({first} for example). Repair them, or "
+            "remove the folder where there is to be no such class."
+        )
 
 
 @without_pillows_warnings()

@@ -74,6 +74,18 @@ def test_unreadable_images_are_named_or_skipped_and_counted(tree: Tree) -> None:
         found[4]
 
 
+def test_a_class_does_not_vanish_with_its_unreadable_images(tree: Tree) -> None:
+    root = tree(below(".", classes=("cat", "dog", "owl")))
+    for path in (root / "owl").iterdir():
+        path.write_bytes(b"")
+    for read in (
+        lambda: Pictures(folder_source(root, "train"), skip_bad_images=True),
+        lambda: load_images(data_dir=root, image_size=8, skip_bad_images=True),
+    ):
+        with pytest.raises(BadInput, match=r"none of the images of owl can be read .*owl/0\.png"):
+            read()
+
+
 def test_labels_of_ones_own(tree: Tree, tmp_path: Path) -> None:
     root = tree(below(".", classes=("cat", "dog", "owl")))
     (tmp_path / "map.txt").write_text("owl\nape\ncat\n")
