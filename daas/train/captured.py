@@ -23,8 +23,6 @@ from daas.train.recording import CUDAGraph, Eager, Recorder, Uncapturable
 from daas.train.step import autocast, clip, loss_of
 from daas.train.training import Learner
 
-__all__ = ["CapturedStep", "Uncapturable", "captured_step", "why_eager"]
-
 _FUSED = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
 """Optimizers with a form that reads its learning rate on the device, on every kind of device."""
 
