@@ -277,8 +277,9 @@ class Race:
         for candidate in self.candidates:
             _write_parts(candidate, folder)
         for name, part in (("policy.json", self.policy), ("genotype.json", self.genotype)):
-            (folder / name).unlink(missing_ok=True)
-            if part is not None:
+            if part is None:
+                (folder / name).unlink(missing_ok=True)
+            else:
                 part.save(folder / name)
         files.write_text(folder / "race.html", page(self, folder))
         files.write_json(folder / "race.json", self.to_dict())

@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import re
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import daas.race
+from daas import files
 from daas.data import MemoryImages
 from daas.errors import BadInput
 from daas.models import find_genotype
@@ -319,3 +322,18 @@ def test_every_training_begins_with_the_weights_that_are_given(tmp_path: Path):
 def test_an_option_that_is_not_there_is_named_with_the_one_that_was_meant() -> None:
     with pytest.raises(BadInput, match=r"daas\.race: unknown option epoch\. Did you mean epochs"):
         daas.race(ramps(), ["none"], epoch=1)
+
+
+@pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EROFS])
+def test_a_disk_that_takes_nothing_leaves_the_older_result_whole(planted, fault, tmp_path, monkeypatch):
+    race, _, _ = planted
+    race.save(tmp_path / "raced")
+    before = {path: path.read_bytes() for path in (tmp_path / "raced").rglob("*.*")}
+    monkeypatch.setattr(files.os, "replace", lambda *_: refused(fault))
+    with pytest.raises(BadInput, match=os.strerror(fault)):
+        race.write(tmp_path / "raced")
+    assert {path: path.read_bytes() for path in (tmp_path / "raced").rglob("*.*")} == before
+
+
+def refused(fault: int) -> None:
+    raise OSError(fault, os.strerror(fault))

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from daas import files
 from daas.augment import Policy
 from daas.errors import BadInput
 from daas.screen.result import Picture, Screen
@@ -189,3 +192,19 @@ def test_the_page_answers_first_and_escapes_names(planted: Screen) -> None:
     assert text.count('class="row"') == len(planted.operations)
     assert "color-scheme: light dark" in text
     assert "--hflip-swap left:right" in text
+
+
+@pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EROFS])
+def test_a_disk_that_takes_nothing_leaves_the_older_screen_whole(
+    planted: Screen, fault: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted.save(tmp_path / "screened")
+    before = {path: path.read_bytes() for path in (tmp_path / "screened").iterdir()}
+
+    def refuse(*_: object) -> None:
+        raise OSError(fault, os.strerror(fault))
+
+    monkeypatch.setattr(files.os, "replace", refuse)
+    with pytest.raises(BadInput, match=os.strerror(fault)):
+        planted.save(tmp_path / "screened")
+    assert {path: path.read_bytes() for path in (tmp_path / "screened").iterdir()} == before
