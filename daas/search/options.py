@@ -102,11 +102,10 @@ class SearchConfig:
         group=_POLICY,
     )
     policy_passes: PolicyPasses = o(
-        "auto",
-        "how the M policies of an architecture run (policy-gradient): one after the other (sequential), or as one "
-        "batch in which batch norm takes its statistics policy by policy, with all rewards from one forward-mode pass "
-        "(batched), which are the same up to rounding. auto: sequential on CPUs; on GPUs batched, for networks that "
-        "can",
+        "sequential",
+        "how the M policies of an architecture run (policy-gradient): one after the other (sequential), or as one batch "
+        "in which batch norm takes its statistics policy by policy, with all rewards from one forward-mode pass "
+        "(batched), which are the same up to rounding and, on CPUs, slower",
         group=_POLICY,
     )
     policy_parameters: Literal["per-policy", "shared"] = o(

@@ -248,7 +248,7 @@ def build_state(config: SearchConfig, kind: Kind, device: torch.device, given: G
         augmentation=augmentation,
         augmentation_optimizer=augmentation_optimizer,
         architectures=config.architectures if architecture is not None else 1,
-        estimator=_fitting(estimator, config.policy_passes, network, size, device),
+        estimator=_fitting(estimator, config.policy_passes, network, size),
         clip_grad=config.clip_grad,
         seed=config.seed,
         given_policy=None if fixed is None else DAASPolicy(fixed),
@@ -257,23 +257,19 @@ def build_state(config: SearchConfig, kind: Kind, device: torch.device, given: G
     )
 
 
-def _fitting(
-    estimator: Sampling, passes: PolicyPasses, network: SuperNet | FixedNetwork, side: int, device: torch.device
-) -> Sampling:
-    """The estimator, with its policies in one batch where that is wanted and the network can.
+def _fitting(estimator: Sampling, passes: PolicyPasses, network: SuperNet | FixedNetwork, side: int) -> Sampling:
+    """The estimator, with its policies in one batch where that is wanted.
 
     Raises:
-        BadInput: It is wanted by name, and the network cannot.
+        BadInput: It is wanted, and the network cannot.
     """
-    automatic = passes == "auto" and device.type == "cuda"
-    if not isinstance(estimator, PolicyGradient) or not (passes == "batched" or automatic):
+    if not isinstance(estimator, PolicyGradient) or not (estimator.batched or passes == "batched"):
         return estimator
-    obstacle = why_not_joined(network, side)
-    if obstacle and not automatic:
+    if obstacle := why_not_joined(network, side):
         raise BadInput(
             f"The policies of an architecture cannot run as one batch: {obstacle}. Use --policy-passes sequential."
         )
-    return replace(estimator, batched=not obstacle)
+    return replace(estimator, batched=True)
 
 
 def _history(config: SearchConfig, augmentation: AugmentationDistribution | None) -> History | None:

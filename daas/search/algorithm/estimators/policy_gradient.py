@@ -15,7 +15,7 @@ from daas.search.algorithm.gradients import gradients, inner_product
 from daas.search.algorithm.model import Augmented, Model, Pass
 from daas.search.algorithm.state import Batch, State
 
-PolicyPasses = Literal["auto", "sequential", "batched"]
+PolicyPasses = Literal["sequential", "batched"]
 """Values of ``--policy-passes``."""
 
 
