@@ -103,8 +103,8 @@ class SearchConfig:
     )
     policy_passes: PolicyPasses = o(
         "sequential",
-        "how the M policies of an architecture run (policy-gradient): one after the other (sequential), or as one batch "
-        "in which batch norm takes its statistics policy by policy, with all rewards from one forward-mode pass "
+        "how the M policies of an architecture run (policy-gradient): one after the other (sequential), or as one "
+        "batch in which batch norm takes its statistics policy by policy, with all rewards from one forward-mode pass "
         "(batched), which are the same up to rounding and, on CPUs, slower",
         group=_POLICY,
     )
