@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
 from daas.data import ImageData, MemoryImages
 from daas.data.facts import facts_of
@@ -32,6 +33,7 @@ from daas.race.rules import Rules
 from daas.race.sets import Screen
 from daas.race.sizes import at_equal_size
 from daas.race.training import Trainer
+from daas.race.words import beginning, duration
 from daas.ranges import RANGES, check_range
 from daas.search.report.commands import HELD_OUT_PHOTOS
 from daas.train.fit import FINE_LR, Recipe, streams_as_before
@@ -155,6 +157,7 @@ def race(
     with tempfile.TemporaryDirectory(prefix="daas-race-") if folder is None else nullcontext(folder) as place:
         journal = Journal(Path(place), [candidate.name for candidate in entered])
         journal.agree({**_about(trainer, setup), "entering": setting.most})
+        tqdm.write(beginning(setup, len(entered), folds, budget))
         found = _race(journal, trainer, setup, budget, callbacks)
         if folder is not None:
             with journal.locked():  # others that work on the race end at the same time
@@ -224,14 +227,24 @@ class _Watch:
             "score": None if score is None else score.score,
             "trainings": done,
             "of": self.budget.trainings,
+            "left": self._left(done),
         }
+
+    def _left(self, done: int) -> float | None:
+        """Seconds that the trainings take that are left at most; None where their number is open."""
+        if self.budget.trainings is None:
+            return None
+        seconds = self.journal.seconds()
+        return (self.budget.trainings - done) * sum(seconds) / max(1, len(seconds)) / self.budget.workers
 
 
 def print_line(line: dict[str, Any]) -> None:
     """What the command line says of a finished training."""
     figures = "diverged" if line["score"] is None else f"{line['accuracy']:.1f}%  calibrated loss {line['score']:.3f}"
     of = "" if line["of"] is None else f" of at most {line['of']}"
-    print(f"training {line['trainings']}{of}: {line['candidate']}, run {line['seed'] + 1}: {figures}", file=sys.stderr)
+    left = f"; about {duration(line['left'])} left" if line["left"] else ""
+    said = f"training {line['trainings']}{of}: {line['candidate']}, run {line['seed'] + 1}: {figures}{left}"
+    print(said, file=sys.stderr)
 
 
 def _network(given: Any, start: Start) -> Network | None:

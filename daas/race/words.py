@@ -4,10 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from daas.errors import plain
 from daas.race.statistics import Difference
 
 if TYPE_CHECKING:
-    from daas.race.result import Race, Row
+    from daas.race.engine import Budget
+    from daas.race.result import Race, Row, Setup
+
+
+def beginning(setup: Setup, candidates: int, folds: int, budget: Budget) -> str:
+    """What is said when a race begins: how many trainings of how much.
+
+    Args:
+        setup: Images and recipe.
+        candidates: That enter.
+        folds: K.
+        budget: What the race may cost.
+    """
+    most = "as many trainings as fit" if budget.trainings is None else f"at most {budget.trainings} trainings"
+    images = setup.images * (folds - 1) // folds
+    return plain(
+        f"Race: {candidates} candidates, {most} of {setup.recipe.epochs} epochs on {images} of the {setup.images} "
+        f"images of {setup.name}, {budget.workers} at a time."
+    )
 
 
 def answer(race: Race) -> str:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from daas.screen import plots
 from daas.screen.result import Picture, Screen, Seen
-from daas.screen.using import meant, swap_words, train_words
+from daas.screen.using import meant, swap_words, train_words, worth_showing
 from daas.screen.words import TITLES, answer, limit_words, points, share_words
 from daas.search.report.commands import parts
 from daas.search.report.plots import picture
@@ -43,7 +43,7 @@ def page(screen: Screen, policy: str | None) -> str:
         rows=_rows(screen),
         colors=plots.COLORS,
         pictures=_pictures(screen.pictures),
-        classes=[(seen.op, seen.moves, bool(seen.exchanges)) for seen in screen if _moves_worth_showing(seen)],
+        classes=[(seen.op, seen.moves, bool(seen.exchanges)) for seen in screen if seen.moves and worth_showing(seen)],
         ranges=[_range(seen) for seen in screen if seen.by_magnitude],
     )
 
@@ -65,10 +65,6 @@ def _rows(screen: Screen) -> list[dict[str, Any]]:
         }
         for seen in screen
     ]
-
-
-def _moves_worth_showing(seen: Seen) -> bool:
-    return bool(seen.moves) and seen.verdict in ("changes the label", "unclear")
 
 
 def _pictures(found: Sequence[Picture]) -> list[tuple[str, list[dict[str, str]]]]:

@@ -10,7 +10,7 @@ from daas.augment.ops import apply
 from daas.data import ImageData
 from daas.screen.measure import Measurement, repeated
 from daas.screen.result import Picture, Seen
-from daas.screen.verdicts import CHANGES, UNCLEAR
+from daas.screen.using import worth_showing
 
 PER_OPERATION = 6
 
@@ -23,7 +23,7 @@ def sure_and_wrong(
     Args:
         measured: All answers.
         val: The images that were asked about.
-        rows: What was seen; only operations that change the label or are unclear get pictures.
+        rows: What was seen; only operations that are worth showing get pictures.
         seed: Of the magnitudes, as ``measure`` had it.
         most: Pictures of an operation.
     """
@@ -31,7 +31,7 @@ def sure_and_wrong(
     known = measured.clean.predicted == measured.labels
     found: list[Picture] = []
     for row in rows:
-        if row.verdict not in (CHANGES, UNCLEAR):
+        if not worth_showing(row):
             continue
         number = numbers[row.op]
         under = measured.answers[number]

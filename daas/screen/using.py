@@ -10,10 +10,10 @@ from daas.augment import Policy
 from daas.augment.space import BASE, named
 from daas.errors import BadInput
 from daas.models.start import WEIGHTS, Start
-from daas.screen.verdicts import HARMLESS
+from daas.screen.verdicts import CHANGES, HARMLESS, UNCLEAR
 
 if TYPE_CHECKING:
-    from daas.screen.result import Screen
+    from daas.screen.result import Screen, Seen
 
 _BASE = tuple(operation.name for operation in BASE)
 FLIP = "HFlip"
@@ -49,6 +49,14 @@ def kept(screen: Screen) -> list[str]:
             names.append(seen.op)
     order = list(screen.about["operations"])
     return sorted(names, key=order.index)
+
+
+def worth_showing(seen: Seen) -> bool:
+    """Whether people should see what the network takes images for: under what changes the label, or may.
+
+    So does a base transform that costs accuracy: scripts use it unasked, and it may change some classes alone.
+    """
+    return seen.verdict in (CHANGES, UNCLEAR) or (seen.op in _BASE and seen.verdict != HARMLESS)
 
 
 def policy_of(screen: Screen) -> Policy:

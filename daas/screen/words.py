@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from daas.augment.space import named
 from daas.errors import plain
-from daas.screen.result import Screen, Seen
+from daas.screen.result import Moved, Screen, Seen
 from daas.screen.using import FLIP, kept, meant, swap_words, train_words
 from daas.screen.verdicts import CHANGES, UNCLEAR
 
+MOVED = 0.25
+"""Share of a class that has to be taken for another one to be worth a word."""
 TITLES = {"HFlip": "HFlip (left-right)", "VFlip": "VFlip (upside down)", "Rot90": "Rot90 (quarter turns)"}
 
 
 def answer(screen: Screen) -> list[str]:
     """What changes the labels, what is safe: a sentence each."""
     lines = [_changing(screen)]
+    if reading := _reading(screen):
+        lines.append(reading)
     if screen.swaps:
         pairs = ", ".join(f"{a} <-> {b}" for a, b in screen.swaps)
         lines.append(f"A horizontal flip exchanges {pairs}: with exchanged labels it can be used all the same.")
     left = kept(screen)
     limited = [name for name in left if limit_words(screen[name])]
     lines.append(f"Safe, and in policy.json: {', '.join(left)}." if left else "Nothing is left for a policy.")
+    if nowhere := [seen.op for seen in screen if not seen.dropped and limit_words(seen) == "nowhere"]:
+        lines.append(f"Left out, for no magnitude is safe: {', '.join(nowhere)}.")
     if limited:
         lines.append("Within limits: " + ", ".join(f"{name} {limit_words(screen[name])}" for name in limited) + ".")
     lines.append(_flip(screen))
@@ -35,6 +41,18 @@ def _changing(screen: Screen) -> str:
     return f"Changes your labels: {', '.join(map(_with_move, found))}.{rest}"
 
 
+def _reading(screen: Screen) -> str:
+    """How well the network reads the images, where that leaves most operations unclear; else empty."""
+    unclear = [seen for seen in screen if seen.verdict == UNCLEAR]
+    if 2 * len(unclear) < len(screen.operations):
+        return ""
+    right, images = screen.clean["accuracy"], screen.about["data"]["val_images"]
+    return (
+        f"Most of it is unclear: the screen's network is right on {right:.1f}% of {images} images, where guessing "
+        f"gives {right - screen.about['null']['readable']:.1f}%. More images, or larger ones, would say more."
+    )
+
+
 def _with_move(seen: Seen) -> str:
     if not seen.moves:
         return seen.op
@@ -47,11 +65,20 @@ def _with_move(seen: Seen) -> str:
 def _flip(screen: Screen) -> str:
     if FLIP not in screen:
         return "The horizontal flip was not tried: train without it (--hflip 0), or try HFlip too."
-    verdict = screen[FLIP].verdict
     if screen.flip:
         return "A horizontal flip is harmless: --hflip 0.5."
-    why = {CHANGES: "changes the label", UNCLEAR: "is unclear", "harder": "only makes images harder"}
-    return f"No horizontal flip (--hflip 0): it {why[verdict]}."
+    seen = screen[FLIP]
+    if seen.verdict == CHANGES:
+        return "No horizontal flip (--hflip 0): it changes the label."
+    why = "it is unclear" if seen.verdict == UNCLEAR else "it makes images harder"
+    right = f"{screen.clean['accuracy']:.1f}% are right as they are, {seen.accuracy:.1f}% flipped"
+    moved = [move for move in seen.moves if move.share >= MOVED][:3]
+    taken = f" Flipped, {', '.join(map(_taken, moved))}." if moved else ""
+    return f"No horizontal flip (--hflip 0): {why}; {right}.{taken}"
+
+
+def _taken(move: Moved) -> str:
+    return f"{move.share:.0%} of {move.source} are taken for {move.target}"
 
 
 def next_lines(screen: Screen, policy: str | None) -> list[str]:

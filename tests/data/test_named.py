@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from PIL import Image
 from torch.utils.data import IterableDataset
 from torchvision.datasets import FakeData
 
-from daas.data import load_images
+from daas.data import load_images, named
 from daas.errors import BadInput
 
 
@@ -100,6 +99,6 @@ def test_what_cannot_be_opened(name: str, message: str, tmp_path: Path) -> None:
 
 
 def test_digits_need_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    monkeypatch.setattr(named, "find_spec", lambda _: None)
     with pytest.raises(BadInput, match=r"pip install 'timm-daas\[demo\]'"):
         load_images("digits")

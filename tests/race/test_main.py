@@ -40,12 +40,17 @@ def test_a_race_from_the_command_line(
     assert f"--data-dir {folder}" in told.out
     assert "--hflip 0.0" in told.out
     assert "images that nothing has seen" in told.out
-    assert "training 4 of at most 4: " in told.err
     assert "Warning: images: 1 file was not read: 1 .dng." in told.err
     assert "1 file was not read" in (out / "race.html").read_text()
     written = json.loads((out / "race.json").read_text())
     assert written["chosen"]["hflip"] == 0.0
     assert written["images"]["unread"] == {".dng": 1}
+    assert told.out.startswith("Race: 2 candidates, at most 4 trainings of 8 epochs on ")
+    assert " images of images, 1 at a time." in told.out
+    first, *_, last = (line for line in told.err.splitlines() if line.startswith("training "))
+    assert first.endswith(" s left")
+    assert last.startswith("training 4 of at most 4: ")
+    assert " left" not in last
     assert main(words) == 2
     assert "--resume or --join" in capsys.readouterr().err
     assert main([*words, "--resume"]) == 0

@@ -14,8 +14,9 @@ import torch
 from daas import files
 from daas.augment import Policy
 from daas.errors import BadInput
-from daas.screen.result import Picture, Screen
-from daas.screen.using import kept, meant, swap_words, train_words
+from daas.screen.page import page
+from daas.screen.result import Moved, Picture, Screen
+from daas.screen.using import kept, meant, swap_words, train_words, worth_showing
 from daas.screen.words import answer, limit_words, report
 
 
@@ -93,6 +94,42 @@ def test_only_a_harmless_flip_is_used(planted: Screen, verdict: str, flip: float
     assert found.flip == flip
     assert found.swaps == ()
     assert "HFlip" not in kept(found)
+
+
+def test_a_flip_that_costs_accuracy_says_which_classes_it_takes_for_which(planted: Screen) -> None:
+    flip = replace(planted["HFlip"], verdict="harder", accuracy=71.0, moves=(Moved("2", "5", 0.58, 50),))
+    found = replace(planted, operations=(flip, *planted.operations[1:]), clean={"accuracy": 97.5, "confidence": 97.0})
+    assert answer(found)[-1] == (
+        "No horizontal flip (--hflip 0): it makes images harder; 97.5% are right as they are, 71.0% flipped. Flipped, "
+        "58% of 2 are taken for 5."
+    )
+    rare = replace(flip, moves=(Moved("2", "5", 0.2, 50),))
+    assert "taken for" not in answer(replace(found, operations=(rare, *planted.operations[1:])))[-1]
+    assert worth_showing(flip)
+    assert not worth_showing(replace(flip, verdict="harmless"))
+    assert not worth_showing(replace(planted["Rotate"], verdict="harder"))
+    assert "2 &rarr; 5: 58% (50 images)" in page(found, None)
+
+
+def test_where_most_is_unclear_the_answer_says_how_well_the_network_reads(planted: Screen) -> None:
+    assert not any("Most of it is unclear" in line for line in answer(planted))
+    rows = tuple(replace(seen, verdict="unclear", share=0.1) for seen in planted.operations)
+    found = replace(
+        planted, operations=rows, clean={"accuracy": 42.0, "confidence": 40.0},
+        about={**planted.about, "null": {**planted.about["null"], "readable": 9.0}},
+    )  # fmt: skip
+    assert answer(found)[1] == (
+        "Most of it is unclear: the screen's network is right on 42.0% of 300 images, where guessing gives 33.0%. More "
+        "images, or larger ones, would say more."
+    )
+
+
+def test_operations_that_are_safe_at_no_magnitude_are_named(planted: Screen) -> None:
+    seen = planted["Brightness"]
+    pieces = tuple(replace(piece, safe=False) for piece in seen.by_magnitude)
+    none = replace(seen, safe_up_to=1.0, by_magnitude=pieces)
+    rows = tuple(none if row.op == "Brightness" else row for row in planted.operations)
+    assert "Left out, for no magnitude is safe: Brightness." in answer(replace(planted, operations=rows))
 
 
 def test_base_transforms_join_the_policy_only_where_they_are_harmless(planted: Screen) -> None:
