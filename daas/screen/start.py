@@ -5,6 +5,9 @@ from __future__ import annotations
 from daas.errors import plain
 from daas.screen.setting import Setting
 
+TIMED = 3
+"""The epoch after which it is known how long the others take."""
+
 
 def beginning(setting: Setting) -> str:
     """Images, network and length of a screen."""
@@ -20,11 +23,11 @@ def estimate(seconds: float, epochs: int) -> str:
     """How long the training takes.
 
     Args:
-        seconds: That the first epoch took.
+        seconds: That an epoch takes.
         epochs: Of the training.
 
     >>> estimate(2.0, 60)
-    'The first epoch took 2.0 s: about 2 min for the training, and less for the questions.'
+    'An epoch takes 2.0 s: about 2 min for the training, and less for the questions.'
     """
     minutes = max(1, round(seconds * epochs / 60))
-    return f"The first epoch took {seconds:.1f} s: about {minutes} min for the training, and less for the questions."
+    return f"An epoch takes {seconds:.1f} s: about {minutes} min for the training, and less for the questions."

@@ -10,14 +10,17 @@ from daas.screen.verdicts import CHANGES, UNCLEAR
 
 MOVED = 0.25
 """Share of a class that has to be taken for another one to be worth a word."""
+_MORE = "More images, or larger ones, would say more."
 TITLES = {"HFlip": "HFlip (left-right)", "VFlip": "VFlip (upside down)", "Rot90": "Rot90 (quarter turns)"}
 
 
 def answer(screen: Screen) -> list[str]:
     """What changes the labels, what is safe: a sentence each."""
+    if all(seen.share is None for seen in screen):
+        return [f"Nothing can be said of your labels: {_right(screen)}. {_MORE}", _flip(screen)]
     lines = [_changing(screen)]
-    if reading := _reading(screen):
-        lines.append(reading)
+    if 2 * sum(seen.verdict == UNCLEAR for seen in screen) >= len(screen.operations):
+        lines.append(f"Most of it is unclear: {_right(screen)}. {_MORE}")
     if screen.swaps:
         pairs = ", ".join(f"{a} <-> {b}" for a, b in screen.swaps)
         lines.append(f"A horizontal flip exchanges {pairs}: with exchanged labels it can be used all the same.")
@@ -36,21 +39,18 @@ def _changing(screen: Screen) -> str:
     found = [seen for seen in screen if seen.verdict == CHANGES]
     doubtful = [seen.op for seen in screen if seen.verdict == UNCLEAR and seen.dropped]
     rest = f" Too unclear to use: {', '.join(doubtful)}." if doubtful else ""
+    if not found and _flip_takes(screen):
+        return f"Nothing was seen to change your labels throughout; a flip takes some classes for others.{rest}"
     if not found:
         return f"Nothing was seen to change your labels.{rest}"
     return f"Changes your labels: {', '.join(map(_with_move, found))}.{rest}"
 
 
-def _reading(screen: Screen) -> str:
-    """How well the network reads the images, where that leaves most operations unclear; else empty."""
-    unclear = [seen for seen in screen if seen.verdict == UNCLEAR]
-    if 2 * len(unclear) < len(screen.operations):
-        return ""
+def _right(screen: Screen) -> str:
+    """How well the network reads the images."""
     right, images = screen.clean["accuracy"], screen.about["data"]["val_images"]
-    return (
-        f"Most of it is unclear: the screen's network is right on {right:.1f}% of {images} images, where guessing "
-        f"gives {right - screen.about['null']['readable']:.1f}%. More images, or larger ones, would say more."
-    )
+    guess = right - screen.about["null"]["readable"]
+    return f"the screen's network is right on {right:.1f}% of {images} images, where guessing gives {guess:.1f}%"
 
 
 def _with_move(seen: Seen) -> str:
@@ -72,9 +72,16 @@ def _flip(screen: Screen) -> str:
         return "No horizontal flip (--hflip 0): it changes the label."
     why = "it is unclear" if seen.verdict == UNCLEAR else "it makes images harder"
     right = f"{screen.clean['accuracy']:.1f}% are right as they are, {seen.accuracy:.1f}% flipped"
-    moved = [move for move in seen.moves if move.share >= MOVED][:3]
+    moved = _flip_takes(screen)
     taken = f" Flipped, {', '.join(map(_taken, moved))}." if moved else ""
     return f"No horizontal flip (--hflip 0): {why}; {right}.{taken}"
+
+
+def _flip_takes(screen: Screen) -> list[Moved]:
+    """The classes, three at most, of which a flip that costs accuracy has many images taken for another one."""
+    if FLIP not in screen or screen.flip:
+        return []
+    return [move for move in screen[FLIP].moves if move.share >= MOVED][:3]
 
 
 def _taken(move: Moved) -> str:

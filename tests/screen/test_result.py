@@ -103,7 +103,13 @@ def test_a_flip_that_costs_accuracy_says_which_classes_it_takes_for_which(plante
         "No horizontal flip (--hflip 0): it makes images harder; 97.5% are right as they are, 71.0% flipped. Flipped, "
         "58% of 2 are taken for 5."
     )
+    rest = [replace(row, verdict="harmless") for row in planted.operations[1:]]
+    mild = replace(found, operations=(flip, *rest))
+    assert answer(mild)[0] == (
+        "Nothing was seen to change your labels throughout; a flip takes some classes for others."
+    )
     rare = replace(flip, moves=(Moved("2", "5", 0.2, 50),))
+    assert answer(replace(mild, operations=(rare, *rest)))[0] == "Nothing was seen to change your labels."
     assert "taken for" not in answer(replace(found, operations=(rare, *planted.operations[1:])))[-1]
     assert worth_showing(flip)
     assert not worth_showing(replace(flip, verdict="harmless"))
@@ -122,6 +128,10 @@ def test_where_most_is_unclear_the_answer_says_how_well_the_network_reads(plante
         "Most of it is unclear: the screen's network is right on 42.0% of 300 images, where guessing gives 33.0%. More "
         "images, or larger ones, would say more."
     )
+    blind = replace(found, operations=tuple(replace(row, share=None, share_error=None) for row in rows))
+    first, last = answer(blind)
+    assert first.startswith("Nothing can be said of your labels: the screen's network is right on 42.0% of 300 images")
+    assert last.startswith("No horizontal flip (--hflip 0): it is unclear")
 
 
 def test_operations_that_are_safe_at_no_magnitude_are_named(planted: Screen) -> None:

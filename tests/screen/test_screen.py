@@ -367,23 +367,23 @@ def test_the_command_prints_the_answer_and_what_to_type(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    words = ["--data-dir", str(folder), "--out", str(out), "--epochs", "1", "--image-size", "12"]
+    words = ["--data-dir", str(folder), "--out", str(out), "--epochs", "3", "--image-size", "12"]
     words += ["--operations", "HFlip", "Posterize"]
     assert main(words) == 0
     said = capsys.readouterr().out
     first, second = said.splitlines()[:2]
     assert first == (
-        "Images: photos, 30 to train on and 30 to ask about, of 2 classes, 12 x 12 pixels. Network: WRN-10-1, 1 epochs "
+        "Images: photos, 30 to train on and 30 to ask about, of 2 classes, 12 x 12 pixels. Network: WRN-10-1, 3 epochs "
         "under 2 operations."
     )
-    assert second.startswith("The first epoch took ")
+    assert second.startswith("An epoch takes ")
     assert "30 images trained on, 30 asked about, 2 classes, 12 px; WRN-10-1" in said
     assert f"python -m daas.train --data-dir {folder} --val-dir YOUR_TEST_PHOTOS --model YOUR_NETWORK" in said
     assert "--hflip 0" in said
     assert f"look at {out / 'screen.html'}" in said
-    assert json.loads((out / "screen.json").read_text())["about"]["options"]["epochs"] == 1
+    assert json.loads((out / "screen.json").read_text())["about"]["options"]["epochs"] == 3
     assert main([*words, "--resume", "auto"]) == 0
-    assert "The first epoch" not in capsys.readouterr().out
+    assert "An epoch takes" not in capsys.readouterr().out
     assert main(words) == 2
     assert "already holds" in capsys.readouterr().err
 
