@@ -157,7 +157,8 @@ def race(
     with tempfile.TemporaryDirectory(prefix="daas-race-") if folder is None else nullcontext(folder) as place:
         journal = Journal(Path(place), [candidate.name for candidate in entered])
         journal.agree({**_about(trainer, setup), "entering": setting.most})
-        tqdm.write(beginning(setup, len(entered), folds, budget))
+        if folder is not None:
+            tqdm.write(beginning(setup, len(entered), folds, budget))
         found = _race(journal, trainer, setup, budget, callbacks)
         if folder is not None:
             with journal.locked():  # others that work on the race end at the same time

@@ -129,13 +129,15 @@ def _run(setting: Setting) -> Screen:
 
 
 def _trained(setting: Setting, kept: Kept | None) -> nn.Module:
+    """What a program does not write it does not read either."""
     """The one training under everything; says what it is about, and after a few epochs how long it takes."""
     options, (mean, std) = setting.options, setting.statistics
     recipe = Recipe(
         epochs=options.epochs, batch_size=min(options.batch_size, len(setting.train)), lr=setting.lr,
         weight_decay=options.weight_decay, hflip=0.0, mean=tuple(mean), std=tuple(std),
     )  # fmt: skip
-    tqdm.write(beginning(setting))
+    said = tqdm.write if options.out is not None else _unsaid
+    said(beginning(setting))
     began = time.monotonic()  # of the second epoch, in the end: the first one compiles and warms up
     with tqdm(total=options.epochs, unit="epoch", desc="training under everything", disable=None, leave=False) as bar:
 
@@ -144,7 +146,7 @@ def _trained(setting: Setting, kept: Kept | None) -> nn.Module:
             if done == 1:
                 began = time.monotonic()
             elif done == TIMED:
-                tqdm.write(estimate((time.monotonic() - began) / (TIMED - 1), of))
+                said(estimate((time.monotonic() - began) / (TIMED - 1), of))
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
             bar.update(done - bar.n)
 
