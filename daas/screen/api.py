@@ -22,7 +22,7 @@ from daas.screen.options import ScreenOptions
 from daas.screen.pictures import sure_and_wrong
 from daas.screen.result import Screen
 from daas.screen.setting import PLACES, Setting, gather
-from daas.screen.start import TIMED, beginning, estimate
+from daas.screen.start import Pace, beginning
 from daas.screen.tries import everything
 from daas.train.fit import Recipe, fit
 from daas.train.keeping import Kept
@@ -129,24 +129,21 @@ def _run(setting: Setting) -> Screen:
 
 
 def _trained(setting: Setting, kept: Kept | None) -> nn.Module:
-    """What a program does not write it does not read either."""
-    """The one training under everything; says what it is about, and after a few epochs how long it takes."""
+    """The one training under everything, from where it was kept; with a folder, what it is about and how long it takes."""
     options, (mean, std) = setting.options, setting.statistics
     recipe = Recipe(
         epochs=options.epochs, batch_size=min(options.batch_size, len(setting.train)), lr=setting.lr,
         weight_decay=options.weight_decay, hflip=0.0, mean=tuple(mean), std=tuple(std),
     )  # fmt: skip
-    said = tqdm.write if options.out is not None else _unsaid
-    said(beginning(setting))
-    began = time.monotonic()  # of the second epoch, in the end: the first one compiles and warms up
+    if options.out is not None:
+        tqdm.write(beginning(setting))
+    pace = Pace()
     with tqdm(total=options.epochs, unit="epoch", desc="training under everything", disable=None, leave=False) as bar:
 
         def progress(done: int, of: int, loss: float) -> None:
-            nonlocal began
-            if done == 1:
-                began = time.monotonic()
-            elif done == TIMED:
-                said(estimate((time.monotonic() - began) / (TIMED - 1), of))
+            left = pace.left(done, of)
+            if left and options.out is not None:
+                tqdm.write(left)
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
             bar.update(done - bar.n)
 

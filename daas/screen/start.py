@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 from daas.errors import plain
 from daas.screen.setting import Setting
 
-TIMED = 3
-"""The epoch after which it is known how long the others take."""
+_TIMED = 2  # epochs, after the first one, which compiles and warms up
 
 
 def beginning(setting: Setting) -> str:
@@ -19,15 +20,30 @@ def beginning(setting: Setting) -> str:
     )
 
 
-def estimate(seconds: float, epochs: int) -> str:
-    """How long the training takes.
+class Pace:
+    """Says once, after a few epochs, how long the others take.
 
-    Args:
-        seconds: That an epoch takes.
-        epochs: Of the training.
-
-    >>> estimate(2.0, 60)
-    'An epoch takes 2.0 s: about 2 min for the training, and less for the questions.'
+    >>> pace = Pace()
+    >>> [pace.left(done, 60) for done in (1, 2)], pace.left(3, 60)
+    (['', ''], 'An epoch takes 0.0 s: about 1 min for the rest of the training, and less for the questions.')
     """
-    minutes = max(1, round(seconds * epochs / 60))
-    return f"An epoch takes {seconds:.1f} s: about {minutes} min for the training, and less for the questions."
+
+    def __init__(self) -> None:
+        self._ends: list[float] = []
+
+    def left(self, done: int, of: int) -> str:
+        """A sentence, or nothing where it is too early or was said.
+
+        Args:
+            done: Epochs that are done; called after every one, in a training that goes on after the first of this run.
+            of: Epochs in all.
+        """
+        self._ends.append(time.monotonic())
+        if len(self._ends) != _TIMED + 1:
+            return ""
+        seconds = (self._ends[-1] - self._ends[0]) / _TIMED
+        minutes = max(1, round(seconds * (of - done) / 60))
+        return (
+            f"An epoch takes {seconds:.1f} s: about {minutes} min for the rest of the training, and less for the "
+            "questions."
+        )
