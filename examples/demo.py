@@ -1,8 +1,9 @@
 """The main job on embedded data: what is safe for scanned digits, a network and a policy for them, what they are worth.
 
 It is one search on a part of the digits. First its screen: one training that says which augmentations change what a
-digit is; mirrored, many a 9 is taken for a 6, so that nothing flips. Then a joint search of a network and a policy among what is left. Then a race: whole trainings choose among
-the found policy, the screened one, the shelf and none. A second call goes on where the first one stopped.
+digit is; mirrored, many a 9 is taken for a 6, so that nothing flips. Then a joint search of a network and a policy
+among what is left. Then a race: whole trainings choose among the found policy, the screened one, the shelf and none. A
+second call goes on where the first one stopped.
 """
 
 from __future__ import annotations

@@ -129,7 +129,7 @@ def _run(setting: Setting) -> Screen:
 
 
 def _trained(setting: Setting, kept: Kept | None) -> nn.Module:
-    """The one training under everything, from where it was kept; with a folder, what it is about and how long it takes."""
+    """The one training under everything, from where it was kept; with a folder it says how long it takes."""
     options, (mean, std) = setting.options, setting.statistics
     recipe = Recipe(
         epochs=options.epochs, batch_size=min(options.batch_size, len(setting.train)), lr=setting.lr,
