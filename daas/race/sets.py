@@ -165,7 +165,7 @@ def candidates(given: Iterable[Any] | None, setting: Setting) -> list[Candidate]
     several = len({candidate.network.name for candidate in found}) > 1
     different: list[Candidate] = []
     for candidate in found:
-        candidate = replace(candidate, shelf=_on_shelf(candidate, several))
+        candidate = replace(candidate, shelf=on_shelf(candidate, several))
         if candidate not in different:
             different.append(_of_its_own_name(candidate, {other.name for other in different}))
     if len(different) < 2:
@@ -184,7 +184,7 @@ def _of_its_own_name(candidate: Candidate, taken: set[str]) -> Candidate:
     return other
 
 
-def _on_shelf(candidate: Candidate, several: bool) -> bool:
+def on_shelf(candidate: Candidate, several: bool = False) -> bool:
     """Whether it can be had without a search; where several networks race, cells must be published ones."""
     name = candidate.policy_name
     published = candidate.policy is None or (name in list_policies() and name not in _OWN)

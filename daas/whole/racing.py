@@ -101,19 +101,25 @@ def raced(found: Found, config: SearchConfig, given: Given, seen: Screen | None)
 def entrants(setting: sets.Setting, policy: Policy | None, name: str) -> list[Candidate]:
     """Who races: the searched policy before the default set, and half as strong behind the set's first three.
 
+    However few there are, the last one is off the shelf where no other is.
+
     Args:
         setting: What they are made from; ``most`` is how many there are.
         policy: That was searched, or searched under; None for none.
         name: What it is called.
     """
     flips, default = setting.flips(), sets.default(replace(setting, most=10_000))
-    if policy is None or setting.network is None:
-        return default[: setting.most]
-    own = [Candidate(setting.network, policy, name, tuple(flip.items())) for flip in flips]
-    title, weaker = f"{name}, half as strong", policy.scaled(0.5)
-    half = [Candidate(setting.network, weaker, title, tuple(flip.items())) for flip in flips]
-    first = 3 * len(flips)
-    return [*own, *default[:first], *half, *default[first:]][: setting.most]
+    entered = default
+    if policy is not None and setting.network is not None:
+        own = [Candidate(setting.network, policy, name, tuple(flip.items())) for flip in flips]
+        title, weaker = f"{name}, half as strong", policy.scaled(0.5)
+        half = [Candidate(setting.network, weaker, title, tuple(flip.items())) for flip in flips]
+        first = 3 * len(flips)
+        entered = [*own, *default[:first], *half, *default[first:]]
+    few = entered[: setting.most]
+    if not any(map(sets.on_shelf, few)):  # there would be nothing to compare the winner with
+        few[-1] = next(filter(sets.on_shelf, default))
+    return few
 
 
 def _network(found: Found, config: SearchConfig, given: Given) -> Network:

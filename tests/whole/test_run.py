@@ -225,6 +225,15 @@ def test_the_found_policy_races_first_and_weaker_with_every_flip() -> None:
     assert racing.entrants(setting, None, "given")[0].policy_name == "all operations"
 
 
+@pytest.mark.parametrize("most", [2, 4])
+def test_a_small_race_has_something_off_the_shelf(most: int) -> None:
+    """With both flips the searched policy and that of all operations alone would fill it."""
+    setting = Setting(Network("resnet18", "resnet18"), 32, most)
+    words = [one.policy_words for one in racing.entrants(setting, Policy.of_operations(["Rotate"]), "found")]
+    assert len(words) == most
+    assert [word.startswith("none, ") for word in words] == [False] * (most - 1) + [True]
+
+
 def test_from_python_the_race_and_the_screen_come_along(tmp_path: Path, quick_screen: None) -> None:
     found = daas.search(
         "digits", preset="demo", network=daas.CellSpace(channels=2, layers=3, nodes=2), max_images=200, max_steps=2,
