@@ -51,7 +51,7 @@ class Ours:
         architectures: int = 5,
         arch_estimator: ArchEstimator = "gumbel",
     ) -> None:
-        network = SuperNet(10, channels, layers).to(memory_format=torch.channels_last)
+        self.network = network = SuperNet(10, channels, layers).to(memory_format=torch.channels_last)
         architecture = ArchitectureDistribution(4, generator=generator(0, 1), estimator=arch_estimator)
         augmentation = None if estimator is None else AugmentationDistribution(generator=generator(0, 2))
         self.search = State(

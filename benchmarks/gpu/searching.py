@@ -24,15 +24,14 @@ def rows(setting: Setting) -> Rows:
     """One row per kind of iteration, with what it is against DARTS."""
     began = time.monotonic()
     channels, layers, size, many = (4, 3, 4, 3) if setting.smoke else (16, 8, 64, 16)
-    makers: dict[str, Callable[[int, int], Callable[..., None]]] = {name: CONTESTANTS[name] for name in NAMES}
+    makers: dict[str, Callable[[int, int], Any]] = {name: CONTESTANTS[name] for name in NAMES}
     makers[f"policy-gradient, N=5, M={many}"] = lambda c, n: Ours(c, n, PolicyGradient(many, baseline=False))
     first: dict[str, Any] = {}
     for name in makers:
         if setting.left(began) <= 0:
             return
         run = makers[name](channels, layers)
-        network = run.search.network if isinstance(run, Ours) else run.network  # type: ignore[attr-defined]  # a rival
-        network.to(setting.device)
+        run.network.to(setting.device)
         data = [tuple(part.to(setting.device) for part in batch) for batch in batches(size)]
         once = partial(run, *data)
         spent = setting.milliseconds(lambda _, once=once: once(), 5, warmup=2) / 1000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import timm
@@ -70,7 +71,7 @@ def _of(setting: Setting, model: str, size: int, batch: int, began: float) -> Ro
             epochs=1000, batch_size=batch, mean=MEAN, std=STD, amp=True, amp_dtype="bfloat16", channels_last=True,
             further=further,
         )  # fmt: skip
-        make = lambda: timm.create_model(model, num_classes=_CLASSES)  # noqa: E731
+        make = partial(timm.create_model, model, num_classes=_CLASSES)
         steps = fitting(make, images, images, recipe, augment=applied, device=setting.device)
         try:
             with streams_as_before(setting.device):

@@ -7,15 +7,14 @@ jackknife). Without batch norm it is the image's own loss.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 
+from daas.search.algorithm.batch_norm import BatchNormMode, Norm
 from daas.search.algorithm.gradients import finite_difference, frozen, gradients
 
 STEP = 0.1
@@ -72,41 +71,23 @@ def influence_rewards(
         return finite_difference(influence, theta, v, influence() if at_theta is None else at_theta, STEP)
 
 
-class _Weighted(TorchFunctionMode):
+class _Weighted(BatchNormMode):
     """Within the block batch norms depend on the weights of the images, in whatever network they stand.
-
-    One that normalises over something else than these images (other statistics, another number of rows) stays as it is.
 
     Args:
         weights: [B], ones.
     """
 
     def __init__(self, weights: Tensor) -> None:
-        super().__init__()
+        super().__init__(len(weights))
         self.weights = weights
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func is F.batch_norm:
-            return self._batch_norm(*args, **kwargs)
-        return func(*args, **kwargs)
-
-    def _batch_norm(
-        self,
-        input: Tensor,
-        running_mean: Tensor | None,
-        running_var: Tensor | None,
-        weight: Tensor | None = None,
-        bias: Tensor | None = None,
-        training: bool = False,
-        momentum: float = 0.1,
-        eps: float = 1e-5,
-    ) -> Any:
-        if not training or len(input) != len(self.weights):
-            return F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
-        return _BatchNorm.apply(input, self.weights, weight, bias, running_mean, running_var, momentum, eps)
+    def normalized(self, input: Tensor, norm: Norm) -> Tensor:
+        """With the derivative in the weights."""
+        found: Tensor = _BatchNorm.apply(
+            input, self.weights, norm.weight, norm.bias, *norm.running, norm.momentum, norm.eps
+        )
+        return found
 
 
 class _BatchNorm(torch.autograd.Function):

@@ -5,7 +5,7 @@ In the field: ghost batch norm (Hoffer et al., NeurIPS 2017), here with the poli
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 
+from daas.search.algorithm.batch_norm import BatchNormMode, Norm
 from daas.search.spaces.cells import Mixture, Path
 from daas.search.spaces.supernet import FixedNetwork, SearchCell, SuperNet
 
@@ -22,7 +22,7 @@ _IMAGES = 4  # of each of the two batches that a network is tried on
 _TOLERANCE = 1e-2  # what mixes or draws is off by the size of the output itself
 
 
-class PerPart(TorchFunctionMode):
+class PerPart(BatchNormMode):
     """Within the block batch norms of the images, in whatever network they stand, normalise part by part.
 
     Running statistics move part by part, in the order of the parts, as in passes one after the other. A norm of another
@@ -41,35 +41,18 @@ class PerPart(TorchFunctionMode):
     """
 
     def __init__(self, parts: int, rows: int, tracked: bool = True) -> None:
-        super().__init__()
+        super().__init__(rows)
         self.parts = parts
-        self.rows = rows
         self.tracked = tracked
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func is F.batch_norm:
-            return self._batch_norm(*args, **kwargs)
-        return func(*args, **kwargs)
-
-    def _batch_norm(
-        self,
-        input: Tensor,
-        running_mean: Tensor | None,
-        running_var: Tensor | None,
-        weight: Tensor | None = None,
-        bias: Tensor | None = None,
-        training: bool = False,
-        momentum: float = 0.1,
-        eps: float = 1e-5,
-    ) -> Tensor:
-        if not training or len(input) != self.rows:
-            return F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
-        running = (running_mean, running_var) if self.tracked else (None, None)
+    def normalized(self, input: Tensor, norm: Norm) -> Tensor:
+        """Part by part."""
+        running = norm.running if self.tracked else (None, None)
         return torch.cat(
-            [F.batch_norm(part, *running, weight, bias, True, momentum, eps) for part in input.chunk(self.parts)]
+            [
+                F.batch_norm(part, *running, norm.weight, norm.bias, True, norm.momentum, norm.eps)
+                for part in input.chunk(self.parts)
+            ]
         )
 
 
