@@ -33,6 +33,8 @@ def pillow(
         return image.rotate(
             v if name == "Rotate" else 90 * int(v + (0.5 if v > 0 else -0.5)), RESAMPLING[interpolation]
         )
+    if name == "Crop":
+        return _crop(image, v, center, interpolation)
     if name == "AutoContrast":
         return ImageOps.autocontrast(image)
     if name == "Invert":
@@ -52,6 +54,16 @@ def pillow(
     if name not in OPERATION_NAMES:
         return _registered(image, name, v, Where(center, bilinear=interpolation == "bilinear"))
     return getattr(ImageEnhance, name)(image).enhance(v)
+
+
+def _crop(image: Image.Image, v: float, center: tuple[float, float], interpolation: str) -> Image.Image:
+    """The part that is left, enlarged; both of whole steps, 1/32768 of the size and 1/65536 of a pixel."""
+    w, h = image.size
+    zoom = int((1 - v) * 32768 + 0.5) / 32768
+    left, top = (int(at * (1 - zoom) * size * 65536) / 65536 for at, size in zip(center, (w, h), strict=True))
+    if interpolation == "nearest":
+        return image.resize((w, h), RESAMPLING["nearest"], box=(left, top, left + zoom * w, top + zoom * h))
+    return image.transform((w, h), AFFINE, (zoom, 0, left, 0, zoom, top), RESAMPLING[interpolation])
 
 
 def _registered(image: Image.Image, name: str, v: float, where: Where) -> Image.Image:

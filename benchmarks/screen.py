@@ -38,7 +38,7 @@ EXCHANGES = {
 """Pairs of classes that a horizontal flip exchanges."""
 _LARGE, _LARGE_TASKS = (1000, 2000), ("natural", "way up")
 _DIGITS = 600
-_BEYOND = {("quarter", "TranslateX"), ("quarter", "TranslateY")}
+_BEYOND = {("quarter", "TranslateX"), ("quarter", "TranslateY"), ("quarter", "Crop")}
 """What changes the label only beyond some magnitude."""
 
 
@@ -137,20 +137,25 @@ def wilson(hits: int, total: int) -> str:
 
 def report(lines: Sequence[dict[str, Any]], command: str) -> str:
     """The page of results."""
-    networks = list(dict.fromkeys(line["network"] for line in lines))
+    groups = list(dict.fromkeys(map(_group, lines)))
     parts = [
         "# The screen against how labels were made",
-        f"`{command}`; plan: `screen-plan.md`. {len(lines)} runs: {'; '.join(networks)}; {lines[0]['epochs']} epochs, "
+        f"`{command}`; plan: `screen-plan.md`. {len(lines)} runs: {'; '.join(groups)}; {lines[0]['epochs']} epochs, "
         f"{lines[0]['image_size']} px. "
         "n images to train on and n others to ask about. Percent, Wilson's 95% interval, and the number of operations; "
         "operations of one run are not independent, so that the intervals are too narrow.",
     ]
-    for network in networks:
-        parts += [f"## {network}", *_of_one_network([line for line in lines if line["network"] == network])]
+    for group in groups:
+        parts += [f"## {group}", *_of_one_group([line for line in lines if _group(line) == group])]
     return "\n\n".join(parts) + "\n"
 
 
-def _of_one_network(lines: Sequence[dict[str, Any]]) -> list[str]:
+def _group(line: dict[str, Any]) -> str:
+    """What the runs of one part of the page have in common; screens of before there were crops stand apart."""
+    return str(line["network"]) + (", crops tried too" if "Crop" in line["operations"] else "")
+
+
+def _of_one_group(lines: Sequence[dict[str, Any]]) -> list[str]:
     return [
         f"{len(lines)} runs, seeds {', '.join(str(s) for s in sorted({line['seed'] for line in lines}))}.",
         _rates(lines),
@@ -230,6 +235,8 @@ def _told(op: str, chosen: Sequence[dict[str, Any]]) -> str:
     marks = {"hit": "", "limited": " limited", "unclear, changes": " unclear", "miss": " missed"}
     told = []
     for line in chosen:
+        if op not in line["operations"]:
+            return f"{op} not tried"
         found = line["operations"][op]
         share = "?" if found["share"] is None else f"{100 * found['share']:.0f}"
         told.append(share + marks[outcome(line["task"], op, found)])
@@ -258,7 +265,11 @@ def main() -> None:
         start: dict[str, Any] = {}
         if photographs is not None:
             photographs, start = options_of(options.network, photographs, options.out)
-        done = {(line["task"], line["n"], line["seed"]) for line in lines if line["network"] == options.network}
+        done = {
+            (line["task"], line["n"], line["seed"])
+            for line in lines
+            if line["network"] == options.network and "Crop" in line["operations"]
+        }
         deadline = time.monotonic() + 60 * options.minutes
         for name, n, seed in tqdm(keys(options.sizes, options.seeds, names), desc="screens", disable=None):
             if (name, n, seed) in done or time.monotonic() > deadline:

@@ -177,7 +177,7 @@ def _blurred(images: Tensor, labels: Tensor, random: torch.Generator) -> Tensor:
 
 TASKS: dict[str, Recipe] = {
     "natural": Recipe((), _kept, ()),
-    "digits": Recipe((), _kept, (), ("HFlip", "VFlip", "Rot90")),
+    "digits": Recipe((), _kept, (), ("HFlip", "VFlip", "Rot90", "Crop")),
     "filter": Recipe(
         ("plain", "inverted", "solarised", "posterised", "equalised"), _filtered,
         ("Invert", "Solarize", "Equalize"), ("AutoContrast", "Contrast", "Brightness", "Posterize"),
@@ -195,15 +195,15 @@ TASKS: dict[str, Recipe] = {
     ),
     "tilted": Recipe(
         ("left", "straight", "right"), _leveled("Rotate", (15.0, 0.0, -15.0)),
-        ("HFlip", "VFlip", "Rotate"), ("ShearX", "ShearY", "Rot90"),
+        ("HFlip", "VFlip", "Rotate"), ("ShearX", "ShearY", "Rot90", "Crop"),
     ),
     "quarter": Recipe(
         ("top left", "top right", "bottom left", "bottom right"), _marked,
-        ("HFlip", "VFlip", "Rot90", "TranslateX", "TranslateY"), ("Rotate", "ShearX", "ShearY"),
+        ("HFlip", "VFlip", "Rot90", "TranslateX", "TranslateY", "Crop"), ("Rotate", "ShearX", "ShearY"),
     ),
-    "mirrored": Recipe(("as written", "mirrored"), _lettered, ("HFlip",), ("VFlip", "Rot90")),
+    "mirrored": Recipe(("as written", "mirrored"), _lettered, ("HFlip",), ("VFlip", "Rot90", "Crop")),
     "blurred": Recipe(
-        ("sharp", "blurred"), _blurred, ("Sharpness",), (*_TONES, *_MOVES, "Posterize"),
+        ("sharp", "blurred"), _blurred, ("Sharpness",), (*_TONES, *_MOVES, "Posterize", "Crop"),
     ),
 }  # fmt: skip
 """The tasks by name. ``way up`` needs photographs in which up can be seen; ``natural`` keeps the classes of any set."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from daas.augment.operation import Doubles
 
+_ZOOMS, _OFFSETS = 32768.0, 65536.0  # steps per pixel
 _IDENTITY = np.array([1.0, 0.0, 0.0, 0.0, 1.0, 0.0])
 
 
@@ -53,6 +54,19 @@ def flip_x(value: Doubles, height: int, width: int) -> Doubles:
 def flip_y(value: Doubles, height: int, width: int) -> Doubles:
     """Exchanges top and bottom."""
     return np.tile(np.array([1.0, 0.0, 0.0, 0.0, -1.0, height]), (len(value), 1))
+
+
+def crop(value: Doubles, center: Doubles, height: int, width: int) -> Doubles:
+    """Cuts a share of both sides off and enlarges the rest, which lies at ``center`` of where it can.
+
+    Zoom and offset are whole multiples of powers of two, so that Pillow's running sums are exact.
+    """
+    zoom = np.floor((1.0 - value) * _ZOOMS + 0.5) / _ZOOMS
+    result = _changed(value, 0, zoom)
+    result[:, 4] = zoom
+    for axis, size, column in ((0, width, 2), (1, height, 5)):
+        result[:, column] = np.floor(center[:, axis] * (1.0 - zoom) * size * _OFFSETS) / _OFFSETS
+    return result
 
 
 def _changed(value: Doubles, column: int, entry: Doubles) -> Doubles:

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from daas.augment import geometry
-from daas.augment.operation import Doubles, Form, Matrix, Numbers, Setting
+from daas.augment.operation import Doubles, Form, Matrix, Numbers, PlacedMatrix, Setting, affine_map
 
 _SMALLEST = 1e-12  # what AutoContrast divides constant planes by, whose result is not used
 
 
-def affine(matrix: Matrix) -> Form:
+def affine(matrix: Matrix | PlacedMatrix) -> Form:
     """The form of an operation with an affine map."""
     return Form(_warp, partial(_map, matrix))
 
@@ -38,9 +38,9 @@ def _grey(value: Doubles, center: Doubles, setting: Setting) -> Numbers:
     return np.zeros((len(value), 1), np.float32)
 
 
-def _map(matrix: Matrix, value: Doubles, center: Doubles, setting: Setting) -> Numbers:
+def _map(matrix: Matrix | PlacedMatrix, value: Doubles, center: Doubles, setting: Setting) -> Numbers:
     """For the nearest neighbour where a pixel looks, in fixed point; for Kornia where it goes."""
-    maps = matrix(value, setting.height, setting.width)
+    maps = affine_map(matrix, value, center, setting.height, setting.width)
     if not setting.bilinear:
         return geometry.look_up(maps)
     return _value(geometry.forward(maps)[:, :2].reshape(-1), center, setting).reshape(-1, 6)

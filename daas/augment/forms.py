@@ -13,10 +13,20 @@ import torch
 from torch import Tensor
 
 from daas.augment import enhance, geometry
-from daas.augment.operation import BatchFunction, Doubles, Form, ImageFunction, Matrix, Numbers, Setting
+from daas.augment.operation import (
+    BatchFunction,
+    Doubles,
+    Form,
+    ImageFunction,
+    Matrix,
+    Numbers,
+    PlacedMatrix,
+    Setting,
+    affine_map,
+)
 
 
-def affine(matrix: Matrix) -> Form:
+def affine(matrix: Matrix | PlacedMatrix) -> Form:
     """The form of an operation with an affine map, in Pillow's arithmetic."""
     return Form(_warp, partial(_map, matrix))
 
@@ -42,8 +52,8 @@ def _value(value: Doubles, center: Doubles, setting: Setting) -> Numbers:
     return value[:, None]
 
 
-def _map(matrix: Matrix, value: Doubles, center: Doubles, setting: Setting) -> Numbers:
-    maps = matrix(value, setting.height, setting.width)
+def _map(matrix: Matrix | PlacedMatrix, value: Doubles, center: Doubles, setting: Setting) -> Numbers:
+    maps = affine_map(matrix, value, center, setting.height, setting.width)
     return maps if setting.bilinear else geometry.look_up(maps)
 
 

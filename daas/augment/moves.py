@@ -82,11 +82,11 @@ def warp_back(images: Tensor, back: Tensor, fill: Tensor, bilinear: bool) -> Ten
 def _slots(draw: Draw, height: int, width: int) -> Iterator[tuple[npt.NDArray[np.int64], _Doubles]]:
     """Slot by slot, which images have a geometric operation there, [b], and its map, [b, 6]."""
     geometric = np.array([operation.matrix is not None for operation in known()] + [False])
-    ops, values = draw.op.numpy(), draw.value.numpy()
+    ops, values, centers = draw.op.numpy(), draw.value.numpy(), draw.center.numpy()
     for slot in range(ops.shape[1]):
         rows = np.flatnonzero(geometric[ops[:, slot]])
         if len(rows):
-            yield rows, matrices(ops[rows, slot], values[rows, slot], height, width)
+            yield rows, matrices(ops[rows, slot], values[rows, slot], centers[rows, slot], height, width)
 
 
 def _translations(sources: _Doubles) -> npt.NDArray[np.bool_]:

@@ -105,6 +105,33 @@ ImageFunction = Callable[[npt.NDArray[np.uint8], npt.NDArray[np.uint8], float], 
 Matrix = Callable[[Doubles, int, int], Doubles]
 """(value [b], height, width) -> [b, 6]: target (x, y) shows source (a x + b y + c, d x + e y + f), in pixels."""
 
+
+@dataclass(frozen=True)
+class PlacedMatrix:
+    """An affine map that also depends on where in the image it is.
+
+    Attributes:
+        run: (value [b], center [b, 2], height, width) -> [b, 6].
+    """
+
+    run: Callable[[Doubles, Doubles, int, int], Doubles]
+
+
+def affine_map(matrix: Matrix | PlacedMatrix, value: Doubles, center: Doubles, height: int, width: int) -> Doubles:
+    """The map of every image, [b, 6].
+
+    Args:
+        matrix: Of the operation.
+        value: [b], signed.
+        center: [b, 2] in [0, 1), x then y; most maps do not depend on it.
+        height: Of the images.
+        width: Of the images.
+    """
+    if isinstance(matrix, PlacedMatrix):
+        return matrix.run(value, center, height, width)
+    return matrix(value, height, width)
+
+
 Kind = Literal["bytes", "floats", "compiled"]
 """Which form runs: on uint8, on floats, or on uint8 with numba."""
 
@@ -147,7 +174,7 @@ class Operation:
     smallest: float = 0.0
     largest: float = 0.0
     whole: bool = False
-    matrix: Matrix | None = None
+    matrix: Matrix | PlacedMatrix | None = None
     byte_form: BatchFunction | Form | None = None
     float_form: BatchFunction | Form | None = None
     pillow_form: Callable[[Image.Image, float], Image.Image] | PillowForm | None = None

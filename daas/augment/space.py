@@ -18,7 +18,17 @@ from daas.augment import affine
 from daas.augment import differentiable as soft
 from daas.augment import forms as own
 from daas.augment.files import shown
-from daas.augment.operation import Doubles, Form, Kind, Matrix, Operation, PillowForm, Where
+from daas.augment.operation import (
+    Doubles,
+    Form,
+    Kind,
+    Matrix,
+    Operation,
+    PillowForm,
+    PlacedMatrix,
+    Where,
+    affine_map,
+)
 from daas.errors import BadInput
 
 if TYPE_CHECKING:
@@ -41,7 +51,7 @@ def _own(row: Operation, byte: Form, floats: Form) -> Operation:
     return replace(row, byte_form=byte, float_form=floats, pillow_form=_pillow(row.name), compiled_form="fused")
 
 
-def _geometric(row: Operation, matrix: Matrix) -> Operation:
+def _geometric(row: Operation, matrix: Matrix | PlacedMatrix) -> Operation:
     return replace(_own(row, own.affine(matrix), soft.affine(matrix)), matrix=matrix)
 
 
@@ -87,6 +97,10 @@ BASE: tuple[Operation, ...] = (
     _moved("VFlip", affine.flip_y),
     _signed("Rot90", "quarter turns", 2.0, 2.0, affine.quarter_turns),
     _own(Operation("Grayscale", "color"), own.GRAYSCALE, soft.GRAYSCALE),
+    _geometric(
+        Operation("Crop", "geometric", "share of the size", 0.0, 0.7, identity=0.0, largest=0.9),
+        PlacedMatrix(affine.crop),
+    ),
 )
 """Base transforms: usable in any policy, and not in the search space unless it names them."""
 
@@ -225,12 +239,15 @@ def only_fused() -> bool:
     return bool(_fused.all())
 
 
-def matrices(op: np.ndarray[tuple[int], np.dtype[np.int64]], value: Doubles, height: int, width: int) -> Doubles:
+def matrices(
+    op: np.ndarray[tuple[int], np.dtype[np.int64]], value: Doubles, center: Doubles, height: int, width: int
+) -> Doubles:
     """Affine maps of geometric operations: target (x, y) shows source (a x + b y + c, d x + e y + f).
 
     Args:
         op: [b], indices of operations with a ``matrix``.
         value: [b], signed.
+        center: [b, 2] in [0, 1), x then y.
         height: Of the images.
         width: Of the images.
 
@@ -241,5 +258,5 @@ def matrices(op: np.ndarray[tuple[int], np.dtype[np.int64]], value: Doubles, hei
     for index in np.unique(op).tolist():
         matrix, chosen = _all[index].matrix, op == index
         assert matrix is not None, f"{_all[index].name} is not geometric"
-        result[chosen] = matrix(value[chosen], height, width)
+        result[chosen] = affine_map(matrix, value[chosen], center[chosen], height, width)
     return result

@@ -90,11 +90,16 @@ def apply_one(
     """Applies one operation."""
     width, height = image.size
     resample = Image.Resampling.BILINEAR if bilinear else Image.Resampling.NEAREST
+    zoom = math.floor((1 - value) * 32768 + 0.5) / 32768  # of a crop; with such steps Pillow's sums are exact
+    left, top = (
+        math.floor(center[axis] * (1 - zoom) * size * 65536) / 65536 for axis, size in ((0, width), (1, height))
+    )
     affine = {
         "ShearX": (1, value, 0, 0, 1, 0),
         "ShearY": (1, 0, 0, value, 1, 0),
         "TranslateX": (1, 0, value * width, 0, 1, 0),
         "TranslateY": (1, 0, 0, 0, 1, value * height),
+        "Crop": (zoom, 0, left, 0, zoom, top),
     }
     if name in affine:
         return image.transform(

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from daas.screen import plots
 from daas.screen.result import Picture, Screen, Seen
-from daas.screen.using import meant, swap_words, train_words, worth_showing
+from daas.screen.using import meant, swap_words, swapped_words, train_words, worth_showing
 from daas.screen.words import TITLES, answer, limit_words, points, share_words
 from daas.search.report.commands import parts
 from daas.search.report.plots import picture
@@ -40,6 +40,7 @@ def page(screen: Screen, policy: str | None) -> str:
         command=parts(command),
         meant=meant(command),
         swap=swap_words(screen),
+        swapped=swapped_words(screen),
         rows=_rows(screen),
         colors=plots.COLORS,
         pictures=_pictures(screen.pictures),

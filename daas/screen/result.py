@@ -165,6 +165,16 @@ class Screen:
         return 0.5 if "HFlip" in self and self["HFlip"].verdict == HARMLESS else 0.0
 
     @property
+    def scale(self) -> tuple[float, float] | None:
+        """Smallest and largest share of the area to cut out at random (``--scale``); None where ``Crop`` was not tried.
+
+        (1.0, 1.0) where crops change the label, or may.
+        """
+        from daas.screen.using import scale_of
+
+        return scale_of(self)
+
+    @property
     def swaps(self) -> tuple[tuple[str, str], ...]:
         """Pairs of classes that a horizontal flip exchanges: with exchanged labels it can be used all the same."""
         return self["HFlip"].exchanges if "HFlip" in self and self["HFlip"].verdict == CHANGES else ()

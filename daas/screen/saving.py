@@ -21,6 +21,7 @@ def to_dict(screen: Screen) -> dict[str, Any]:
         "format": FORMAT,
         "clean": dict(screen.clean),
         "flip": screen.flip,
+        "scale": None if screen.scale is None else list(screen.scale),
         "swaps": [list(pair) for pair in screen.swaps],
         "warnings": list(screen.warnings),
         "operations": [_plain(dataclasses.asdict(seen)) for seen in screen.operations],

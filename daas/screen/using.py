@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from daas.screen.result import Screen, Seen
 
 _BASE = tuple(operation.name for operation in BASE)
-FLIP = "HFlip"
+FLIP, CROP = "HFlip", "Crop"
 YOUR_NETWORK, YOUR_PHOTOS, YOUR_TEST_PHOTOS = "YOUR_NETWORK", "YOUR_PHOTOS", "YOUR_TEST_PHOTOS"
 _MEANT = {
     YOUR_NETWORK: "any timm model",
@@ -38,17 +39,27 @@ def kept(screen: Screen) -> list[str]:
     """The operations that the screen's policy is made of.
 
     Of the search space and of registered operations whatever does not change the label; of the base transforms, which
-    few training scripts use, only what is harmless. The horizontal flip is none of the policy's: ``Screen.flip`` says.
-    Nor is an operation of which no magnitude is safe.
+    few training scripts use, only what is harmless. The horizontal flip and crops are none of the policy's, since
+    ``Screen.flip`` and ``Screen.scale`` say; nor is an operation of which no magnitude is safe.
     """
     names = []
     for seen in screen.operations:
-        base_allowed = seen.op not in _BASE or (seen.op != FLIP and seen.verdict == HARMLESS)
+        base_allowed = seen.op not in _BASE or (seen.op not in (FLIP, CROP) and seen.verdict == HARMLESS)
         possible = seen.safe_up_to is None or seen.op in screen.limits()
         if base_allowed and not seen.dropped and possible:
             names.append(seen.op)
     order = list(screen.about["operations"])
     return sorted(names, key=order.index)
+
+
+def scale_of(screen: Screen) -> tuple[float, float] | None:
+    """The range of a random resized crop's area that is safe; only the whole image where crops change the label."""
+    if CROP not in screen:
+        return None
+    seen = screen[CROP]
+    if seen.dropped or seen.safe_up_to is None:
+        return 1.0, 1.0
+    return math.ceil(100 * (1.0 - seen.safe_up_to) ** 2 - 1e-6) / 100, 1.0
 
 
 def worth_showing(seen: Seen) -> bool:
@@ -88,8 +99,17 @@ def train_words(screen: Screen, policy: str | None) -> str:
         words += ["--train-crop-mode", "pad", "--img-size", str(about["data"]["image_size"])]
     else:
         words += ["--model", YOUR_NETWORK]
+        words += _crop_words(screen)
     words += ["--aa", f"daas:{policy}"] if policy else []
     return shlex.join([*words, "--hflip", f"{screen.flip:g}"])
+
+
+def _crop_words(screen: Screen) -> list[str]:
+    """How images are cropped, where training would cut out parts of them by default."""
+    scale = screen.scale
+    if scale is None or screen.about["source"].get("dataset") == "digits":
+        return []
+    return ["--scale", f"{scale[0]:g}", "1"] if scale[0] < 1.0 else ["--train-crop-mode", "pad"]
 
 
 def swap_words(screen: Screen) -> str:
@@ -98,6 +118,12 @@ def swap_words(screen: Screen) -> str:
         return ""
     pairs = [f"{a}:{b}" for a, b in screen.swaps]
     return shlex.join(["--train-crop-mode", "pad", "--hflip", "0.5", "--hflip-swap", *pairs])
+
+
+def swapped_words(screen: Screen) -> str:
+    """The options of ``train_words`` that those of ``swap_words`` stand for."""
+    crop = [] if screen.about["network"]["model"] and not screen.about["network"]["default"] else _crop_words(screen)
+    return shlex.join([*crop, "--hflip", "0"])
 
 
 def meant(words: str) -> str:

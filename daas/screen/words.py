@@ -5,13 +5,18 @@ from __future__ import annotations
 from daas.augment.space import named
 from daas.errors import plain
 from daas.screen.result import Moved, Screen, Seen
-from daas.screen.using import FLIP, kept, meant, swap_words, train_words
+from daas.screen.using import CROP, FLIP, kept, meant, swap_words, swapped_words, train_words
 from daas.screen.verdicts import CHANGES, UNCLEAR
 
 MOVED = 0.25
 """Share of a class that has to be taken for another one to be worth a word."""
 _MORE = "More images, or larger ones, would say more."
-TITLES = {"HFlip": "HFlip (left-right)", "VFlip": "VFlip (upside down)", "Rot90": "Rot90 (quarter turns)"}
+TITLES = {
+    "HFlip": "HFlip (left-right)",
+    "VFlip": "VFlip (upside down)",
+    "Rot90": "Rot90 (quarter turns)",
+    "Crop": "Crop (random part, enlarged)",
+}
 
 
 def answer(screen: Screen) -> list[str]:
@@ -31,8 +36,19 @@ def answer(screen: Screen) -> list[str]:
         lines.append(f"Left out, for no magnitude is safe: {', '.join(nowhere)}.")
     if limited:
         lines.append("Within limits: " + ", ".join(f"{name} {limit_words(screen[name])}" for name in limited) + ".")
-    lines.append(_flip(screen))
-    return lines
+    return [*lines, *_crop(screen), _flip(screen)]
+
+
+def _crop(screen: Screen) -> list[str]:
+    """What the screen says of cutting parts out, as most training scripts do."""
+    if screen.scale is None:
+        return []
+    seen, least = screen[CROP], screen.scale[0]
+    if least < 1.0:
+        smallest = "" if limit_words(seen) else ", the smallest that were tried"
+        return [f"Crops are safe down to {least:.0%} of the area{smallest}: --scale {least:g} 1."]
+    why = "they change the label" if seen.verdict == CHANGES else "no size is clearly safe"
+    return [f"No random resized crops (--train-crop-mode pad): {why}."]
 
 
 def _changing(screen: Screen) -> str:
@@ -93,7 +109,8 @@ def next_lines(screen: Screen, policy: str | None) -> list[str]:
     command = train_words(screen, policy)
     lines = ["To train with it:", f"  {command}"]
     if screen.swaps:
-        lines += ["or, with the flip and exchanged labels, instead of --hflip 0:", f"  {swap_words(screen)}"]
+        instead = f"or, with the flip and exchanged labels, instead of {swapped_words(screen)}:"
+        lines += [instead, f"  {swap_words(screen)}"]
     return [*lines, meant(command)] if meant(command) else lines
 
 

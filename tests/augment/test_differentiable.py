@@ -20,8 +20,8 @@ GREY = (125, 123, 114)
 VALUES = {"ShearX": 0.21, "ShearY": -0.17, "TranslateX": 0.13, "TranslateY": -0.22, "Rotate": 23.0, "AutoContrast": 0.0,
           "Invert": 0.0, "Equalize": 0.0, "Solarize": 100.3, "Posterize": 5.7, "Contrast": 1.6, "Color": 0.3,
           "Brightness": 1.4, "Sharpness": 1.8, "Cutout": 0.3, "HFlip": 0.0, "VFlip": 0.0, "Rot90": 1.0,
-          "Grayscale": 0.0}  # fmt: skip
-MOVING = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", "HFlip", "VFlip", "Rot90")
+          "Grayscale": 0.0, "Crop": 0.37}  # fmt: skip
+MOVING = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", "HFlip", "VFlip", "Rot90", "Crop")
 
 # The largest difference in value and in gradient, in float64, of what is written below (the float path that there was
 # before Kornia's functions), for images in [0, 1]. Where nothing is said the two differ by rounding.
@@ -93,7 +93,7 @@ FORMULAS: dict[str, Callable[[Tensor, float], Tensor]] = {
 def moved(name: str, x: Tensor, v: float, interpolation: str) -> tuple[Tensor, Tensor]:
     """The image on an endless plane of the fill, looked up; and how many of the four neighbours are in the image."""
     height, width = x.shape[2:]
-    a, b, c, d, e, f = matrices(np.array([INDEX[name]]), np.array([v]), height, width)[0]
+    a, b, c, d, e, f = matrices(np.array([INDEX[name]]), np.array([v]), np.full((1, 2), 0.3), height, width)[0]
     rows, columns = torch.arange(height).double() + 0.5, torch.arange(width).double() + 0.5
     grid_y, grid_x = torch.meshgrid(rows, columns, indexing="ij")
     source_x, source_y = a * grid_x + b * grid_y + c, d * grid_x + e * grid_y + f

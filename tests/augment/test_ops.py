@@ -96,10 +96,10 @@ def test_rotations_by_any_angle(size: tuple[int, int], backend: Backend) -> None
 @both
 @pytest.mark.parametrize("size", SIZES)
 def test_bilinear_is_pillows(size: tuple[int, int], backend: Backend) -> None:
-    moving = [*GEOMETRIC, *(INDEX[name] for name in ("HFlip", "VFlip", "Rot90"))]
-    count = 24 if size[0] == 224 else 200
+    moving = [*GEOMETRIC, *(INDEX[name] for name in ("HFlip", "VFlip", "Rot90", "Crop"))]
+    count = 27 if size[0] == 224 else 198
     images = pictures(count, *size, seed=9)
-    draw = draw_of(torch.tensor(moving).repeat(count // 8).unsqueeze(1), seed=10)
+    draw = draw_of(torch.tensor(moving).repeat(count // 9).unsqueeze(1), seed=10)
     result = apply(images, draw, backend=backend, interpolation="bilinear")
     difference = (result.int() - reference(images, draw, "bilinear").int()).abs()
     assert difference[draw.op[:, 0] != INDEX["Rotate"]].max() == 0

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shlex
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,8 +17,10 @@ from daas.augment import Policy
 from daas.errors import BadInput
 from daas.screen.page import page
 from daas.screen.result import Moved, Picture, Screen
-from daas.screen.using import kept, meant, swap_words, train_words, worth_showing
-from daas.screen.words import answer, limit_words, report
+from daas.screen.using import kept, meant, swap_words, swapped_words, train_words, worth_showing
+from daas.screen.verdicts import Verdict
+from daas.screen.words import answer, limit_words, next_lines, report
+from daas.train.command_line import parse
 
 
 def test_the_file_has_the_documented_keys(planted: Screen, tmp_path: Path) -> None:
@@ -115,6 +118,47 @@ def test_a_flip_that_costs_accuracy_says_which_classes_it_takes_for_which(plante
     assert not worth_showing(replace(flip, verdict="harmless"))
     assert not worth_showing(replace(planted["Rotate"], verdict="harder"))
     assert "2 &rarr; 5: 58% (50 images)" in page(found, None)
+
+
+def with_crop(planted: Screen, verdict: Verdict, safe_up_to: float, share: float = 0.0) -> Screen:
+    pieces = tuple(replace(piece, safe=piece.high <= safe_up_to) for piece in planted["Brightness"].by_magnitude[:4])
+    row = replace(
+        planted["Posterize"], op="Crop", verdict=verdict, safe_up_to=safe_up_to, share=share, by_magnitude=pieces
+    )
+    return replace(planted, operations=(*planted.operations, row))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "safe_up_to", "share", "scale"),
+    [
+        ("harmless", 0.7, 0.0, (0.09, 1.0)),
+        ("harder", 0.35, 0.0, (0.43, 1.0)),  # 0.65 ** 2 is 0.4225
+        ("unclear", 0.35, 0.1, (0.43, 1.0)),
+        ("unclear", 0.35, 0.3, (1.0, 1.0)),
+        ("harder", 0.0, 0.0, (1.0, 1.0)),
+        ("changes the label", 0.35, 0.8, (1.0, 1.0)),
+    ],
+)
+def test_crops_are_as_large_as_the_screen_says(
+    planted: Screen, verdict: Verdict, safe_up_to: float, share: float, scale: tuple[float, float]
+) -> None:
+    found = with_crop(planted, verdict, safe_up_to, share)
+    assert found.scale == pytest.approx(scale)
+    assert "Crop" not in kept(found)
+    command = train_words(found, None)
+    small = f"--scale {scale[0]:g} 1" if scale[0] < 1 else "--train-crop-mode pad"
+    assert small in command
+    assert parse(shlex.split(command)[3:]).train_crop_mode == ("pad" if scale[0] == 1 else None)
+    assert f"instead of {small} --hflip 0:" in "\n".join(next_lines(found, None))
+    assert small in answer(found)[-2]
+
+
+def test_without_crops_nothing_is_said_of_them(planted: Screen) -> None:
+    assert planted.scale is None
+    assert "crop" not in "\n".join(answer(planted)).lower()
+    assert swapped_words(planted) == "--hflip 0"
+    digits = replace(planted, about={**planted.about, "source": {"dataset": "digits", "data_dir": "", "val_dir": ""}})
+    assert "--scale" not in train_words(with_crop(digits, "harmless", 0.7), None)  # they are never cut out
 
 
 def test_where_most_is_unclear_the_answer_says_how_well_the_network_reads(planted: Screen) -> None:

@@ -1,20 +1,25 @@
-"""Shear, translate and rotate with bilinear interpolation, in the float64 arithmetic of Pillow's transform."""
+"""Shear, translate, rotate and crop with bilinear interpolation, in the float64 arithmetic of Pillow's transform."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from daas.augment.cpu.jit import Bytes, compiled
 from daas.augment.space import INDEX
 
 _SHEAR_X, _SHEAR_Y = INDEX["ShearX"], INDEX["ShearY"]
 _TRANSLATE_X, _TRANSLATE_Y, _ROT90 = INDEX["TranslateX"], INDEX["TranslateY"], INDEX["Rot90"]
+_CROP = INDEX["Crop"]
+_ZOOMS, _OFFSETS = 32768.0, 65536.0  # as in daas.augment.affine
 
 
 @compiled
-def matrix(op: int, value: float, height: int, width: int) -> tuple[float, float, float, float, float, float]:
+def matrix(
+    op: int, value: float, center: npt.NDArray[np.float64], height: int, width: int
+) -> tuple[float, float, float, float, float, float]:
     """Target (x, y) shows source (a x + b y + c, d x + e y + f), both measured from the images' corner."""
     if op == _SHEAR_X:
         return 1.0, value, 0.0, 0.0, 1.0, 0.0
@@ -24,6 +29,11 @@ def matrix(op: int, value: float, height: int, width: int) -> tuple[float, float
         return 1.0, 0.0, value * width, 0.0, 1.0, 0.0
     if op == _TRANSLATE_Y:
         return 1.0, 0.0, 0.0, 0.0, 1.0, value * height
+    if op == _CROP:
+        zoom = math.floor((1.0 - value) * _ZOOMS + 0.5) / _ZOOMS
+        left = math.floor(center[0] * (1.0 - zoom) * width * _OFFSETS) / _OFFSETS
+        top = math.floor(center[1] * (1.0 - zoom) * height * _OFFSETS) / _OFFSETS
+        return zoom, 0.0, left, 0.0, zoom, top
     if op == _ROT90:
         value = 90.0 * math.copysign(math.floor(abs(value) + 0.5), value)
     angle = -value * (math.pi / 180.0)
@@ -34,10 +44,17 @@ def matrix(op: int, value: float, height: int, width: int) -> tuple[float, float
 
 @compiled
 def geometric_bilinear(
-    source: Bytes, target: Bytes, op: int, value: float, height: int, width: int, fill: Bytes
+    source: Bytes,
+    target: Bytes,
+    op: int,
+    value: float,
+    center: npt.NDArray[np.float64],
+    height: int,
+    width: int,
+    fill: Bytes,
 ) -> None:
     """Applies one geometric operation to one image; a source outside of the image is ``fill``, as a whole."""
-    a, b, c, d, e, f = matrix(op, value, height, width)
+    a, b, c, d, e, f = matrix(op, value, center, height, width)
     plane = height * width
     for y in range(height):
         for x in range(width):

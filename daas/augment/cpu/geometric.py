@@ -1,4 +1,4 @@
-"""Shear, translate and rotate, nearest neighbour, in Pillow's fixed-point arithmetic (see ``daas.augment.geometry``).
+"""Shear, translate, rotate and crop, nearest neighbour, in Pillow's fixed point (see ``daas.augment.geometry``).
 
 A shear along x and a translation move whole rows, so they are row copies. A shear along y moves runs of columns, a few
 bytes each, so they are copied 16 bytes at a time, the next run overwriting what was too much. Rotate gathers.
@@ -29,6 +29,7 @@ def geometric(
     target: Bytes,
     op: int,
     value: float,
+    center: npt.NDArray[np.float64],
     height: int,
     width: int,
     fill: Bytes,
@@ -41,6 +42,7 @@ def geometric(
         target: Another buffer of its size.
         op: Index of the operation.
         value: Signed: shear factor, share of the size, or degrees counter-clockwise.
+        center: [2] in [0, 1), x then y: where a crop lies.
         height: Of the image.
         width: Of the image.
         fill: One value per channel.
@@ -59,7 +61,7 @@ def geometric(
     elif op == _FLIP_Y:
         _flip_y(source, target, height, width, len(fill))
     else:
-        _affine(source, target, _rotation(op, value, height, width), height, width, fill)
+        _affine(source, target, _fixed(op, value, center, height, width), height, width, fill)
 
 
 @compiled
@@ -68,8 +70,10 @@ def _fix(value: float) -> int:
 
 
 @compiled
-def _rotation(op: int, value: float, height: int, width: int) -> tuple[int, int, int, int, int, int]:
-    a, b, c, d, e, f = matrix(op, value, height, width)
+def _fixed(
+    op: int, value: float, center: npt.NDArray[np.float64], height: int, width: int
+) -> tuple[int, int, int, int, int, int]:
+    a, b, c, d, e, f = matrix(op, value, center, height, width)
     return _fix(a), _fix(b), _fix(c + 0.5 * a + 0.5 * b), _fix(d), _fix(e), _fix(f + 0.5 * d + 0.5 * e)
 
 

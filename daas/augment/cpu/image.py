@@ -25,7 +25,7 @@ _ROTATE, _AUTOCONTRAST, _EQUALIZE = INDEX["Rotate"], INDEX["AutoContrast"], INDE
 _INVERT, _SOLARIZE, _POSTERIZE = INDEX["Invert"], INDEX["Solarize"], INDEX["Posterize"]
 _CONTRAST, _COLOR, _BRIGHTNESS = INDEX["Contrast"], INDEX["Color"], INDEX["Brightness"]
 _SHARPNESS, _CUTOUT, _GRAYSCALE = INDEX["Sharpness"], INDEX["Cutout"], INDEX["Grayscale"]
-_FLIP_X, _FLIP_Y, _ROT90 = INDEX["HFlip"], INDEX["VFlip"], INDEX["Rot90"]
+_FLIP_X, _FLIP_Y, _ROT90, _CROP = INDEX["HFlip"], INDEX["VFlip"], INDEX["Rot90"], INDEX["Crop"]
 
 
 @compiled
@@ -102,11 +102,11 @@ def _operation(
 ) -> None:
     height, width = size
     channels = len(fill)
-    turned = op <= _ROTATE or op == _ROT90
+    turned = op <= _ROTATE or op in (_ROT90, _CROP)
     if turned and bilinear:
-        geometric_bilinear(source, target, op, value, height, width, fill)
+        geometric_bilinear(source, target, op, value, center, height, width, fill)
     elif turned or op in (_FLIP_X, _FLIP_Y):
-        geometric(source, target, op, value, height, width, fill, numbers)
+        geometric(source, target, op, value, center, height, width, fill, numbers)
     elif op == _INVERT:
         invert(source, target)
     elif op == _SOLARIZE:

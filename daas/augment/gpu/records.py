@@ -35,7 +35,7 @@ def records(draw: Draw, height: int, width: int, bilinear: bool) -> Tensor:
         draw: Of the package's own operations; on any device.
         height: Of the images.
         width: Of the images.
-        bilinear: Interpolation of shear, translate and rotate, instead of the nearest neighbour.
+        bilinear: Interpolation of shear, translate, rotate and crop, instead of the nearest neighbour.
 
     Returns:
         [B, K, 8] int64, on the draw's device.
@@ -45,7 +45,7 @@ def records(draw: Draw, height: int, width: int, bilinear: bool) -> Tensor:
     for known in range(NOTHING, CONTRAST + 1):
         indices = [index for index, own in enumerate(_CODE_OF) if own == known]
         code = torch.where(_any_of(op, indices), known, code)
-    maps = _maps(op, value, height, width)
+    maps = _maps(op, value, draw.center, height, width)
     words = _fixed(maps)
     if bilinear:
         turned = (code == WARP) & ~_any_of(op, [INDEX["HFlip"], INDEX["VFlip"]])
@@ -69,13 +69,18 @@ def _any_of(op: Tensor, indices: list[int]) -> Tensor:
     return found
 
 
-def _maps(op: Tensor, value: Tensor, height: int, width: int) -> Tensor:
+def _maps(op: Tensor, value: Tensor, center: Tensor, height: int, width: int) -> Tensor:
     """The affine maps of ``daas.augment.affine``, in pixels; the identity for what has none: [B, K, 6] float64."""
     quarters = 90.0 * torch.copysign(torch.floor(value.abs() + 0.5), value)
     turn = torch.where(op == INDEX["Rot90"], quarters, value)
     angle = -turn * (math.pi / 180.0)
     cos, sin = torch.round(torch.cos(angle), decimals=15), torch.round(torch.sin(angle), decimals=15)
     x, y = width / 2.0, height / 2.0
+    zoom = torch.floor((1.0 - value) * 32768.0 + 0.5) / 32768.0
+    left, top = (
+        torch.floor(center[..., axis] * (1.0 - zoom) * size * 65536.0) / 65536.0
+        for axis, size in ((0, width), (1, height))
+    )
     one, none = torch.ones_like(value), torch.zeros_like(value)
     by_name = {
         "Rotate": (cos, sin, cos * -x + sin * -y + x, -sin, cos, -sin * -x + cos * -y + y),
@@ -85,6 +90,7 @@ def _maps(op: Tensor, value: Tensor, height: int, width: int) -> Tensor:
         "TranslateY": (one, none, none, none, one, value * height),
         "HFlip": (-one, none, one * width, none, one, none),
         "VFlip": (one, none, none, none, -one, one * height),
+        "Crop": (zoom, none, left, none, zoom, top),
     }
     by_name["Rot90"] = by_name["Rotate"]
     found = torch.stack([one, none, none, none, one, none], -1)

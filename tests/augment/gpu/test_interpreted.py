@@ -27,7 +27,7 @@ def run(*words: str, **environment: str) -> str:
 def test_operations_pairs_and_shipped_policies_are_pillows(size: int, policies: int) -> None:
     words = ("--sizes", str(size), "--policies", str(policies), "--each", "1")
     printed = run("-m", "benchmarks.gpu.parity", *words, TRITON_INTERPRET="1")
-    assert f"{19 * 2 + policies + 8} images on cpu, 0 differ" in printed
+    assert f"{20 * 2 + policies + 8} images on cpu, 0 differ" in printed
 
 
 FORMS = """
