@@ -106,7 +106,9 @@ def check_numbers(path: str | Path, tensors: Mapping[str, Tensor]) -> None:
             raise BadInput(f"{path}: {name} holds values that are no numbers (NaN or infinity): it diverged.")
 
 
-def check_taken(path: str | Path, made: nn.Module, bare: nn.Module, free: Collection[str]) -> None:
+def check_taken(
+    path: str | Path, made: nn.Module, bare: nn.Module, free: Collection[str], given: Mapping[str, Tensor]
+) -> None:
     """Refuses pretrained weights most of which a network has not taken, since they are another network's.
 
     Args:
@@ -114,13 +116,18 @@ def check_taken(path: str | Path, made: nn.Module, bare: nn.Module, free: Collec
         made: The network with them.
         bare: The same without them, from the same random numbers.
         free: Names of parameters that may begin at random: classifiers.
+        given: What is in the file, under the network's names; it may be the very random numbers of ``bare``.
 
     Raises:
         BadInput: More than half of the kernels (parameters of two dimensions or more) are as they were.
     """
     before = dict(bare.named_parameters())
     kernels = {name: value for name, value in made.named_parameters() if value.dim() > 1 and name not in free}
-    left = [name for name, value in kernels.items() if torch.equal(value, before[name])]
+    left = [
+        name
+        for name, value in kernels.items()
+        if torch.equal(value, before[name]) and not (name in given and torch.equal(value, given[name].to(value)))
+    ]
     if 2 * len(left) > len(kernels):
         raise BadInput(
             f"{path} holds no weights of this model: it has none for {len(left)} of {len(kernels)} kernels "

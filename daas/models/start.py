@@ -185,7 +185,7 @@ def _filled(model: str, path: str, overlay: dict[str, Any], arguments: dict[str,
     overlay = {**overlay, "source": "", "state_dict": state}  # a source would come before them
     made = _made(model, pretrained=True, pretrained_cfg_overlay=overlay, **arguments)
     auxiliary = {name for name, _ in bare.named_parameters() if name.startswith("aux_head.")}
-    check_taken(path, made, bare, classifiers(bare) | auxiliary)
+    check_taken(path, made, bare, classifiers(bare) | auxiliary, state)
     made.pretrained_cfg = bare.pretrained_cfg
     return made
 

@@ -33,6 +33,14 @@ def test_a_folder_gives_its_weights(saved: tuple[torch.nn.Module, Path]) -> None
     assert not torch.equal(create(f"local-dir:{folder}", 3).eval()(images), network(images))
 
 
+def test_weights_may_be_the_very_numbers_that_the_network_begins_with(saved: tuple[torch.nn.Module, Path]) -> None:
+    """A network that was saved untrained, and is made again from the same seed."""
+    network, folder = saved
+    torch.manual_seed(0)  # as saved_network
+    made = create(f"local-dir:{folder}", 3, Start(pretrained=True)).eval()
+    assert all(torch.equal(value, network.state_dict()[name]) for name, value in made.state_dict().items())
+
+
 def test_a_file_gives_all_but_the_classifier(saved: tuple[torch.nn.Module, Path]) -> None:
     network, folder = saved
     path = str(folder / "model.safetensors")
