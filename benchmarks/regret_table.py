@@ -22,6 +22,7 @@ SHELF = {
 }
 """Ways that choose nothing: what everybody takes, with the flip that every script has."""
 README = Path(__file__).parents[1] / "README.md"
+DOCS = Path(__file__).parents[1] / "docs" / "results.md"
 BEGIN, END = "<!-- regret: written by python -m benchmarks.regret --table -->\n", "<!-- regret: end -->\n"
 WAYS = (
     "random policy", "random search", "search", "screen", "race", "screen, race", "screen, race, best mean",
@@ -58,10 +59,19 @@ class Judged:
             found[way] = {seed: accuracies[seed] for seed, accuracies in judged_.items() if seed in accuracies}
         return found
 
+    def seeds(self) -> set[int]:
+        """Those whose default candidates are all judged, which comes before any choice; all where nothing is chosen."""
+        chosen = {seed for seeds in self.choices.values() for seed in seeds}
+        return chosen or {seed for seeds in self.accuracy.values() for seed in seeds}
+
     def best(self) -> tuple[str, Seeds]:
-        """The candidate with the highest mean over the seeds that the most candidates have."""
-        most = max(len(seeds) for seeds in self.accuracy.values())
-        whole = {name: seeds for name, seeds in self.accuracy.items() if len(seeds) == most}
+        """The candidate with the highest mean over all seeds, of those that have all."""
+        known = self.seeds()
+        whole = {
+            name: {seed: seeds[seed] for seed in sorted(known)}
+            for name, seeds in self.accuracy.items()
+            if known <= seeds.keys()
+        }
         name = max(whole, key=lambda name: statistics.fmean(whole[name].values()))
         return name, whole[name]
 
@@ -115,12 +125,8 @@ def page(lines: Lines, tasks: Sequence[str], seeds: Sequence[int]) -> str:
         f"{sum(line.get('seconds', 0.0) for line in lines) / 3600:.1f} hours.",
         "Regret in points: accuracy of the task's best candidate minus that of what was taken, mean over the seeds.",
     ]
-    ways = [way for way in (*SHELF, *WAYS) if any(regret.get(way) for regret in regrets.values())]
-    names = [name for name in tasks if name in regrets]
-    if ways:
-        head = ["way", "tasks", "mean (95% interval)", "worst", *names]
-        parts.append(table(head, [_row(way, names, regrets) for way in ways]))
-    for name in names:
+    parts.append(by_task_and_way(lines, tasks))
+    for name in (name for name in tasks if name in regrets):
         one = by_task[name]
         best, values = one.best()
         chosen = [
@@ -133,6 +139,15 @@ def page(lines: Lines, tasks: Sequence[str], seeds: Sequence[int]) -> str:
         order = sorted(one.accuracy, key=lambda c: -statistics.fmean(one.accuracy[c].values()))
         parts.append("; ".join(f"{c} {statistics.fmean(one.accuracy[c].values()):.1f}" for c in order) + ".")
     return "\n\n".join([*parts, *_under_way(lines, goals)])
+
+
+def by_task_and_way(lines: Iterable[Mapping[str, Any]], tasks: Sequence[str]) -> str:
+    """Regrets as a table: a row for each way, a column for each task, in brackets the runs."""
+    regrets = {name: one.regret() for name, one in judged(lines).items()}
+    names = [name for name in tasks if name in regrets]
+    ways = [way for way in (*SHELF, *WAYS) if any(regrets[name].get(way) for name in names)]
+    head = ["way", "tasks", "mean (95% interval)", "worst", *names]
+    return table(head, [_row(way, names, regrets) for way in ways])
 
 
 def _named(done: Sequence[tuple[str, int]]) -> str:
@@ -202,9 +217,9 @@ def _row(way: str, names: Sequence[str], regrets: Mapping[str, Mapping[str, Seed
 
 
 def write_table(lines: Lines, tasks: Sequence[str], seeds: Sequence[int]) -> None:
-    """Writes regret.md and regret.json, and the README's table."""
+    """Writes regret.md and regret.json, and the tables of the README and of the page of results."""
     regrets = {name: one.regret() for name, one in judged(lines).items()}
     write("regret", "python -m benchmarks.regret --table", page(lines, tasks, seeds), {"regret": regrets})
-    text = README.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    README.write_text(before + BEGIN + short(lines) + END + rest.split(END)[1], encoding="utf-8")
+    for path, own in ((README, short(lines)), (DOCS, by_task_and_way(lines, tasks) + "\n")):
+        before, rest = path.read_text(encoding="utf-8").split(BEGIN)
+        path.write_text(before + BEGIN + own + END + rest.split(END)[1], encoding="utf-8")

@@ -6,7 +6,7 @@ import torch
 from benchmarks import regret
 from benchmarks.regret import Bench, Regime, race, random_search
 from benchmarks.regret_lines import Lines
-from benchmarks.regret_table import BEGIN, END, GOALS, README, interval, judged, page, short
+from benchmarks.regret_table import BEGIN, DOCS, END, GOALS, README, by_task_and_way, interval, judged, page, short
 from daas.data import MemoryImages
 from daas.race.candidates import Candidate
 
@@ -67,6 +67,17 @@ def test_regret_is_against_the_best_on_average_not_the_luckiest():
     assert one.regret() == {"none, flip": {1: 4.0, 2: -3.0}, "race": {1: 4.0, 2: -3.0}}
 
 
+def test_a_seed_whose_candidates_are_not_all_judged_yet_decides_nothing():
+    """The best of the few that are would be a low bar."""
+    lines = lines_of(
+        ("t", 1, "none, flip", 60.0), ("t", 1, "mine", 64.0), ("t", 2, "none, flip", 70.0), ("t", 2, "weak", 50.0)
+    )
+    lines.append({"kind": "choice", "task": "t", "seed": 1, "way": "race", "candidate": "mine"})
+    one = judged(lines)["t"]
+    assert one.best() == ("mine", {1: 64.0})
+    assert one.regret() == {"none, flip": {1: 4.0}, "race": {1: 0.0}}
+
+
 def test_page_says_what_is_missing(tmp_path: Path):
     lines = Lines(tmp_path / "lines.jsonl")
     lines.append({"kind": "run", "task": "t", "seed": 2, "candidate": "mine", "run": 0, "accuracy": 61.0})
@@ -100,6 +111,7 @@ def test_the_short_table_has_what_the_goals_speak_of_and_nothing_else():
     assert rows["**what the screen allows**, its flip"] == [0.0, 0.0]
 
 
-def test_the_readme_has_the_table_of_the_records():
-    text = README.read_text(encoding="utf-8").split(BEGIN)[1].split(END)[0]
-    assert text == short(Lines(regret.RESULTS))
+def test_the_readme_and_the_page_of_results_have_the_tables_of_the_records():
+    lines = Lines(regret.RESULTS)
+    for path, own in ((README, short(lines)), (DOCS, by_task_and_way(lines, list(regret.REGIMES)) + "\n")):
+        assert path.read_text(encoding="utf-8").split(BEGIN)[1].split(END)[0] == own
