@@ -10,7 +10,7 @@ from daas.screen.verdicts import CHANGES, UNCLEAR
 
 MOVED = 0.25
 """Share of a class that has to be taken for another one to be worth a word."""
-_MORE = "More images, or larger ones, would say more."
+_MORE = "More images would say more; so would daas screen with a larger --image-size or a pretrained --model."
 TITLES = {
     "HFlip": "HFlip (left-right)",
     "VFlip": "VFlip (upside down)",
@@ -85,7 +85,8 @@ def _flip(screen: Screen) -> str:
         return "A horizontal flip is harmless: --hflip 0.5."
     seen = screen[FLIP]
     if seen.verdict == CHANGES:
-        return "No horizontal flip (--hflip 0): it changes the label."
+        kind = "plain horizontal flip" if screen.swaps else "horizontal flip"
+        return f"No {kind} (--hflip 0): it changes the label."
     why = "it is unclear" if seen.verdict == UNCLEAR else "it makes images harder"
     right = f"{screen.clean['accuracy']:.1f}% are right as they are, {seen.accuracy:.1f}% flipped"
     moved = _flip_takes(screen)

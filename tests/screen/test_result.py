@@ -170,7 +170,7 @@ def test_where_most_is_unclear_the_answer_says_how_well_the_network_reads(plante
     )  # fmt: skip
     assert answer(found)[1] == (
         "Most of it is unclear: the screen's network is right on 42.0% of 300 images, where guessing gives 33.0%. More "
-        "images, or larger ones, would say more."
+        "images would say more; so would daas screen with a larger --image-size or a pretrained --model."
     )
     blind = replace(found, operations=tuple(replace(row, share=None, share_error=None) for row in rows))
     first, last = answer(blind)
@@ -202,7 +202,7 @@ def test_the_words_say_what_to_do(planted: Screen) -> None:
     text = report(planted)
     assert "Changes your labels: HFlip (left <-> right), Rotate (left <-> right)." in text
     assert "left <-> right: with exchanged labels" in text
-    assert "No horizontal flip (--hflip 0): it changes the label." in text
+    assert "No plain horizontal flip (--hflip 0): it changes the label." in text
     assert len([line for line in text.splitlines() if line.startswith(("HFlip", "Rotate", "Brightness"))]) == 3
     assert str(planted) == repr(planted) == text
     words = train_words(planted, "screen/policy.json")
