@@ -154,9 +154,9 @@ def _warnings(rows: Sequence[Seen], court: Judge) -> list[str]:
     found, count = [], len(court.labels)
     if court.null.readable < READABLE:
         found.append(
-            f"The network is right on {court.null.readable:.1f} points more of the validation images than naming the "
-            "most frequent class would be: it has not learned the classes, and nothing can be said. Give it more "
-            "images, more --epochs, or a larger --image-size."
+            f"The network is right on {court.accuracy:.1f}% of the validation images, where naming the most frequent "
+            f"class would be right on {court.accuracy - court.null.readable:.1f}%: it has not learned the classes, and "
+            "nothing can be said. Give it more images, more --epochs, or a larger --image-size."
         )
     unclear = [number for number, row in enumerate(rows) if row.verdict == UNCLEAR]
     if unclear and court.null.readable >= READABLE:

@@ -45,7 +45,7 @@ def page(screen: Screen, policy: str | None) -> str:
         colors=plots.COLORS,
         pictures=_pictures(screen.pictures),
         classes=[(seen.op, seen.moves, bool(seen.exchanges)) for seen in screen if seen.moves and worth_showing(seen)],
-        ranges=[_range(seen) for seen in screen if seen.by_magnitude],
+        ranges=[_range(seen) for seen in screen if seen.by_magnitude and seen.share is not None],
     )
 
 

@@ -65,8 +65,11 @@ def scale_of(screen: Screen) -> tuple[float, float] | None:
 def worth_showing(seen: Seen) -> bool:
     """Whether people should see what the network takes images for: under what changes the label, or may.
 
-    So does a base transform that costs accuracy: scripts use it unasked, and it may change some classes alone.
+    So does a base transform that costs accuracy: scripts use it unasked, and it may change some classes alone. A
+    network that reads no labels is sure of nothing.
     """
+    if seen.share is None:
+        return False
     return seen.verdict in (CHANGES, UNCLEAR) or (seen.op in _BASE and seen.verdict != HARMLESS)
 
 

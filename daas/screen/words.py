@@ -116,10 +116,10 @@ def next_lines(screen: Screen, policy: str | None) -> list[str]:
 
 
 def limit_words(seen: Seen) -> str:
-    """Up to where an operation is safe; empty where its whole range is, or where it has no magnitude."""
+    """Up to where an operation is safe; empty where all of its range is, nothing is known, or it has no magnitude."""
     operation = named(seen.op)
     start, end = operation.identity, seen.safe_up_to
-    if end is None or start is None or all(piece.safe for piece in seen.by_magnitude):
+    if end is None or start is None or seen.share is None or all(piece.safe for piece in seen.by_magnitude):
         return ""
     if end == start:
         return "nowhere"

@@ -1,6 +1,6 @@
-"""``python -m examples.gallery``: docs/gallery.md with every shipped policy, cell and a schedule drawn, and a report.
+"""``python -m examples.gallery``: docs/gallery.md, every shipped policy, cell and a schedule drawn, a screen, a report.
 
-Pictures, draws and the search are seeded: a second call writes the same files.
+Pictures, draws, screen and search are seeded: a second call writes the same files.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from daas.files import write_text
 from daas.models.drawing import genotype_svg
 from daas.models.zoo import find_genotype, list_genotypes
 from examples.gallery.scenes import SCENES, picture
+from examples.gallery.sided import write_photographs
 
 DOCS = Path(__file__).parents[2] / "docs"
 _SIDE, _GAP = 160, 10
@@ -40,11 +41,16 @@ RandAugment, from a fifth of its strength to all of it
 
 ![Eight pictures in five epochs](gallery/schedule.webp)
 """
-_REPORT = """
+_REPORTS = """
+## What a screen says
+
+[The page of `daas screen --data-dir photos`](gallery/screen.html): 300 photographs of balls in a light that
+comes from the left, from the right or from above, made by `examples/gallery/sided.py`; half of them are asked about.
+
 ## The report of a search
 
-[The report of `daas search --preset demo --dataset digits --no-screen --race 0 --seed 0`](gallery/report.html), as the
-search wrote it.
+[The report of `daas search --preset demo --dataset digits --seed 0`](gallery/report.html), as the search wrote it, and
+[the page of its race](gallery/race.html).
 """
 
 
@@ -81,7 +87,7 @@ def write(docs: Path, run: Path | None) -> None:
 
     Args:
         docs: Folder of the documentation.
-        run: Where the search of the report is, or will be; None leaves the report as it is.
+        run: Where screen and search are, or will be; None leaves their pages as they are.
     """
     folder, page, images = docs / "gallery", [_HEAD], scenes()
     folder.mkdir(parents=True, exist_ok=True)
@@ -97,21 +103,30 @@ def write(docs: Path, run: Path | None) -> None:
         genotype = find_genotype(name)
         write_text(folder / f"{name}.svg", genotype_svg(genotype))
         page.append(f"### {name}\n\n{genotype.source}\n\n![Cells of {name}](gallery/{name}.svg)\n")
-    page.append(_REPORT)
+    page.append(_REPORTS)
     write_text(docs / "gallery.md", "\n".join(page))
     if run is not None:
-        if not (run / "report.html").is_file():
-            daas.search("digits", preset="demo", seed=0, out=run, resume="auto", screen=False, race=0)
-        shutil.copyfile(run / "report.html", folder / "report.html")
+        for name in _pages(run):
+            shutil.copyfile(name, folder / name.name)
+
+
+def _pages(run: Path) -> list[Path]:
+    """The pages of a screen, a search and its race; what is there is not done again."""
+    screen, search = run / "screen", run / "search"
+    if not (screen / "screen.html").is_file():
+        daas.screen(write_photographs(run / "photos"), out=screen)
+    if not (search / "report.html").is_file():
+        daas.search("digits", preset="demo", seed=0, out=search, resume="auto")
+    return [screen / "screen.html", search / "report.html", search / "race" / "race.html"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--docs", type=Path, default=DOCS, help="folder to write gallery.md and gallery/ to")
     parser.add_argument(
-        "--run", type=Path, default=Path("runs/gallery"), help="folder of the search; made where absent"
+        "--run", type=Path, default=Path("runs/gallery"), help="of screen and search; made where absent"
     )
-    parser.add_argument("--no-report", action="store_true", help="leave the report as it is, and do not search")
+    parser.add_argument("--no-report", action="store_true", help="leave their pages as they are, and do neither")
     options = parser.parse_args()
     write(options.docs, None if options.no_report else options.run)
 

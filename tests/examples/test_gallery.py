@@ -14,6 +14,7 @@ import daas
 from daas.models.zoo import list_genotypes
 from examples.gallery.__main__ import DOCS, example_schedule, scenes, schedule_picture, write
 from examples.gallery.scenes import SCENES, SIDE, picture
+from examples.gallery.sided import LIGHTS, write_photographs
 
 PAGE = (DOCS / "gallery.md").read_text(encoding="utf-8")
 
@@ -47,6 +48,21 @@ def test_the_command_writes_what_is_in_the_documentation(tmp_path: Path) -> None
         new, old = (np.asarray(Image.open(path).convert("RGB"), dtype=float) for path in (made, kept))
         assert new.shape == old.shape
         assert np.abs(new - old).mean() < 2, made.name  # fonts and encoders differ a little between versions
+
+
+def test_balls_are_brighter_where_their_light_comes_from(tmp_path: Path) -> None:
+    folder = write_photographs(tmp_path / "photos", each=30)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(LIGHTS)
+
+    def means(name: str) -> tuple[float, float]:
+        images = [np.asarray(Image.open(path), dtype=float).mean(2) for path in sorted((folder / name).iterdir())]
+        image = np.mean(images, 0)
+        half = SIDE // 2
+        return float(image[:, :half].mean() - image[:, half:].mean()), float(image[:half].mean() - image[half:].mean())
+
+    left, right, above = means("from the left"), means("from the right"), means("from above")
+    assert left[0] > above[0] > right[0]
+    assert above[1] > max(left[1], right[1])
 
 
 def test_a_schedule_grows() -> None:

@@ -14,6 +14,7 @@ import torch
 
 from daas import files
 from daas.augment import Policy
+from daas.augment.space import named
 from daas.errors import BadInput
 from daas.screen.page import page
 from daas.screen.result import Moved, Picture, Screen
@@ -176,6 +177,16 @@ def test_where_most_is_unclear_the_answer_says_how_well_the_network_reads(plante
     first, last = answer(blind)
     assert first.startswith("Nothing can be said of your labels: the screen's network is right on 42.0% of 300 images")
     assert last.startswith("No horizontal flip (--hflip 0): it is unclear")
+    unsafe = tuple(
+        replace(
+            row, safe_up_to=named(row.op).identity, by_magnitude=tuple(replace(p, safe=False) for p in row.by_magnitude)
+        )
+        for row in blind.operations
+    )
+    said = page(replace(blind, operations=unsafe), None)
+    assert "nowhere" not in said
+    assert "By magnitude" not in said
+    assert "By class" not in said  # of what a network says that reads nothing
 
 
 def test_operations_that_are_safe_at_no_magnitude_are_named(planted: Screen) -> None:
