@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -24,7 +26,20 @@ class CallableRoom(ModuleType):
         module, name = self._function
         function = getattr(import_module(module), name)
         check_names(function, options, self.__name__)
-        return function(*arguments, **options)
+        with _on_the_cpu():
+            return function(*arguments, **options)
+
+
+@contextmanager
+def _on_the_cpu() -> Iterator[None]:
+    """Tensors are made on the CPU unless a device is named, also after ``torch.set_default_device`` of another one."""
+    import torch
+
+    if torch.get_default_device().type == "cpu":
+        yield  # without torch's context, which every operation pays for
+        return
+    with torch.device("cpu"):
+        yield
 
 
 def open_room(room: str, module: str, function: str) -> None:

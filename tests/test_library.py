@@ -70,6 +70,19 @@ def test_tensors_in_a_model_and_a_transform_out(tmp_path: Path, monkeypatch: pyt
         found.save(folder)
 
 
+def test_rooms_work_under_another_default_device() -> None:
+    data = tensors()
+    expected = daas.search(data, network="test_resnet", preset="demo", **PRINTED)
+    torch.set_default_device("meta")
+    try:
+        found = daas.search(data, network="test_resnet", preset="demo", **PRINTED)
+        assert torch.get_default_device().type == "meta"
+    finally:
+        torch.set_default_device(None)
+    assert found.policy == expected.policy
+    assert [line["val_loss"] for line in found.metrics] == [line["val_loss"] for line in expected.metrics]
+
+
 def test_a_network_of_ones_own_comes_out_as_it_went_in() -> None:
     net = Net().eval()
     net.head.bias.requires_grad_(False)

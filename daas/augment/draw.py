@@ -63,7 +63,7 @@ class Draw:
         generator: torch.Generator | None,
     ) -> Draw:
         """``from_choices`` on NumPy arrays, which for a batch's few numbers costs a third of torch's calls."""
-        random = torch.rand(*op.shape, 3, generator=generator, dtype=torch.float64).numpy()
+        random = torch.rand(*op.shape, 3, generator=generator, dtype=torch.float64, device="cpu").numpy()
         kept = applied & (op >= 0)
         negative = (random[..., 0] < 0.5) & signs().numpy()[op]
         value = np.where(kept, np.where(negative, -value, value), 0.0)
@@ -127,8 +127,11 @@ class Draw:
         try:
             op = [[-1 if name is None else INDEX[name] for name in row] for row in values["op"]]
             shape = (len(op), len(op[0]) if op else 0)
-            value, center = (torch.tensor(values[key], dtype=torch.float64) for key in ("value", "center"))
-            draw = cls(torch.tensor(op, dtype=torch.int64).view(shape), value.view(shape), center.view(*shape, 2))
+            value, center = (
+                torch.tensor(values[key], dtype=torch.float64, device="cpu") for key in ("value", "center")
+            )
+            chosen = torch.tensor(op, dtype=torch.int64, device="cpu").view(shape)
+            draw = cls(chosen, value.view(shape), center.view(*shape, 2))
         except KeyError as error:
             raise BadInput(f"draw: unknown operation {error}; known are {', '.join(INDEX)}.") from error
         except (TypeError, ValueError, RuntimeError) as error:

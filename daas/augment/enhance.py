@@ -43,7 +43,7 @@ def _autocontrast(levels: Tensor, high: Tensor, numbers: Tensor, table: Tensor) 
     """Stretches each channel to the full range, in float64 as Pillow does: [b, C, 256], nan if it is constant."""
     low = levels.amin(-1, keepdim=True)
     # A division of tensors: 255.0 / tensor would multiply by a reciprocal, which is one unit in the last place off.
-    scale = torch.div(torch.tensor(255.0, dtype=torch.float64), high - low)
+    scale = torch.div(torch.tensor(255.0, dtype=torch.float64, device="cpu"), high - low)
     torch.sub(numbers[:256] * scale, low * scale, out=table)
 
 
@@ -56,7 +56,7 @@ def _equalize(levels: Tensor, high: Tensor, numbers: Tensor, table: Tensor) -> N
     histogram = levels.new_zeros(*levels.shape[:2], 257)
     histogram[..., 1:].scatter_add_(2, levels, numbers[1].expand_as(levels))
     before = histogram.cumsum(2)[..., :256]
-    wide = torch.tensor(255.0, dtype=torch.float64)
+    wide = torch.tensor(255.0, dtype=torch.float64, device="cpu")
     step = torch.div(before.gather(2, high), wide, rounding_mode="floor")  # [b, C, 1]
     torch.div(torch.add(before, step, alpha=0.5), step, out=table)
 

@@ -29,18 +29,29 @@ def takes(images: Any, params: Any, generator: Any, more: Any) -> bool:
     return plain and isinstance(images, Tensor) and images.ndim == 4 and not images.requires_grad
 
 
-@torch.library.custom_op("daas::policy", mutates_args=(), tags=(torch.Tag.nondeterministic_seeded,))
-def policy(images: Tensor, number: int) -> Tensor:
+# Not torch.library.custom_op, which takes no tags in torch 2.6: without this one, two calls could be made one draw.
+torch.library.define(
+    "daas::policy",
+    "(Tensor images, int number) -> Tensor",
+    tags=(torch.Tag.pt2_compliant_tag, torch.Tag.nondeterministic_seeded),
+)
+
+
+@torch.library.impl("daas::policy", "default")
+def _run(images: Tensor, number: int) -> Tensor:
     """Draws and applies: [B, C, H, W] -> [B, C, H, W]."""
     result: Tensor = _known[number](images)
     return result.clone() if result.data_ptr() == images.data_ptr() else result
 
 
-@policy.register_fake
-def _(images: Tensor, number: int) -> Tensor:
+def _fake(images: Tensor, number: int) -> Tensor:
     """Shape, dtype and layout of what comes out."""
     transform = _known[number]
     kind = images.dtype
     if transform.normalize is not None:
         kind = transform.form.dtype or (kind if kind.is_floating_point else torch.float32)
     return torch.empty_like(images, dtype=kind, memory_format=transform.form.memory_format)
+
+
+torch.library.register_fake("daas::policy", _fake)
+policy = torch.ops.daas.policy

@@ -49,7 +49,7 @@ class Setting:
             colors: [2, C], ``fill`` and ``grey``.
             bilinear: As the attribute.
         """
-        return cls(*size, colors[0], colors[1], bilinear, torch.arange(max(256, *size)))
+        return cls(*size, colors[0], colors[1], bilinear, torch.arange(max(256, *size), device="cpu"))
 
 
 @dataclass(frozen=True)

@@ -194,7 +194,9 @@ def normalized(levels: Tensor, statistics: Statistics) -> Tensor:
     shift, factor = sent(shift_and_factor(statistics, levels.shape[1]), levels.device).view(2, -1, 1, 1)
     if levels.device.type != "cpu" or levels.requires_grad:
         return levels.sub(shift).mul_(factor)
-    result = torch.empty(levels.shape, dtype=torch.promote_types(levels.dtype, torch.float32))
+    result = torch.empty_like(
+        levels, dtype=torch.promote_types(levels.dtype, torch.float32), memory_format=torch.contiguous_format
+    )
     images = max(1, _IN_CACHE // (levels[:1].numel() or 1))
     for part, out in zip(levels.split(images), result.split(images), strict=True):
         out.copy_(part).sub_(shift).mul_(factor)
@@ -218,8 +220,8 @@ def _shift_and_factor(mean: tuple[float, ...], std: tuple[float, ...], channels:
             f"normalize is {(mean, std)}; images of {channels} channels need a mean and a positive standard deviation "
             "for each, as shares of the full range."
         )
-    values = torch.tensor([[255.0 * m for m in mean], [1.0 / (255.0 * s) for s in std]], dtype=torch.float64)
-    return values.float()
+    values = [[255.0 * m for m in mean], [1.0 / (255.0 * s) for s in std]]
+    return torch.tensor(values, dtype=torch.float64, device="cpu").float()
 
 
 @lru_cache(maxsize=64)

@@ -143,10 +143,10 @@ class Policy:
         """
         table = magnitude_table()
         count = len(OPERATIONS) ** 2
-        weights = -torch.rand(count, generator=generator, dtype=torch.float64).clamp_min(1e-12).log()
+        weights = -torch.rand(count, generator=generator, dtype=torch.float64, device="cpu").clamp_min(1e-12).log()
         weights = weights / weights.sum()
-        probabilities = torch.rand(count, 2, generator=generator, dtype=torch.float64)
-        levels = torch.randint(table.shape[1], (count, 2), generator=generator)
+        probabilities = torch.rand(count, 2, generator=generator, dtype=torch.float64, device="cpu")
+        levels = torch.randint(table.shape[1], (count, 2), generator=generator, device="cpu")
         subs = []
         for index, pair in enumerate(itertools.product(range(len(OPERATIONS)), repeat=2)):
             ops = tuple(

@@ -109,7 +109,7 @@ def _values(row: Operation) -> list[float]:
 
 def _images(count: int, channels: int, height: int, width: int) -> Tensor:
     random = torch.Generator().manual_seed(count + channels * height)
-    return torch.randint(256, (count, channels, height, width), generator=random, dtype=torch.uint8)
+    return torch.randint(256, (count, channels, height, width), generator=random, dtype=torch.uint8, device="cpu")
 
 
 def _tried(what: str, form: Form, images: Tensor, values: list[float], identity: float | None) -> Tensor:
@@ -135,7 +135,7 @@ def _tried(what: str, form: Form, images: Tensor, values: list[float], identity:
 
 
 def _run(what: str, form: Form, images: Tensor, values: list[float]) -> Tensor:
-    colors = torch.zeros(2, images.shape[1], dtype=images.dtype)
+    colors = torch.zeros(2, images.shape[1], dtype=images.dtype, device="cpu")
     setting = replace(Setting.on_cpu(_size(images), colors), counts=(0,) * form.part + (len(images),))
     try:
         prepared = form.prepare(np.array(values), np.full((len(values), 2), 0.5), setting)
@@ -189,8 +189,8 @@ def _by_compiled(row: Operation) -> _Images | None:
     each = forms.each(form)
 
     def run(images: Tensor, values: list[float]) -> Tensor:
-        setting = Setting.on_cpu(_size(images), torch.zeros(2, images.shape[1], dtype=torch.uint8))
-        return each.run(images, torch.tensor(values, dtype=torch.float64)[:, None], setting)
+        setting = Setting.on_cpu(_size(images), torch.zeros(2, images.shape[1], dtype=torch.uint8, device="cpu"))
+        return each.run(images, torch.tensor(values, dtype=torch.float64, device="cpu")[:, None], setting)
 
     return run
 

@@ -109,7 +109,7 @@ OPERATION_NAMES = tuple(operation.name for operation in OPERATIONS)
 
 _all: list[Operation] = []  # by index
 _forms: dict[Kind, list[Form | None]] = {"bytes": [], "floats": [], "compiled": []}
-_signs = _fused = torch.zeros(1, dtype=torch.bool)  # by index; the last entry is that of -1, nothing
+_signs = _fused = torch.zeros(1, dtype=torch.bool, device="cpu")  # by index; the last entry is that of -1, nothing
 
 INDEX: dict[str, int] = {}
 """Index of every known operation: the search space, the base transforms, then registered ones, in this order."""
@@ -128,8 +128,8 @@ def add(operation: Operation) -> None:
 
 def _refresh() -> None:
     global _signs, _fused
-    _signs = torch.tensor([*(row.signed for row in _all), False])
-    _fused = torch.tensor([*(row.compiled_form == "fused" for row in _all), True])
+    _signs = torch.tensor([*(row.signed for row in _all), False], device="cpu")
+    _fused = torch.tensor([*(row.compiled_form == "fused" for row in _all), True], device="cpu")
 
 
 def as_form(operation: Operation, kind: Literal["bytes", "floats"]) -> Form | None:
@@ -197,7 +197,7 @@ def operations(names: Sequence[str] | None = None) -> tuple[Operation, ...]:
 
 def indices(names: Sequence[str] | None = None) -> Tensor:
     """Index of each operation as a ``Draw`` has it: [O] int64."""
-    return torch.tensor([INDEX[row.name] for row in operations(names)])
+    return torch.tensor([INDEX[row.name] for row in operations(names)], device="cpu")
 
 
 def magnitude_table(names: Sequence[str] | None = None) -> Tensor:
@@ -207,21 +207,21 @@ def magnitude_table(names: Sequence[str] | None = None) -> Tensor:
         names: Of the operations; the search space by default.
     """
     rows = operations(names)
-    table = torch.zeros(len(rows), NUM_MAGNITUDES, dtype=torch.float64)
+    table = torch.zeros(len(rows), NUM_MAGNITUDES, dtype=torch.float64, device="cpu")
     for index, row in enumerate(rows):
         if row.low is not None and row.high is not None:
-            table[index] = torch.linspace(row.low, row.high, NUM_MAGNITUDES, dtype=torch.float64)
+            table[index] = torch.linspace(row.low, row.high, NUM_MAGNITUDES, dtype=torch.float64, device="cpu")
     return table
 
 
 def has_magnitude(names: Sequence[str] | None = None) -> Tensor:
     """Whether operations have a strength: [O] bool."""
-    return torch.tensor([row.has_magnitude for row in operations(names)])
+    return torch.tensor([row.has_magnitude for row in operations(names)], device="cpu")
 
 
 def is_signed(names: Sequence[str] | None = None) -> Tensor:
     """Whether the sign of operations is drawn at random when they are applied: [O] bool."""
-    return torch.tensor([row.signed for row in operations(names)])
+    return torch.tensor([row.signed for row in operations(names)], device="cpu")
 
 
 def signs() -> Tensor:

@@ -82,12 +82,12 @@ class SingleImage(v2.Transform):  # type: ignore[misc]  # torchvision has no ann
         if isinstance(inpt, _MARKS):
             height, width = inpt.canvas_size
             matrix = moves.moves(draw, height, width, self.policy.interpolation == "nearest")[0]
-            if torch.equal(matrix, torch.eye(3, dtype=torch.float64)):
+            if torch.equal(matrix, torch.eye(3, dtype=torch.float64, device="cpu")):
                 return inpt
             return _boxes(inpt, matrix) if isinstance(inpt, tv_tensors.BoundingBoxes) else _points(inpt, matrix)
         batch = to_batch(inpt)
         if len(draw) == 1:
-            draw = draw[torch.zeros(len(batch), dtype=torch.int64)]
+            draw = draw[torch.zeros(len(batch), dtype=torch.int64, device="cpu")]
         return like_picture(self.policy.apply(batch, draw), inpt)
 
     def _mask(self, mask: Any, draw: Draw) -> Any:
@@ -114,7 +114,7 @@ def _points(points: Any, matrix: Tensor) -> Any:
 
 def _boxes(boxes: Any, matrix: Tensor) -> Any:
     """Whole numbers are the corners of pixels: the upright box around the moved one, or torchvision's turned one."""
-    half = torch.eye(3, dtype=torch.float64)
+    half = torch.eye(3, dtype=torch.float64, device="cpu")
     half[:2, 2] = 0.5
     matrix = half @ matrix @ torch.linalg.inv(half)
     plain = boxes.as_subclass(Tensor)

@@ -202,7 +202,7 @@ class DAASPolicy(GeometricAugmentationBase2D):
         op, prob, value, cumulative = self._tables
         rows = min(batch_size, 1) if self.same_on_batch else batch_size
         draws = rows if self.granularity == "image" else 1
-        uniform = torch.rand(draws, 1 + op.shape[1], generator=generator, dtype=torch.float64).numpy()
+        uniform = torch.rand(draws, 1 + op.shape[1], generator=generator, dtype=torch.float64, device="cpu").numpy()
         row = np.searchsorted(cumulative, uniform[:, 0], side="right")
         shape = (rows, op.shape[1])
         draw = Draw.from_arrays(
@@ -211,9 +211,9 @@ class DAASPolicy(GeometricAugmentationBase2D):
             np.broadcast_to(uniform[:, 1:] < prob[row], shape),
             generator,
         )
-        chosen = torch.rand(rows, generator=generator) < self.p if self.p < 1.0 else None
+        chosen = torch.rand(rows, generator=generator, device="cpu") < self.p if self.p < 1.0 else None
         if rows < batch_size:
-            draw = draw[torch.zeros(batch_size, dtype=torch.int64)]
+            draw = draw[torch.zeros(batch_size, dtype=torch.int64, device="cpu")]
             chosen = None if chosen is None else chosen.expand(batch_size)
         return draw, chosen
 
@@ -408,7 +408,7 @@ class DAASPolicy(GeometricAugmentationBase2D):
         """Undoes shear, translate and rotate by one warp; all other operations stay applied."""
         if transform is None:
             raise BadInput("the inverse needs a matrix: call policy.inverse(images) after policy(images).")
-        colors = torch.zeros(input.shape[1]) if "mask" in flags else self._border(input)
+        colors = input.new_zeros(input.shape[1]) if "mask" in flags else self._border(input)
         bilinear = flags.get("resample", Resample.get(self.interpolation)) == Resample.BILINEAR
         return moves.warp_back(input, transform, colors.to(input.device, input.dtype), bilinear)
 
@@ -465,7 +465,7 @@ def _check_statistics(normalize: Statistics) -> None:
 @lru_cache(maxsize=64)
 def _constants(shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """What parameters say of every batch of a shape: each image is chosen, [B]; the shape."""
-    return torch.ones(shape[0]), torch.tensor(shape)
+    return torch.ones(shape[0], device="cpu"), torch.tensor(shape, device="cpu")
 
 
 def _only(draw: Draw, chosen: Tensor) -> Draw:
@@ -481,5 +481,5 @@ def _tables(policy: Policy) -> tuple[npt.NDArray[np.int64], _Doubles, _Doubles, 
         for slot, chosen in enumerate(sub.ops):
             op[row, slot], prob[row, slot] = INDEX[named(chosen.op).name], chosen.prob
             value[row, slot] = 0.0 if chosen.value is None else chosen.value
-    weight = torch.tensor([sub.weight for sub in policy.sub_policies], dtype=torch.float64)
+    weight = torch.tensor([sub.weight for sub in policy.sub_policies], dtype=torch.float64, device="cpu")
     return op, prob, value, (weight / weight.sum()).cumsum(0)[:-1].numpy()

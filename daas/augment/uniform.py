@@ -66,5 +66,5 @@ def magnitudes(row: Operation, limit: float | None, levels: int) -> list[float |
                            f"{row.largest:g} ({row.unit}).")  # fmt: skip
         reach = abs(limit - row.identity)
         low, high = max(low, row.identity - reach), min(high, row.identity + reach)
-    spaced: list[float | None] = torch.linspace(low, high, levels, dtype=torch.float64).tolist()
+    spaced: list[float | None] = torch.linspace(low, high, levels, dtype=torch.float64, device="cpu").tolist()
     return spaced

@@ -53,7 +53,8 @@ def depthwise(x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1) -> 
     if not is_scripting():  # noqa: SIM102  # TorchScript cuts off this branch alone
         if stride == 1 and trains_on_cpu(x):
             return _trained(x, weight, dilation)
-    return F.conv2d(x, weight, None, stride, dilation * (weight.shape[-1] // 2), dilation, weight.shape[0])
+    around = dilation * (weight.shape[-1] // 2)
+    return F.conv2d(x, weight, None, stride, [around, around], dilation, weight.shape[0])
 
 
 torch.fx.wrap("depthwise")  # one node of a traced graph: it looks at the device (and so wherever these are called)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,42 @@ def test_a_draw_replays_exactly() -> None:
     draw = transform.sample(32, torch.Generator().manual_seed(2))
     again = transform.sample(32, torch.Generator().manual_seed(2))
     assert torch.equal(transform.apply(IMAGES, draw), transform.apply(IMAGES, again))
+
+
+@pytest.fixture
+def default_device() -> Iterator[None]:
+    """A program that makes its tensors elsewhere unless it says where."""
+    torch.set_default_device("meta")
+    yield
+    torch.set_default_device(None)
+
+
+@pytest.mark.usefixtures("default_device")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"backend": "torch"},
+        {"interpolation": "bilinear"},
+        {"p": 0.5},
+        {"same_on_batch": True},
+        {"normalize": ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))},
+    ],
+)
+def test_the_default_device_of_a_program_changes_nothing(options: dict[str, Any]) -> None:
+    here = DAASPolicy.load("autoaugment_imagenet", **options)
+    augmented = here(IMAGES, generator=torch.Generator().manual_seed(4))
+    torch.set_default_device(None)
+    there = DAASPolicy.load("autoaugment_imagenet", **options)
+    assert torch.equal(augmented, there(IMAGES, generator=torch.Generator().manual_seed(4)))
+
+
+@pytest.mark.usefixtures("default_device")
+def test_float_images_stay_where_they_are_under_another_default_device() -> None:
+    images = (IMAGES.float() / 255.0).requires_grad_()
+    DAASPolicy.load("autoaugment_imagenet", quantize=False)(images).sum().backward()
+    assert images.grad is not None
+    assert images.grad.device.type == "cpu"
 
 
 def test_images_of_a_batch_get_different_sub_policies_per_image_and_the_same_per_batch() -> None:

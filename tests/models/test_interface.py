@@ -127,7 +127,9 @@ def test_weights_come_from_a_file_a_state_dict_or_a_folder(name: str, tmp_path: 
     same = [torch.equal(mine[k], theirs[k]) for k in mine if mine[k].shape == theirs[k].shape]
     assert sum(same) == len(same) > 10
 
-    timm.models.save_for_hf(model, tmp_path / "repo", model_args=SMALL[name], safe_serialization=True)
+    timm.models.save_for_hf(
+        model, tmp_path / "repo", model_args={"num_classes": 5, **SMALL[name]}, safe_serialization=True
+    )
     again = timm.create_model(f"local-dir:{tmp_path / 'repo'}", pretrained=True).eval()
     torch.testing.assert_close(again(x), model(x))
 
@@ -137,7 +139,7 @@ def test_a_genotype_travels_in_the_configuration(tmp_path: Path) -> None:
 
     genotype = Genotype.random(torch.Generator().manual_seed(3))
     model = small("daas_cell_cifar", genotype=genotype)
-    args = {**SMALL["daas_cell_cifar"], "genotype": genotype.to_dict()}
+    args = {"num_classes": 5, **SMALL["daas_cell_cifar"], "genotype": genotype.to_dict()}
     timm.models.save_for_hf(model, tmp_path, model_args=args, safe_serialization=True)
     again = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
     assert again.genotype == genotype

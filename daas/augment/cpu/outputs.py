@@ -35,11 +35,11 @@ class Outputs:
         """A contiguous tensor on the CPU with whatever is in its memory."""
         size = int(np.prod(shape)) * dtype.itemsize
         if not _LEAST <= size <= _MOST:
-            return torch.empty(shape, dtype=dtype)
+            return torch.empty(shape, dtype=dtype, device="cpu")
         with self._lock:
             for index in range(len(self._kept)):
                 if self._kept[index].size == size and self._references(index) == self._alone:
                     return torch.from_numpy(self._kept[index]).view(dtype).view(shape)
-            fresh = torch.empty(size, dtype=torch.uint8).numpy()
+            fresh = torch.empty(size, dtype=torch.uint8, device="cpu").numpy()
             self._kept = [*self._kept[1 - _KEPT :], fresh]
             return torch.from_numpy(fresh).view(dtype).view(shape)
