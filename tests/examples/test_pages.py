@@ -62,7 +62,10 @@ def _sample() -> dict[str, Any]:
     boxes = tv_tensors.BoundingBoxes([[2, 3, 20, 21]], format="XYXY", canvas_size=(32, 32))  # type: ignore[call-overload]
     mask = tv_tensors.Mask(torch.zeros(32, 32, dtype=torch.uint8))
     image = tv_tensors.Image(torch.zeros(3, 32, 32, dtype=torch.uint8))
-    return {"daas": daas, "image": image, "target": {"boxes": boxes, "masks": mask, "labels": torch.tensor([1])}}
+    loader = [(torch.randint(256, (4, 3, 8, 8), dtype=torch.uint8), torch.arange(4))]
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 4))
+    return {"image": image, "target": {"boxes": boxes, "masks": mask, "labels": torch.tensor([1])}, "loader": loader,
+            "model": model, "criterion": nn.CrossEntropyLoss(), "mean": (0.5,) * 3, "std": (0.25,) * 3}  # fmt: skip
 
 
 def _given() -> dict[str, Any]:
@@ -98,6 +101,18 @@ PAGES = {
             "search": ["--max-steps", "2", "--batch-size", "16", "--image-size", "32"],
         },
     ),
+    "index": Page(
+        {
+            "--model resnet18": "--model daas_test_convnet",
+            "daas:runs/screen/policy.json": "daas:randaugment",  # a screen of moments may leave no policy
+        },
+        {
+            "screen": ["--epochs", "1", "--image-size", "16"],
+            "search": ["--max-steps", "1", "--batch-size", "16", "--image-size", "16", "--channels", "4"],
+            "train": [*_TRAIN, "--img-size", "32", "-b", "16"],
+        },
+        names=_images,
+    ),
     "models": Page(
         {
             'model = timm.create_model("pc_darts_image_imagenet")': "",
@@ -129,6 +144,7 @@ PAGES = {
             "train": [*_TRAIN, "--img-size", "32", "-b", "16"],
         },
     ),
+    "search": Page(behind={"search": ["--max-steps", "1", "--batch-size", "16", "--image-size", "16"]}),
     "train": Page(
         {
             '"photos", model="resnet18"': f'"photos", model={_SMALL}, img_size=16, workers=0, batch_size=16',
