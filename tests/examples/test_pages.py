@@ -78,6 +78,9 @@ def _given() -> dict[str, Any]:
 
 
 _TRAIN = ["--workers", "0", "--epochs", "1"]
+_ONE_STEP = shlex.split(
+    "--max-steps 1 --batch-size 16 --image-size 16 --max-images 160 --channels 2 --layers 3 --nodes 2"
+)
 _SMALL = '"daas_test_convnet"'
 _WEIGHTS = "--pretrained-path pretrained.safetensors"
 PAGES = {
@@ -108,7 +111,7 @@ PAGES = {
         },
         {
             "screen": ["--epochs", "1", "--image-size", "16"],
-            "search": ["--max-steps", "1", "--batch-size", "16", "--image-size", "16", "--channels", "4"],
+            "search": _ONE_STEP,
             "train": [*_TRAIN, "--img-size", "32", "-b", "16"],
         },
         names=_images,
@@ -144,7 +147,7 @@ PAGES = {
             "train": [*_TRAIN, "--img-size", "32", "-b", "16"],
         },
     ),
-    "search": Page(behind={"search": ["--max-steps", "1", "--batch-size", "16", "--image-size", "16"]}),
+    "search": Page(behind={"search": _ONE_STEP}),
     "train": Page(
         {
             '"photos", model="resnet18"': f'"photos", model={_SMALL}, img_size=16, workers=0, batch_size=16',
