@@ -294,7 +294,13 @@ def _one(kind: Any, value: Any, name: str, where: str) -> Any:
 
 
 def leave(main: Callable[[], int]) -> NoReturn:
-    """Ends the process with a program's exit code; a reader that went away (``--help | head``) is no error."""
+    """Ends the process with a program's exit code; a reader that went away (``--help | head``) is no error.
+
+    Nor is a stream that was closed from the start (``>&-``, Windows' ``pythonw``): what is said there is dropped.
+    """
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:
+            setattr(sys, stream, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # as long as the process
     code: Any = 0
     try:
         try:

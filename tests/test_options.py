@@ -135,3 +135,16 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     process.stdout.close()
     assert process.stderr.read() == b""
     assert process.wait() == 0
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_from_the_start_are_no_error(closed: str) -> None:
+    code = (
+        "import sys; from tqdm import tqdm; from daas.options import leave\n"
+        "def main():\n"
+        "    print('out', file=sys.stdout, flush=True); sys.stdout.flush(); sys.stderr.isatty()\n"
+        "    tqdm.write('line')\n"
+        "    return len(list(tqdm(range(3), disable=None)))\n"
+        "leave(main)"
+    )
+    assert subprocess.run(["sh", "-c", f'"$0" -c "$1" {closed}', sys.executable, code], check=False).returncode == 3
