@@ -19,11 +19,11 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks.timing import ratio_text, table, take_turns, write
+from daas.randomness import seed_everything
 from daas.train import TrainOptions, build, parse
 from daas.train.assemble import batches_of, set_up
 from daas.train.augmentation import policy_of
 from daas.train.batches import Place
-from daas.train.randomness import seed_everything
 
 IMAGES = 960
 

@@ -19,6 +19,7 @@ from daas.augment.ops import Backend
 from daas.augment.space import only_fused
 from daas.data import Moves
 from daas.errors import BadInput
+from daas.randomness import seed_everything
 from daas.seeds import generator, seed_of
 from daas.sending import sent
 from daas.timm_names import PREFIX
@@ -26,7 +27,6 @@ from daas.train.batches import Batch, Place
 from daas.train.checks import holds_images
 from daas.train.labels import exchange
 from daas.train.options import TrainOptions
-from daas.train.randomness import seed_everything
 
 _CROP, _POLICY, _GLOBAL, _CUTOUT = range(4)  # what a random stream is for
 

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from daas.augment import Draw
 from daas.errors import BadInput
+from daas.recording import CUDAGraph, Eager, Recorder, Uncapturable
 from daas.sending import sent
 from daas.train.augmentation import BatchAugmentation, Ready
 from daas.train.batches import Place
 from daas.train.options import TrainOptions
 from daas.train.rates import rates_of
-from daas.train.recording import CUDAGraph, Eager, Recorder, Uncapturable
 from daas.train.step import autocast, clip, loss_of
 from daas.train.training import Learner
 

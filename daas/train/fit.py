@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from daas.augment import DAASPolicy, Policy
 from daas.data import ImageData, channel_stats
 from daas.errors import BadInput, names_checked
+from daas.randomness import capture, restore, seed_everything
+from daas.recording import say_eager
 from daas.seeds import seed_of
 from daas.train import build
 from daas.train.assemble import learner_of, set_up
@@ -24,8 +26,6 @@ from daas.train.keeping import Kept
 from daas.train.loop import batch_by_batch, predictions
 from daas.train.losses import EitherTarget
 from daas.train.options import TrainOptions
-from daas.train.randomness import capture, restore, seed_everything
-from daas.train.recording import say_eager
 from daas.train.training import Progress, Training
 from daas.train.trial import try_out
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from daas import checkpoint
+from daas.randomness import capture, restore
 from daas.train import resume
 from daas.train.output import CHECKPOINT
-from daas.train.randomness import capture, restore
 from daas.train.training import Progress, Training
 
 

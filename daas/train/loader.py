@@ -20,11 +20,11 @@ from daas.data.pictures import Pictures, class_map
 from daas.data.sources import open_source
 from daas.errors import BadInput
 from daas.files import digest
+from daas.randomness import capture, restore
 from daas.train.augmentation import EpochPolicy, mixed_when_loaded, mixes_in, mixup_arguments
 from daas.train.batches import Batch, Batches, Place, few_images
 from daas.train.clock import Clock
 from daas.train.options import TrainOptions
-from daas.train.randomness import capture, restore
 
 _REFUSALS = (AssertionError, AttributeError, ImportError, KeyError, OSError, RuntimeError, TypeError, ValueError)
 """What timm, torchvision and datasets raise on names, splits and places that they cannot open."""

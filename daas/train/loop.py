@@ -14,9 +14,9 @@ from tqdm import tqdm
 from daas import checkpoint
 from daas.errors import BadInput
 from daas.models.interface import TimmNetwork
+from daas.recording import Uncapturable, say_eager
 from daas.train.augmentation import Ready
 from daas.train.batches import Batch, Place
-from daas.train.recording import Uncapturable, say_eager
 from daas.train.step import autocast, step
 from daas.train.training import Setting, Training
 

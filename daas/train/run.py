@@ -18,6 +18,7 @@ from daas.errors import BadInput
 from daas.files import write_text
 from daas.locks import locked
 from daas.models.weights import Weights
+from daas.randomness import kept
 from daas.train import build, resume
 from daas.train.assemble import Given, Run, advance, batches_of, classes_of, put_together, set_up
 from daas.train.batches import Place
@@ -35,7 +36,6 @@ from daas.train.output import (
     write_result,
     write_summary,
 )  # fmt: skip
-from daas.train.randomness import kept
 from daas.train.summary import start_summary
 from daas.train.training import Progress
 from daas.train.trial import try_out

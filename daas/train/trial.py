@@ -14,11 +14,11 @@ from timm.utils import NativeScaler
 from torch import Tensor, nn
 
 from daas.errors import BadInput
+from daas.randomness import capture, restore
 from daas.train import build
 from daas.train.augmentation import mixed_when_loaded
 from daas.train.batches import Batch, Place
 from daas.train.options import TrainOptions
-from daas.train.randomness import capture, restore
 from daas.train.step import step
 from daas.train.training import Training
 

@@ -11,9 +11,9 @@ import torch
 from torch.utils.data import TensorDataset
 
 import daas
-from daas import BadInput, DAASPolicy, Genotype, Policy
+from daas import BadInput, DAASPolicy, Genotype, Policy, randomness
 from daas.data import load_images
-from daas.train import parse, randomness
+from daas.train import parse
 from daas.train.command_line import list_recipes, options_of
 from tests.train.conftest import Train, weights
 

@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from daas import DAASPolicy
 from daas.errors import BadInput
+from daas.recording import Eager, Uncapturable, undone
 from daas.train import assemble, build, captured
 from daas.train.assemble import Run
 from daas.train.batches import Place
@@ -24,7 +25,6 @@ from daas.train.captured import why_eager
 from daas.train.fit import Recipe, fit
 from daas.train.options import TrainOptions
 from daas.train.rates import rates_of
-from daas.train.recording import Eager, Uncapturable, undone
 from tests.augment.gpu.test_interpreted import run
 from tests.pretended_gpu import DEVICE, OnGPU, PretendedGPU
 from tests.train.conftest import Train, weights

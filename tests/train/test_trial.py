@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from daas.data import MemoryImages
 from daas.errors import BadInput
+from daas.randomness import capture
 from daas.train.batches import Place
 from daas.train.fit import Recipe, _training
-from daas.train.randomness import capture
 from daas.train.training import Training
 from daas.train.trial import try_out
 from tests.train.conftest import Train

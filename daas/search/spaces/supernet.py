@@ -80,19 +80,26 @@ class SearchCell(nn.Module):
         Returns:
             [B, nodes * channels, H or H/2, W or W/2], before a ReLU.
         """
-        states = [_State(_after_relu(self.preprocess0, s0)), _State(_after_relu(self.preprocess1, s1))]
+        states = [_State(after_relu(self.preprocess0, s0)), _State(after_relu(self.preprocess1, s1))]
         node: Tensor | None = None
-        paths = self._paths(z, gated)
+        paths = self.paths(z, gated)
         for index, (edge, operation, gate) in enumerate(paths):
             source, target = self.edge_list[edge]
-            output = run_primitive(self.edges[edge][operation], states[source], gate)  # type: ignore[index]  # nested
+            primitive, state = self.primitive(edge, operation), states[source]
+            x = state.activated() if begins_with_relu(primitive) else state.raw
+            output = run_primitive(primitive, x, gate)
             node = output if node is None else node + output
             if index + 1 == len(paths) or self.edge_list[paths[index + 1][0]][1] != target:
                 states.append(_State(node))
                 node = None
         return torch.cat([dense_gradient(state.raw) for state in states[2:]], 1)
 
-    def _paths(self, z: Path, gated: bool) -> list[tuple[int, int, Tensor | None]]:
+    def primitive(self, edge: int, operation: int) -> nn.Module:
+        """A candidate."""
+        found: nn.Module = self.edges[edge][operation]  # type: ignore[index]  # a ModuleList of ModuleLists
+        return found
+
+    def paths(self, z: Path, gated: bool) -> list[tuple[int, int, Tensor | None]]:
         """What runs, in order: edge, operation, gate."""
         cell = int(self.reduction)
         if isinstance(z, Mixture):
@@ -105,11 +112,11 @@ class SearchCell(nn.Module):
         """The modules that ``forward`` runs for z."""
         yield self.preprocess0
         yield self.preprocess1
-        for edge, operation, _ in self._paths(z, gated=False):
-            yield self.edges[edge][operation]  # type: ignore[index]  # a ModuleList of ModuleLists
+        for edge, operation, _ in self.paths(z, gated=False):
+            yield self.primitive(edge, operation)
 
 
-def _after_relu(modules: nn.Sequential, x: Tensor) -> Tensor:
+def after_relu(modules: nn.Sequential, x: Tensor) -> Tensor:
     """Runs a Sequential without the ReLU that it starts with."""
     for module in list(modules)[1:]:
         x = module(x)
@@ -135,25 +142,26 @@ class _State:
         return self._activated
 
 
-def run_primitive(primitive: nn.Module, state: _State, gate: Tensor | None) -> Tensor:
-    """``primitive(state)``, times the gate, which is the scale of the last batch norm: there its gradient is free.
+def begins_with_relu(primitive: nn.Module) -> bool:
+    """Whether it reads a node's output after a ReLU."""
+    return isinstance(primitive, nn.Sequential) and isinstance(primitive[0], nn.ReLU)
+
+
+def run_primitive(primitive: nn.Module, x: Tensor, gate: Tensor | None) -> Tensor:
+    """What a primitive makes of a node, times the gate, the scale of the last batch norm: there its gradient is free.
 
     Args:
         primitive: Identity, ``Zero``, or a Sequential that ends in a batch norm without affine parameters.
-        state: [B, C, H, W].
+        x: [B, C, H, W], the node's output; after the ReLU, where the primitive begins with one.
         gate: A scalar tensor, or None.
     """
     if not isinstance(primitive, nn.Sequential):
-        output: Tensor = primitive(state.raw)
+        output: Tensor = primitive(x)
         return output if gate is None else output * gate.to(output)
     modules = list(primitive)
     norm = modules.pop()
     assert isinstance(norm, nn.BatchNorm2d)
-    x = state.raw
-    if isinstance(modules[0], nn.ReLU):
-        x = state.activated()
-        del modules[0]
-    for module in modules:
+    for module in modules[1:] if begins_with_relu(primitive) else modules:
         x = module(x)
     # the kernel reads C numbers, whatever the stride
     scale = None if gate is None else gate.to(x).expand(norm.num_features).contiguous()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from daas.train.recording import CUDAGraph, Eager, Uncapturable
+from daas.recording import CUDAGraph, Eager, Shared, Uncapturable
 
 DEVICE = torch.device("cuda")
 
@@ -39,11 +39,20 @@ class PretendedCUDA:
             def replay(self) -> None:
                 owner.done.append("replay")
 
+            def capture_begin(self, pool: object, capture_error_mode: str) -> None:
+                owner.done.append(f"capture into {pool}, {capture_error_mode}")
+
+            def capture_end(self) -> None:
+                if owner.refuses:
+                    raise RuntimeError("operation failed due to a previous error during capture.\nCUDA ...")
+                owner.done.append("captured")
+
         patch.setattr(torch.cuda, "Stream", Stream)
         patch.setattr(torch.cuda, "CUDAGraph", Graph)
         patch.setattr(torch.cuda, "current_stream", lambda _: Stream("current"))
         patch.setattr(torch.cuda, "stream", self.on)
         patch.setattr(torch.cuda, "graph", self.graph)
+        patch.setattr(torch.cuda, "graph_pool_handle", lambda: "a pool")
         patch.setattr(torch.cuda, "get_rng_state", lambda _: torch.tensor([self.offset], dtype=torch.uint8))
         patch.setattr(torch.cuda, "set_rng_state", lambda state, _: setattr(self, "offset", int(state[0])))
 
@@ -82,8 +91,8 @@ class Step:
         (3 * self.weight).sum().backward()
         self.optimizer.step()
 
-    def record(self, alone: bool = True) -> CUDAGraph:
-        graph = CUDAGraph(DEVICE, alone)
+    def record(self, alone: bool = True, shared: Shared | None = None) -> CUDAGraph:
+        graph = CUDAGraph(DEVICE, alone, shared)
         graph.record(self, [self.weight], self.optimizer)
         return graph
 
@@ -110,6 +119,33 @@ def test_it_warms_up_on_a_stream_of_its_own_undoes_that_and_captures(cuda: Prete
     cuda.done.clear()
     kept.replay()
     assert cuda.done == ["replay"]
+
+
+def test_small_graphs_share_a_stream_and_memory(cuda: PretendedCUDA) -> None:
+    shared = Shared(DEVICE)
+    for _ in range(2):
+        cuda.done.clear()
+        Step(cuda).record(shared=shared)
+        assert cuda.done[5:] == [
+            "capture into a pool, thread_local", "step", "captured", "off side", "current waits for side",
+        ]  # fmt: skip
+    cuda.refuses = True
+    with pytest.raises(Uncapturable, match=r"^CUDA refuses it: operation failed due to a previous error during"):
+        Step(cuda).record(shared=shared)
+    assert cuda.done[-1] == "current waits for side"
+
+
+def test_a_function_without_an_optimizer_is_undone_too(cuda: PretendedCUDA) -> None:
+    moved = torch.zeros(1)
+    graph = CUDAGraph(DEVICE, shared=Shared(DEVICE))
+    seen = []
+
+    def function() -> None:
+        seen.append(moved.item())
+        moved.add_(1)
+
+    graph.record(function, [moved])
+    assert seen == [0.0, 1.0, 2.0, 0.0]  # the pretended capture runs it once more
 
 
 def test_what_cuda_refuses_is_said_in_a_line_and_the_streams_meet_again(cuda: PretendedCUDA) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from daas.train.randomness import capture, restore
+from daas.randomness import capture, restore
 
 _ORDER = "replay comes after record"
 _WARM_UP = 3  # libraries choose their algorithms and take their memory in the first calls
@@ -22,21 +22,23 @@ class Uncapturable(Exception):
 
 
 @cache
-def say_eager(reason: str) -> None:
-    """Says once why steps are launched operation by operation."""
-    print(f"Training steps are not captured as a CUDA graph: {reason}.", file=sys.stderr)
+def say_eager(reason: str, what: str = "Training steps") -> None:
+    """Says once why something is launched operation by operation."""
+    print(f"{what} are not captured as a CUDA graph: {reason}.", file=sys.stderr)
 
 
 class Recorder(Protocol):
     """Keeps a function that reads and writes tensors which stay where they are."""
 
-    def record(self, function: Callable[[], None], tensors: Sequence[Tensor], optimizer: torch.optim.Optimizer) -> None:
+    def record(
+        self, function: Callable[[], None], tensors: Sequence[Tensor], optimizer: torch.optim.Optimizer | None = None
+    ) -> None:
         """Keeps ``function``; the tensors that it changes are afterwards what they were.
 
         Args:
             function: No arguments, no result, nothing that waits for the device.
-            tensors: What it changes, without the optimizer's state.
-            optimizer: Whose state it changes; state that it makes is afterwards 0.
+            tensors: What it changes and somebody still needs, without the optimizer's state.
+            optimizer: Whose state it changes, if one's; state that it makes is afterwards 0.
 
         Raises:
             Uncapturable: It does what cannot be kept.
@@ -52,7 +54,9 @@ class Eager:
     def __init__(self) -> None:
         self._function: Callable[[], None] | None = None
 
-    def record(self, function: Callable[[], None], tensors: Sequence[Tensor], optimizer: torch.optim.Optimizer) -> None:
+    def record(
+        self, function: Callable[[], None], tensors: Sequence[Tensor], optimizer: torch.optim.Optimizer | None = None
+    ) -> None:
         """Keeps the function itself."""
         self._function = function
 
@@ -63,6 +67,20 @@ class Eager:
         self._function()
 
 
+class Shared:
+    """What graphs have in common that are replayed one after the other, in any order: a stream and memory.
+
+    The memory is for what lives within one replay. What outlives it lies elsewhere, where its owner has put it.
+
+    Args:
+        device: Of the tensors.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.stream = torch.cuda.Stream(device)
+        self.pool = torch.cuda.graph_pool_handle()
+
+
 class CUDAGraph:
     """A CUDA graph: everything is launched at once, and nothing of Python runs.
 
@@ -70,15 +88,18 @@ class CUDAGraph:
         device: Of the tensors.
         alone: Whether no other graph runs beside this one. Graphs of one process read one place for the seed of
             random numbers, so that several at a time may not draw any.
+        shared: For one of many small graphs.
     """
 
-    def __init__(self, device: torch.device, alone: bool = True) -> None:
-        self.device, self.alone = device, alone
+    def __init__(self, device: torch.device, alone: bool = True, shared: Shared | None = None) -> None:
+        self.device, self.alone, self.shared = device, alone, shared
         self._graph: torch.cuda.CUDAGraph | None = None
 
-    def record(self, function: Callable[[], None], tensors: Sequence[Tensor], optimizer: torch.optim.Optimizer) -> None:
+    def record(
+        self, function: Callable[[], None], tensors: Sequence[Tensor], optimizer: torch.optim.Optimizer | None = None
+    ) -> None:
         """Calls the function three times on a stream of its own, undoes that, and captures it there."""
-        stream = torch.cuda.Stream(self.device)
+        stream = torch.cuda.Stream(self.device) if self.shared is None else self.shared.stream
         stream.wait_stream(torch.cuda.current_stream(self.device))
         self._graph = None  # gives its memory back before more is taken
         try:
@@ -91,13 +112,18 @@ class CUDAGraph:
                 if draws and not self.alone:
                     raise Uncapturable("its network draws random numbers, and other trainings run beside it")
                 graph = torch.cuda.CUDAGraph()
-                with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+                with self._capturing(graph, stream):
                     function()
         except RuntimeError as error:
             raise Uncapturable(f"CUDA refuses it: {str(error).strip().splitlines()[0].rstrip('.')}") from error
         finally:
             torch.cuda.current_stream(self.device).wait_stream(stream)
         self._graph = graph
+
+    def _capturing(self, graph: torch.cuda.CUDAGraph, stream: torch.cuda.Stream) -> AbstractContextManager[object]:
+        if self.shared is None:
+            return torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local")
+        return _quickly(graph, self.shared)
 
     def replay(self) -> None:
         """Launches the graph on the current stream."""
@@ -107,7 +133,17 @@ class CUDAGraph:
 
 
 @contextmanager
-def undone(tensors: Sequence[Tensor], optimizer: torch.optim.Optimizer, device: torch.device) -> Iterator[None]:
+def _quickly(graph: torch.cuda.CUDAGraph, shared: Shared) -> Iterator[None]:
+    """Captures on the current stream, without giving cached memory back first: a moment, times thousands of graphs."""
+    graph.capture_begin(pool=shared.pool, capture_error_mode="thread_local")
+    try:
+        yield
+    finally:
+        graph.capture_end()
+
+
+@contextmanager
+def undone(tensors: Sequence[Tensor], optimizer: torch.optim.Optimizer | None, device: torch.device) -> Iterator[None]:
     """What runs inside leaves no trace: tensors, the optimizer's state and the global random streams are as before.
 
     Everything stays in its place in memory. State that the optimizer makes inside stays and is 0, as it is before the
@@ -129,5 +165,7 @@ def undone(tensors: Sequence[Tensor], optimizer: torch.optim.Optimizer, device: 
         restore(streams, device)
 
 
-def _state(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+def _state(optimizer: torch.optim.Optimizer | None) -> list[Tensor]:
+    if optimizer is None:
+        return []
     return [value for slots in optimizer.state.values() for value in slots.values() if isinstance(value, Tensor)]
