@@ -35,7 +35,7 @@ _OF_A_STEP = frozenset(
         "pretrained_path", "initial_checkpoint", "amp", "device",
         "crop_padding", "hflip", "lr", "momentum", "weight_decay", "clip_grad", "arch_lr", "arch_weight_decay",
         "aug_lr", "max_params", "max_macs", "max_latency", "latency_batch", "latency_threads", "cost_weight",
-        "max_skips", "derive", "apply_rate", "confidence_penalty", "policy_passes",
+        "max_skips", "derive", "apply_rate", "confidence_penalty", "policy_passes", "graph",
     }
 )  # fmt: skip
 _MIDDLE: Statistics = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))

@@ -180,6 +180,12 @@ class SearchConfig:
         "passes stay in float32",
         group=_RUN,
     )
+    graph: Literal["auto", "on", "off"] = o(
+        "auto",
+        "capture the search's passes as CUDA graphs: auto does so on CUDA with fixed networks (--mode aug), on with "
+        "sampled cells too, off launches operation by operation; results are the same up to rounding",
+        group=_RUN,
+    )
     screen: bool = o(
         False,
         "before the search, one training under everything says which operations change the labels: the search leaves "
@@ -401,7 +407,7 @@ weight decay, clipping), GDAS's for the temperature, and our own for gamma's lea
 NOT_PART_OF_THE_METHOD = frozenset(
     {
         "out", "resume", "device", "workers", "seeds", "time_budget", "max_steps", "save_every", "tensorboard",
-        "max_skips", "policy_passes", "screen", "race", "race_epochs", "race_workers",
+        "max_skips", "policy_passes", "graph", "screen", "race", "race_epochs", "race_workers",
     }
 )  # fmt: skip
 """Options that a resumed search may change; what a screen has said is in the policy space and in the flip."""

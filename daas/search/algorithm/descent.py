@@ -122,17 +122,24 @@ class Descent:
             self._architecture[parameter] = self._architecture[parameter] + gradient
 
     def _add(self, into: dict[Tensor, Tensor], parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
-        """Adds 1/N of one architecture's gradients."""
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            part = gradient.double() / self.search.architectures
-            into[parameter] = into[parameter] + part if parameter in into else part
+        """Adds 1/N of one architecture's gradients; in a few launches, however many there are."""
+        parts = [torch.empty_like(gradient, dtype=torch.float64) for gradient in gradients]
+        torch._foreach_copy_(parts, list(gradients))
+        torch._foreach_div_(parts, self.search.architectures)
+        found = dict(zip(parameters, parts, strict=True))
+        known = [parameter for parameter in found if parameter in into]
+        if known:
+            torch._foreach_add_([into[parameter] for parameter in known], [found.pop(parameter) for parameter in known])
+        into.update(found)
 
 
 def _step(optimizer: torch.optim.Optimizer | None, gradients: dict[Tensor, Tensor]) -> None:
     if optimizer is None or not gradients:
         return
     optimizer.zero_grad(set_to_none=True)
-    for parameter, gradient in gradients.items():
-        parameter.grad = gradient.to(parameter.dtype)
+    narrowed = [torch.empty_like(parameter) for parameter in gradients]
+    torch._foreach_copy_(narrowed, list(gradients.values()))
+    for parameter, gradient in zip(gradients, narrowed, strict=True):
+        parameter.grad = gradient
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)

@@ -24,6 +24,14 @@ def _compile_rules() -> None:
         import torch._decomp.decompositions_for_jvp  # noqa: F401
 
 
+def copies(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Copies of several tensors, without graphs: few launches, however many they are."""
+    found = [torch.empty_like(tensor) for tensor in tensors]
+    with torch.no_grad():
+        torch._foreach_copy_(found, list(tensors))
+    return found
+
+
 @contextmanager
 def one_step_ahead(theta: Sequence[Tensor], gradient: Sequence[Tensor], eta: float | Tensor) -> Iterator[None]:
     """Within the block the weights are theta' = theta - eta * gradient (eq. 6); afterwards theta again, bit for bit.
@@ -33,7 +41,7 @@ def one_step_ahead(theta: Sequence[Tensor], gradient: Sequence[Tensor], eta: flo
         gradient: Mean training gradient, one tensor per weight.
         eta: Learning rate of the weights; a scalar tensor stays on its device.
     """
-    saved = [weight.detach().clone() for weight in theta]
+    saved = copies(theta)
     with torch.no_grad():
         if isinstance(eta, Tensor):
             torch._foreach_sub_(list(theta), torch._foreach_mul(list(gradient), eta))
@@ -66,7 +74,10 @@ def gradients(loss: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
 
 def inner_product(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
     """<a, b> over lists of tensors of the same shapes, a scalar: eq. 9's reward of one policy."""
-    return torch.stack([part.sum() for part in torch._foreach_mul(list(a), list(b))]).sum()
+    products = torch._foreach_mul(list(a), list(b))
+    if not products[0].is_cpu:  # there a sum per tensor is a launch per tensor
+        return torch.cat([part.flatten() for part in products]).sum()
+    return torch.stack([part.sum() for part in products]).sum()
 
 
 def directional_derivative(

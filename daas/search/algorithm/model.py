@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from daas.search.algorithm.gradients import frozen, gradients, one_step_ahead
 from daas.search.algorithm.influence import influences
 from daas.search.algorithm.parts import PerPart
-from daas.search.algorithm.state import Batch, Key, State
+from daas.search.algorithm.state import Batch, Differentiated, Key, State
 from daas.search.spaces.cells import Path
 from daas.search.spaces.policies import PolicySample
 
@@ -131,6 +131,16 @@ class Model:
 
     def train(self, batch: Augmented) -> Pass:
         """Gradient of L_t(theta, z; Gamma(D_train)) in theta_z."""
+        if batch.weighed:
+            found = self._weighed(batch)
+        else:
+            taken = self._replayed(batch) or self._differentiated(*self.losses(batch))
+            found = Pass(batch, taken.losses, taken.gradient, taken.logits)
+        self.rows.train.append(_row(found.losses, found.logits, batch.labels))
+        return found
+
+    def _weighed(self, batch: Augmented) -> Pass:
+        """A training pass that also says what each image does to the loss of the batch."""
         seen = []
 
         def per_image_loss() -> Tensor:
@@ -138,14 +148,19 @@ class Model:
             seen.append(logits.detach())
             return losses
 
-        if batch.weighed:
-            losses, influence, gradient = influences(per_image_loss, batch.images, self.weights)
-            found = Pass(batch, losses, gradient, seen[0], influence)
-        else:
-            losses = per_image_loss()
-            found = Pass(batch, losses.detach(), gradients(losses.mean(), self.weights), seen[0])
-        self.rows.train.append(_row(found.losses, seen[0], batch.labels))
-        return found
+        losses, influence, gradient = influences(per_image_loss, batch.images, self.weights)
+        return Pass(batch, losses, gradient, seen[0], influence)
+
+    def _replayed(self, batch: Augmented) -> Differentiated | None:
+        """The same training pass from graphs, where they are wanted and can."""
+        passes = self.search.passes
+        if passes is None or batch.parts > 1:
+            return None
+        torch.manual_seed(batch.seed)
+        return passes.of_weights(self, (batch.images, batch.labels), training=True)
+
+    def _differentiated(self, losses: Tensor, logits: Tensor) -> Differentiated:
+        return Differentiated(losses.detach(), logits.detach(), gradients(losses.mean(), self.weights))
 
     def one_step_ahead(self, gradient: Sequence[Tensor], eta: float) -> AbstractContextManager[None]:
         """Within the block the weights are theta' = theta - eta * gradient (eq. 6)."""
@@ -153,32 +168,42 @@ class Model:
 
     def gradient(self, val: Batch) -> tuple[Tensor, ...]:
         """v: gradient of L_v(theta, z; D_val) in theta_z as it stands, on normalised images."""
-        losses, logits = self._validated(val)
-        self.validated = logits.detach(), val[1]
+        passes = self.search.passes
+        taken = None if passes is None else passes.of_weights(self, val, training=False)
+        taken = taken or self.through_weights(val, training=False)
+        self.validated = taken.logits, val[1]
         if self.z is None:
-            self.rows.val.append(_row(losses, logits, val[1]))
-        return gradients(losses.mean(), self.weights)
+            self.rows.val.append(_row(taken.losses, taken.logits, val[1]))
+        return taken.gradient
 
     def gate_gradient(self, val: Batch) -> Tensor:
         """Gradient of L_v(theta, z; D_val) in the gates of z, at theta, on the network's device (eq. 12)."""
         assert self.z is not None
-        leaf = self.z.gates.detach().to(val[0].device).requires_grad_()
+        passes = self.search.passes
+        taken = None if passes is None else passes.of_gates(self, val)
+        taken = taken or self.through_gates(val, self.z.gates.detach().to(val[0].device))
+        self.rows.val.append(_row(taken.losses, taken.logits, val[1]))
+        return taken.gradient[0]
+
+    def through_weights(self, batch: Batch, training: bool) -> Differentiated:
+        """Gradient of the mean loss in theta_z, operation by operation, whatever ``State.passes`` says."""
+        logits = self.search.logits(batch[0], self.z, training=training)
+        return self._differentiated(cross_entropy(logits, batch[1], reduction="none"), logits)
+
+    def through_gates(self, batch: Batch, gates: Tensor) -> Differentiated:
+        """The same in the gates, at these values of them; without dropout and the like."""
+        assert self.z is not None
+        leaf = gates.detach().requires_grad_()
         with frozen(self.theta.values()):
-            logits = self.search.logits(val[0], dataclasses.replace(self.z, gates=leaf), gated=True)
-            losses = cross_entropy(logits, val[1], reduction="none")
-            gradient: Tensor = torch.autograd.grad(losses.mean(), leaf)[0]
-        self.rows.val.append(_row(losses, logits, val[1]))
-        return gradient
+            logits = self.search.logits(batch[0], dataclasses.replace(self.z, gates=leaf), gated=True)
+            losses = cross_entropy(logits, batch[1], reduction="none")
+            return Differentiated(losses.detach(), logits.detach(), torch.autograd.grad(losses.mean(), leaf))
 
     @torch.no_grad()
     def watch(self, val: Batch) -> None:
         """Notes loss and accuracy on D_val, where no gradient is taken there."""
-        losses, logits = self._validated(val)
-        self.rows.val.append(_row(losses, logits, val[1]))
-
-    def _validated(self, val: Batch) -> tuple[Tensor, Tensor]:
         logits = self.search.logits(val[0], self.z)
-        return cross_entropy(logits, val[1], reduction="none"), logits
+        self.rows.val.append(_row(cross_entropy(logits, val[1], reduction="none"), logits, val[1]))
 
 
 def mean(gradients: Sequence[Sequence[Tensor]]) -> list[Tensor]:

@@ -24,6 +24,7 @@ from daas.seeds import generator
 
 if TYPE_CHECKING:
     from daas.search.algorithm.estimators.base import Sampling
+    from daas.search.graphs.passes import Passes
 
 Batch = tuple[Tensor, Tensor]
 Key = tuple[int, int, int]
@@ -46,6 +47,21 @@ class Moment:
     eta: float
     tau: float
     joint: bool = True
+
+
+@dataclass(frozen=True)
+class Differentiated:
+    """A pass and a gradient of its mean loss.
+
+    Attributes:
+        losses: [B], without graph.
+        logits: [B, classes], without graph.
+        gradient: One tensor per weight, or that of the gates alone.
+    """
+
+    losses: Tensor
+    logits: Tensor
+    gradient: tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -104,6 +120,7 @@ class State:
         amp: Whether the network runs in bfloat16 where autocast says so; forward-mode passes stay in float32.
         budget: What found networks may cost: a term of the objective of alpha and beta; None for anything.
         history: Of the rewards, where the derivation asks for it.
+        passes: Those that are captured as CUDA graphs; None where all are launched operation by operation.
     """
 
     network: SuperNet | FixedNetwork
@@ -121,6 +138,7 @@ class State:
     amp: bool = False
     budget: Budget | None = None
     history: History | None = None
+    passes: Passes | None = None
 
     def sample_architecture(self, at: Moment, i: int) -> Path | None:
         """z, the i-th architecture of an iteration (eq. 10, 11); None for a fixed network."""

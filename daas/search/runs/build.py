@@ -25,6 +25,7 @@ from daas.search.algorithm.method import candidates, estimator_of, model_argumen
 from daas.search.algorithm.parts import why_not_joined
 from daas.search.algorithm.state import Preparation, State
 from daas.search.given import Given
+from daas.search.graphs.passes import Passes, recorders_on, why_launched
 from daas.search.options import SearchConfig
 from daas.search.spaces.cells import ArchitectureDistribution
 from daas.search.spaces.policies import RATE, AugmentationDistribution
@@ -211,6 +212,7 @@ def build_state(config: SearchConfig, kind: Kind, device: torch.device, given: G
     """Networks, distributions and optimisers at their start; everything random comes from the seed."""
     if not torch.is_grad_enabled():
         raise BadInput("A search takes gradients; call it outside of torch.no_grad() and torch.inference_mode().")
+    launched = why_launched(config, device)
     size, classes = kind.size, kind.classes
     network = _network(config, kind, given).to(device).to(memory_format=torch.channels_last)
     network.train()
@@ -237,7 +239,7 @@ def build_state(config: SearchConfig, kind: Kind, device: torch.device, given: G
     estimator = estimator_of(config) if given.estimator is None or config.mode == "arch" else given.estimator
     padding = size // 8 if config.crop_padding is None else config.crop_padding
     flip = (0.0 if config.dataset == "digits" else 0.5) if config.hflip is None else config.hflip
-    return State(
+    state = State(
         network=network,
         preparation=Preparation(kind.mean, kind.std, padding, flip),
         weights=torch.optim.SGD(
@@ -255,6 +257,9 @@ def build_state(config: SearchConfig, kind: Kind, device: torch.device, given: G
         amp=config.amp,
         history=_history(config, augmentation),
     )
+    if launched is None:
+        state.passes = Passes(state, recorders_on(device), required=config.graph == "on")
+    return state
 
 
 def _fitting(estimator: Sampling, passes: PolicyPasses, network: SuperNet | FixedNetwork, side: int) -> Sampling:
