@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch import nn
 
 from daas import DAASPolicy
 from daas.errors import BadInput
@@ -26,7 +24,8 @@ from daas.train.fit import Recipe, fit
 from daas.train.options import TrainOptions
 from daas.train.rates import rates_of
 from tests.augment.gpu.test_interpreted import run
-from tests.pretended_gpu import DEVICE, OnGPU, PretendedGPU
+from tests.pretended_gpu import DEVICE, PretendedGPU
+from tests.pretended_graph import PretendedGraph
 from tests.train.conftest import Train, weights
 from tests.train.test_fit import TRAIN, VAL, network
 from tests.train.test_run import stop_before
@@ -36,61 +35,6 @@ CPU, CUDA = Place(torch.device("cpu")), Place(torch.device("cuda"))
 
 def sgd(lr: float = 0.1) -> torch.optim.SGD:
     return torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr)
-
-
-class Watched(TorchDispatchMode):
-    """Notes where tensors lie that operations read and did not make."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.read: set[int] = set()
-        self._made: set[int] = set()
-        self._kept: list[Tensor] = []  # so that their places are not used again
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = {place(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
-        self.read |= given - self._made
-        found = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(found):
-            if isinstance(leaf, Tensor) and place(leaf) not in self.read:
-                self._made.add(place(leaf))
-                self._kept.append(leaf)
-        return found
-
-
-def place(tensor: Tensor) -> int:
-    return (tensor.values if isinstance(tensor, OnGPU) else tensor).untyped_storage().data_ptr()
-
-
-class PretendedGraph:
-    """Warms up as a graph does, then calls the function; it may wait for nothing and read nothing but what it read.
-
-    Attributes:
-        recorded: How often a step was captured.
-    """
-
-    recorded = 0
-
-    def __init__(self, gpu: PretendedGPU | None = None) -> None:
-        self.gpu = gpu
-
-    def record(self, function: Callable[[], None], tensors: Sequence[Tensor], optimizer: torch.optim.Optimizer) -> None:
-        type(self).recorded += 1
-        self.function = function
-        with undone(tensors, optimizer, torch.device("cpu")):
-            for _ in range(3):
-                function()
-            self.read = self._watched()
-
-    def replay(self) -> None:
-        assert self._watched() <= self.read, "a captured step read memory that it had not read before"
-
-    def _watched(self) -> set[int]:
-        waits = len(self.gpu.waits) if self.gpu is not None else 0
-        with Watched() as watched:
-            self.function()
-        assert self.gpu is None or self.gpu.waits[waits:] == [], "a captured step waited for the device"
-        return watched.read
 
 
 @pytest.fixture
@@ -378,7 +322,7 @@ import torch
 from daas import DAASPolicy
 from daas.train import assemble, captured
 from daas.train.fit import Recipe, fit
-from tests.train.test_captured import PretendedGraph
+from tests.pretended_graph import PretendedGraph
 from tests.train.test_fit import TRAIN, VAL, network
 
 recipe = Recipe(epochs=1, batch_size=16)
