@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from daas import DAASPolicy, Policy, list_policies
 from daas.search.algorithm.state import Moment
 from daas.search.algorithm.step import iteration
+from daas.search.graphs.passes import Passes
 from daas.train.__main__ import main as train
 from tests.pretended_gpu import DEVICE, Mixed, OnGPU, PretendedGPU, values_of
 from tests.search.algorithm.test_step import ETA, TAU, batch, make
@@ -64,6 +67,48 @@ def test_an_iteration_waits_for_gates_and_rewards_alone(estimator: Any, method: 
         assert other is not None
         for a, b in zip(one.parameters(), other.parameters(), strict=True):
             torch.testing.assert_close(values_of(a), values_of(b))
+
+
+class Launched:
+    """A recorder on the pretended GPU, where a graph is one launch, and nothing in it may wait."""
+
+    def __init__(self, gpu: PretendedGPU) -> None:
+        self.gpu = gpu
+
+    def record(
+        self, function: Callable[[], None], tensors: Sequence[Tensor], optimizer: torch.optim.Optimizer | None = None
+    ) -> None:
+        self.function = function
+
+    def replay(self) -> None:
+        launches, waits, blocking = len(self.gpu.launches), len(self.gpu.waits), len(self.gpu.blocking)
+        self.function()
+        assert (len(self.gpu.waits), len(self.gpu.blocking)) == (waits, blocking)
+        self.gpu.launches[launches:] = ["graph"]
+
+
+@pytest.mark.parametrize(("arch_estimator", "least"), [("gumbel", 2.5), ("darts", 30)])
+def test_graphs_launch_less_and_wait_for_nothing_more(arch_estimator: Any, least: float) -> None:
+    counts, waits, weights = [], [], []
+    for graphs in (False, True):
+        search = make("policy-gradient", arch_estimator=arch_estimator, architectures=1)
+        with PretendedGPU() as gpu:
+            search.network.to(DEVICE)
+            search.weights = torch.optim.SGD(search.network.parameters(), ETA, momentum=0.9, foreach=True)
+            if graphs:
+                search.passes = Passes(search, partial(Launched, gpu), required=True)
+            train, val = ((images.to(DEVICE), labels.to(DEVICE)) for images, labels in (batch(1), batch(2)))
+            for _ in range(2):  # graphs are made in the first
+                gpu.launches.clear()
+                gpu.waits.clear()
+                iteration(search, train, val, Moment(0, ETA, TAU, True))
+        counts.append(len(gpu.launches))
+        waits.append(gpu.waits)
+        weights.append([values_of(weight) for weight in search.network.parameters()])
+    assert waits[0] == waits[1] == ["aten::_to_copy"] * 2
+    assert counts[0] > least * counts[1]
+    for one, other in zip(*weights, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize("name", list_policies())

@@ -82,6 +82,14 @@ class Setting:
         self.synchronize()
         return torch.cuda.max_memory_allocated(self.device) / 1e6
 
+    def used_megabytes(self) -> float | None:
+        """Memory of the device in use, by graphs and libraries too, without what is held for later; None on a CPU."""
+        if self.device.type != "cuda":
+            return None
+        torch.cuda.empty_cache()
+        free, total = torch.cuda.mem_get_info(self.device)
+        return (total - free) / 1e6
+
 
 def conditions(device: torch.device) -> dict[str, Any]:
     """Card, driver and versions."""

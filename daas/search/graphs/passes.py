@@ -17,6 +17,7 @@ from daas.search.graphs.whole import Run, WholePass
 from daas.search.options import SearchConfig
 from daas.search.spaces.cells import Architecture, Mixture
 from daas.search.spaces.supernet import SuperNet
+from daas.sending import sent
 
 _SHAPES = 2  # of batches that graphs are kept for: training and validation may differ
 
@@ -113,7 +114,7 @@ class Passes:
         try:
             if isinstance(z, Architecture):
                 return self._pieces(batch, z)(batch, z, weights)
-            gates = None if z is None else z.gates.detach().to(batch[0].device)
+            gates = None if z is None else sent(z.gates.detach(), batch[0].device)
             if (shape, kind) not in self._whole:
                 buffers = list(self.search.network.buffers())
                 self._whole[shape, kind] = WholePass(run, batch, gates, buffers, self.recorders())

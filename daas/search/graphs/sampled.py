@@ -86,6 +86,7 @@ class SampledPasses:
         self._kept: dict[tuple[int | str, ...], Kept] = defaultdict(Kept)
         self._latest: tuple[object, list[Piece]] = None, []
         self._cells: list[_CellValues] = []
+        self._sums: dict[torch.dtype, list[Tensor]] = defaultdict(list)
         self._lay_out(batch[0])
 
     @torch.no_grad()
@@ -106,7 +107,8 @@ class SampledPasses:
         self._logits, self._losses = torch.empty_like(logits), torch.empty_like(logits[:, 0])
         within = [value for cell in self._cells for value in (*cell.raw, *cell.activated, cell.output)]
         sums = [tensor for value in (self._stem, *within) for tensor in (value.value, _gradient(value))]
-        self._sums = [*sums, _gradient(self._gates), self._loss.value]
+        for tensor in (*sums, _gradient(self._gates), self._loss.value):
+            self._sums[tensor.dtype].append(tensor)
 
     def __call__(self, batch: Batch, z: Architecture, weights: Sequence[nn.Parameter] | None) -> Differentiated:
         """One pass.
@@ -127,7 +129,8 @@ class SampledPasses:
         gated = weights is None
         if gated:
             self._gates.value.copy_(sent(z.gates.detach(), self._device))
-        torch._foreach_zero_(self._sums)
+        for sums in self._sums.values():
+            torch._foreach_zero_(sums)
         path = self._path(z, gated)
         for piece in path:
             piece.forward()

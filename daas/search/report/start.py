@@ -5,7 +5,10 @@ from __future__ import annotations
 import resource
 import sys
 
+import torch
+
 from daas.search.algorithm.state import State
+from daas.search.graphs.passes import why_launched
 from daas.search.options import SearchConfig
 from daas.search.runs.build import SearchData
 from daas.search.runs.plan import Plan
@@ -42,7 +45,16 @@ def about(config: SearchConfig, data: SearchData, plan: Plan, state: State) -> l
         f"{classes} classes, {facts['image_size']} x {facts['image_size']} pixels.",
         f"Searched: {what}, on {network} ({parameters / 1e6:.2f} M weights), in {plan.last_step} iterations of "
         f"{config.batch_size} images{learned}.",
+        *launches(config, next(state.network.parameters()).device),
     ]
+
+
+def launches(config: SearchConfig, device: torch.device) -> list[str]:
+    """On CUDA, whether passes are captured as graphs, and why not; a sentence. Elsewhere none."""
+    if device.type != "cuda":
+        return []
+    reason = why_launched(config, device)
+    return ["Passes: captured as CUDA graphs." if reason is None else f"Passes: operation by operation; {reason}."]
 
 
 def too_few(config: SearchConfig, data: SearchData, plan: Plan) -> str:

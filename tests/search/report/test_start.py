@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from daas.search.options import SearchConfig
 from daas.search.report import start
@@ -23,6 +24,13 @@ def test_it_says_what_begins_and_how_long_it_takes(run_search: Run, capsys: pyte
     assert "cells and a policy, on a network of 3 cells and 2 channels" in said.out
     assert "in 2 iterations of 64 images, 0 of them with the policy" in said.out
     assert re.search(r"The first iteration took \d+\.\d s: about 1 min in all\. Memory: \d+\.\d GiB\.", said.out)
+
+
+def test_on_cuda_it_says_whether_passes_are_captured() -> None:
+    cuda = torch.device("cuda")
+    assert start.launches(SearchConfig(graph="on"), cuda) == ["Passes: captured as CUDA graphs."]
+    assert start.launches(SearchConfig(graph="off"), cuda) == ["Passes: operation by operation; --graph off."]
+    assert start.launches(SearchConfig(), torch.device("cpu")) == []
 
 
 def warned(**options: object) -> tuple[SearchConfig, str]:
