@@ -23,6 +23,7 @@ from daas.search.algorithm.step import advance
 from daas.search.budget.latency import LATENCY, save_latency
 from daas.search.found import Found
 from daas.search.given import Given
+from daas.search.graphs.passes import why_launched
 from daas.search.options import SearchConfig, options
 from daas.search.report import board, measures, metrics, start, warnings
 from daas.search.runs import checkpoint, independent
@@ -73,6 +74,8 @@ def search(config: SearchConfig, given: Given | None = None) -> Found:
 def check(config: SearchConfig, given: Given) -> None:
     """Raises BadInput for options and objects that are out of range or contradict each other."""
     config.check(images_given=given.data is not None)
+    if config.graph == "on":
+        why_launched(config, processes.local_device(config.device))
     if config.out is None and (config.resume or config.tensorboard):
         raise BadInput(f"{'resume' if config.resume else 'tensorboard'} needs a folder; name one with out=.")
     if given.network is not None and Start.of(config).given:
