@@ -81,8 +81,8 @@ def _runs(setting: Setting, channels: int, layers: int, many: int) -> Iterator[t
         run.network.to(setting.device)
         return run
 
-    def joint(count: int, least: int = 0) -> Ours:
-        run = Ours(max(channels, least), layers, PolicyGradient(count, baseline=False))
+    def joint(count: int) -> Ours:
+        run = Ours(channels, layers, PolicyGradient(count, baseline=False))
         run.network.to(setting.device)
         for group in run.search.weights.param_groups:
             group["lr"] = 0.0  # so that a loss is a number however often the same images are taken
@@ -102,13 +102,18 @@ def _runs(setting: Setting, channels: int, layers: int, many: int) -> Iterator[t
         yield FIXED + words, _fixed(setting, graph, channels, layers), None
     for name in ("PC-DARTS, first order", "DARTS, second order", FD):
         yield name, made(name), None
-    half = joint(2, least=8)  # a CPU's bfloat16 gradients of fewer are sometimes no numbers
-    half.search.amp = True
-    yield f"{JOINT}, --amp", half, None
-    counted = _Counted(setting.device)
-    half.search.passes = Passes(half.search, counted, required=True)
-    yield f"{JOINT}, --amp{GRAPHS}", half, counted
+    if setting.device.type == "cuda":  # a CPU's bfloat16 gradients of narrow convolutions are sometimes no numbers
+        yield from _half(joint(2), setting.device)
     yield name_of_many, joint(many), None
+
+
+def _half(run: Ours, device: torch.device) -> Iterator[tuple[str, Run, _Counted | None]]:
+    """The same in bfloat16."""
+    run.search.amp = True
+    yield f"{JOINT}, --amp", run, None
+    counted = _Counted(device)
+    run.search.passes = Passes(run.search, counted, required=True)
+    yield f"{JOINT}, --amp{GRAPHS}", run, counted
 
 
 def _on(base: Ours, run: Ours) -> Ours:
