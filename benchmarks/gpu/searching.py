@@ -41,10 +41,10 @@ def rows(setting: Setting) -> Rows:
         gc.collect()  # what came before it
         try:
             row |= {} if counted is None else _capturing(setting, once, counted)
-        except BadInput as error:  # the next rows are of interest all the same
+            row["seconds"] = setting.milliseconds(lambda _, once=once: once(), 5, warmup=2) / 1000
+        except BadInput as error:  # not captured; the next rows are of interest all the same
             yield row | {"error": str(error)}
             continue
-        row["seconds"] = setting.milliseconds(lambda _, once=once: once(), 5, warmup=2) / 1000
         row |= {"peak MB": setting.peak_megabytes(once), "device MB": setting.used_megabytes()}
         first = first or row
         row["time / DARTS"] = row["seconds"] / first["seconds"]
@@ -98,7 +98,7 @@ def _runs(setting: Setting, channels: int, layers: int, many: int) -> Iterator[t
         yield name + GRAPHS, _on(base, made(name)), counted
     yield name_of_many + GRAPHS, _on(base, joint(many)), counted
     del base  # with its graphs and their memory
-    for graph, words in (("off", ""), ("auto", GRAPHS)):
+    for graph, words in (("off", ""), ("on" if setting.device.type == "cuda" else "auto", GRAPHS)):
         yield FIXED + words, _fixed(setting, graph, channels, layers), None
     for name in ("PC-DARTS, first order", "DARTS, second order", FD):
         yield name, made(name), None
