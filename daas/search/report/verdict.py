@@ -31,7 +31,10 @@ def _labels(summary: dict[str, Any]) -> list[str]:
     if seen is None:
         return []
     left = f" The search did without {', '.join(seen['left_out'])}." if seen["left_out"] else ""
-    return [f"{seen['answer'][0]} {seen['answer'][-1]}{left}"]
+    chosen = summary.get("race", {}).get("chosen", "")
+    flipped = chosen.endswith(", flip") and "exchanging" not in chosen and seen["hflip"] == 0
+    flip = "The screen was unclear about the flip, so the race tried both." if flipped else seen["answer"][-1]
+    return [f"{seen['answer'][0]} {flip}{left}"]
 
 
 def _choice(summary: dict[str, Any]) -> list[str]:

@@ -23,7 +23,11 @@ def summary(**other: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-SEEN = {"answer": ["Changes your labels: Invert.", "Safe.", "No horizontal flip."], "left_out": ["Invert"]}
+SEEN = {
+    "answer": ["Changes your labels: Invert.", "Safe.", "No horizontal flip."],
+    "left_out": ["Invert"],
+    "hflip": 0.0,
+}
 
 
 def test_a_race_says_what_a_comparison_of_steps_cannot() -> None:
@@ -32,6 +36,19 @@ def test_a_race_says_what_a_comparison_of_steps_cannot() -> None:
         "Changes your labels: Invert. No horizontal flip. The search did without Invert.", "Chosen: none.",
     ]  # fmt: skip
     assert not any("uniform" in sentence for sentence in said)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "flip"),
+    [
+        ("found, flip", "The screen was unclear about the flip, so the race tried both."),
+        ("found, no flip", "No horizontal flip."),
+        ("found, exchanging left:right, flip", "No horizontal flip."),
+    ],
+)
+def test_what_is_said_of_a_flip_agrees_with_what_was_chosen(chosen: str, flip: str) -> None:
+    said = verdict(summary(screen=SEEN, race={"answer": "Chosen: it.", "chosen": chosen}))
+    assert said[0] == f"Changes your labels: Invert. {flip} The search did without Invert."
 
 
 def test_guessing_is_naming_the_largest_class() -> None:
