@@ -189,16 +189,20 @@ def against(results: Results, candidate: int, other: int, folds: int, of: Figure
 
 
 def why_left(results: Results, rounds: Sequence[Sequence[int]], rules: Rules) -> dict[int, str]:
-    """Why each candidate that did not start in the last round had left before it."""
+    """Why each candidate left, before the last round or as clearly worse after it."""
     found: dict[int, str] = {}
     for run, (starters, following) in enumerate(zip(rounds, [*rounds[1:], None], strict=True), 1):
         diverged = [c for c in starters if (c, run - 1) in results and results[c, run - 1] is None]
         found |= dict.fromkeys(diverged, "its loss diverged")
-        if following is None:
-            break
         there = [c for c in starters if c not in diverged]
+        if following is None:
+            if len(there) < 2 or any((c, run - 1) not in results for c in there):
+                break  # nobody to be worse than, or a round that was not finished, which does not count
+            following = there
         out = dict(zip(there, _out(table(results, there, run), run, rules), strict=True))
         for c in there:
-            if c not in following:
-                found[c] = f"clearly worse after {run} runs" if out[c] else "not among the best that were paid for"
+            if out[c]:
+                found[c] = f"clearly worse after {run} runs"
+            elif c not in following:
+                found[c] = "not among the best that were paid for"
     return found

@@ -37,7 +37,7 @@ def answer(race: Race) -> str:
     if shelf is None:
         parts.append("Nothing off the shelf raced, so there is nothing to compare it with.")
     elif race.candidates[shelf] is race.chosen:
-        parts.append("It is the best off the shelf; nothing that raced is told to be better.")
+        parts.append("It is the best off the shelf; nothing that raced is clearly better.")
     elif best.difference is not None:
         parts.append(
             f"Against the best off the shelf ({_name(race, shelf)}): {interval(best.difference)} points of accuracy, "

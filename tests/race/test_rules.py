@@ -42,6 +42,9 @@ def test_who_is_clearly_worse_leaves():
 def test_a_race_of_one_is_over():
     results = results_of([0.1, 0.1, 0.1], [5.0, 5.01, 5.0], [5.0, 5.0, 5.01], [5.01, 5.0, 5.0])
     assert next_round(results, range(4), 3, 100, RULES) == []
+    assert why_left(results, [range(4)] * 3, RULES) == dict.fromkeys((1, 2, 3), "clearly worse after 3 runs")
+    del results[3, 2]
+    assert why_left(results, [range(4)] * 3, RULES) == {}  # the last round is not finished
 
 
 def test_who_diverged_leaves():
