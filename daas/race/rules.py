@@ -198,11 +198,11 @@ def why_left(results: Results, rounds: Sequence[Sequence[int]], rules: Rules) ->
         if following is None:
             if len(there) < 2 or any((c, run - 1) not in results for c in there):
                 break  # nobody to be worse than, or a round that was not finished, which does not count
-            following = there
+            following = ()
         out = dict(zip(there, _out(table(results, there, run), run, rules), strict=True))
         for c in there:
-            if out[c]:
+            if c not in following and out[c]:
                 found[c] = f"clearly worse after {run} runs"
-            elif c not in following:
+            elif c not in following and following:
                 found[c] = "not among the best that were paid for"
     return found
