@@ -9,7 +9,7 @@ from PIL import Image
 
 from examples.gallery.scenes import SIDE, Field, noise
 
-LIGHTS = {"from the left": (-1.0, -0.2), "from the right": (1.0, -0.2), "from above": (0.0, -1.0)}
+LIGHTS = {"lit left": (-1.0, -0.2), "lit right": (1.0, -0.2), "lit above": (0.0, -1.0)}
 """Class, and where its light comes from: right and down."""
 _ROWS, _COLUMNS = np.mgrid[0:SIDE, 0:SIDE] / SIDE
 

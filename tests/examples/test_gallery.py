@@ -60,7 +60,7 @@ def test_balls_are_brighter_where_their_light_comes_from(tmp_path: Path) -> None
         half = SIDE // 2
         return float(image[:, :half].mean() - image[:, half:].mean()), float(image[:half].mean() - image[half:].mean())
 
-    left, right, above = means("from the left"), means("from the right"), means("from above")
+    left, right, above = means("lit left"), means("lit right"), means("lit above")
     assert left[0] > above[0] > right[0]
     assert above[1] > max(left[1], right[1])
 
