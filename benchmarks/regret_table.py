@@ -72,6 +72,9 @@ class Judged:
             for name, seeds in self.accuracy.items()
             if known <= seeds.keys()
         }
+        if not whole:  # no candidate was judged with all of them
+            most = max(len(seeds) for seeds in self.accuracy.values())
+            whole = {name: seeds for name, seeds in self.accuracy.items() if len(seeds) == most}
         name = max(whole, key=lambda name: statistics.fmean(whole[name].values()))
         return name, whole[name]
 

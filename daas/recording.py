@@ -14,6 +14,7 @@ from torch import Tensor
 from daas.randomness import capture, restore
 
 _ORDER = "replay comes after record"
+_HOST = torch.device("cpu")
 _WARM_UP = 3  # libraries choose their algorithms and take their memory in the first calls
 
 
@@ -105,10 +106,14 @@ class CUDAGraph:
         try:
             with torch.cuda.stream(stream):
                 with undone(tensors, optimizer, self.device):
-                    before = torch.cuda.get_rng_state(self.device)
+                    before, streams = torch.cuda.get_rng_state(self.device), []
                     for _ in range(_WARM_UP):
                         function()
+                        streams.append(capture(_HOST))
+                    decides = not torch.equal(streams[0], streams[-1])  # seeding alone would leave them the same
                     draws = not torch.equal(before, torch.cuda.get_rng_state(self.device))
+                if decides:
+                    raise Uncapturable("it draws random numbers on the host, of which a graph would repeat the first")
                 if draws and not self.alone:
                     raise Uncapturable("its network draws random numbers, and other trainings run beside it")
                 graph = torch.cuda.CUDAGraph()

@@ -92,7 +92,7 @@ def test_nothing_writes_files_but_by_the_guarded_writer() -> None:
         if path.relative_to(ROOT).as_posix() in allowed:
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and _writes(node):
+            if isinstance(node, ast.Call) and _writes(node) and "os.devnull" not in ast.unparse(node):
                 found.append(f"{path.relative_to(ROOT)}:{node.lineno}")
     assert found == []
 

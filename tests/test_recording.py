@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -161,6 +162,16 @@ def test_graphs_beside_others_may_not_draw(cuda: PretendedCUDA) -> None:
         Step(cuda, draws=4).record(alone=False)
     assert "captured" not in cuda.done[-6:]
     assert cuda.offset == 0
+
+
+def test_what_draws_on_the_host_is_not_kept(cuda: PretendedCUDA) -> None:
+    """A graph would repeat the first draw for ever; numbers from a seed of its own are the same in every call."""
+    step, before = Step(cuda), random.getstate()
+    with pytest.raises(Uncapturable, match="random numbers on the host"):
+        CUDAGraph(DEVICE).record(lambda: step.weight.data.add_(random.random()), [step.weight])
+    assert random.getstate() == before
+    assert step.weight.item() == 1.0
+    CUDAGraph(DEVICE).record(lambda: torch.manual_seed(3), [step.weight])
 
 
 @pytest.mark.parametrize("kept_by", [Eager, lambda: CUDAGraph(DEVICE)])

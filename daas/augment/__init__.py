@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from daas.augment.draw import Draw
 from daas.augment.find import find_policy, list_policies
-from daas.augment.operation import Form, Operation, PillowForm
+from daas.augment.operation import Form, Operation, PillowForm, PlacedMatrix
 from daas.augment.policy import Policy, PolicyOp, SubPolicy
 from daas.augment.register import register_operation
 from daas.augment.schedule import PolicySchedule, Segment
@@ -22,6 +22,7 @@ __all__ = [
     "Form",
     "Operation",
     "PillowForm",
+    "PlacedMatrix",
     "Policy",
     "PolicyOp",
     "PolicySchedule",

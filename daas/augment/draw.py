@@ -28,7 +28,7 @@ class Draw:
     Attributes:
         op: [B, K] int64, index of ``daas.augment.space.INDEX``, -1 where nothing is applied.
         value: [B, K] float64, physical and signed.
-        center: [B, K, 2] float64 in [0, 1), x then y: where Cutout is centred.
+        center: [B, K, 2] float64 in [0, 1), x then y: where Cutout is centred and a crop lies.
     """
 
     op: Tensor
@@ -44,7 +44,7 @@ class Draw:
 
     @classmethod
     def from_choices(cls, op: Tensor, value: Tensor, applied: Tensor, generator: torch.Generator | None) -> Draw:
-        """Draws what a policy leaves open: the signs of signed operations and the centres of Cutout.
+        """Draws what a policy leaves open: the signs of signed operations, where Cutout and crops lie.
 
         Args:
             op: [B, K] int64.

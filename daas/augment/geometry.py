@@ -1,4 +1,4 @@
-"""Shear, translate and rotate as one warp, in the arithmetic of Pillow's transforms; plain torch, any device.
+"""Affine maps as one warp, in the arithmetic of Pillow's transforms; plain torch, any device.
 
 Nearest neighbour is Pillow's fixed point: a target pixel (x, y) shows the source pixel ((a x + b y + c) >> 16,
 (d x + e y + f) >> 16), the coefficients in units of 1 / 65536 pixel. Own code instead of Kornia's ``warp_affine``, that

@@ -60,7 +60,7 @@ class AugmentationPolicy(v2.Transform):  # type: ignore[misc]  # torchvision has
 
 
 def draw() -> list[tuple[str, float, tuple[float, float]]]:
-    """What happens to an image: (operation, signed value, where Cutout is centred) in order."""
+    """What happens to an image: (operation, signed value, where Cutout is centred and a crop lies) in order."""
     weights = torch.tensor([weight for weight, _ in SUB_POLICIES], dtype=torch.float64)
     _, ops = SUB_POLICIES[int(torch.multinomial(weights, 1))]
     chosen = []

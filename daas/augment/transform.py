@@ -45,17 +45,17 @@ class DAASPolicy(GeometricAugmentationBase2D):
     """Draws from a policy and applies the draw.
 
     Alone it takes batches; within ``kornia.augmentation.AugmentationSequential`` masks, boxes and key points go where
-    shear, translate and rotate take the image. The other operations, Cutout among them, leave them as they are.
+    operations with an affine map take the image. The other operations, Cutout among them, leave them as they are.
 
     Args:
         policy: The distribution over sub-policies.
         granularity: ``image``: every image gets a sub-policy of its own; ``batch``: one for the whole batch (random
-            signs and Cutout's centres still differ between images).
+            signs and places of Cutout and crops still differ between images).
         backend: ``auto``: compiled code (numba) for uint8 and quantised float batches on the CPU if numba is installed,
             torch for all others; ``torch``, ``numba`` and ``triton`` (CUDA) force. ``backend_for`` says which runs.
         normalize: (mean, std) per channel, as shares of the full range: the output is then a normalised float batch.
         quantize: For float input: True gives what uint8 would give; False truncates nowhere and passes gradients.
-        interpolation: Of shear, translate and rotate: ``nearest`` or ``bilinear``. Masks: always the nearest.
+        interpolation: Of operations that move pixels: ``nearest`` or ``bilinear``. Masks: always the nearest.
         dtype: Of normalised output: float32 (for bytes), float16, bfloat16; what floats came with by default.
         channels_last: Whether the output's memory has the channels last.
         p: Probability that an image is augmented at all; the others come out as they are.
@@ -405,7 +405,7 @@ class DAASPolicy(GeometricAugmentationBase2D):
         transform: Tensor | None = None,
         size: tuple[int, int] | None = None,
     ) -> Tensor:
-        """Undoes shear, translate and rotate by one warp; all other operations stay applied."""
+        """Undoes everything that moved pixels by one warp; all other operations stay applied."""
         if transform is None:
             raise BadInput("the inverse needs a matrix: call policy.inverse(images) after policy(images).")
         colors = input.new_zeros(input.shape[1]) if "mask" in flags else self._border(input)
@@ -420,7 +420,7 @@ class DAASPolicy(GeometricAugmentationBase2D):
         transform: Tensor | None = None,
         **kwargs: Any,
     ) -> Tensor:
-        """Undoes shear, translate and rotate on masks; 0 comes in."""
+        """Undoes everything that moved pixels on masks; 0 comes in."""
         flags = {"resample": Resample.NEAREST, **flags, "mask": True}
         return super().inverse_masks(input, params, flags, transform, **kwargs)
 

@@ -62,6 +62,27 @@ def resumed(options: ScreenOptions, made_of: dict[str, Any]) -> Screen | dict[st
     return None
 
 
+def operations_before(options: ScreenOptions) -> tuple[str, ...]:
+    """What a screen that is gone on with tries, where no operations are named: a later version may know more.
+
+    Returns:
+        Names; none where there is nothing to go on with.
+
+    Raises:
+        BadInput: The folder holds files that cannot be read.
+    """
+    out = options.out
+    if out is None or not options.resume:
+        return ()
+    if (out / JSON).exists():
+        before = dict(Screen.load(out).about).get("made_of", {})
+    elif (out / NETWORK).exists():
+        before = checkpoint.load(out / NETWORK)[1].get("made_of", {})
+    else:
+        before = (unfinished(out, {}).found() or {}).get("made_of", {})
+    return tuple(before.get("operations", ()))
+
+
 def _same(out: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
     other = [name for name in now if before.get(name) != now[name]]
     if other:

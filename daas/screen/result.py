@@ -168,7 +168,7 @@ class Screen:
     def scale(self) -> tuple[float, float] | None:
         """Smallest and largest share of the area to cut out at random (``--scale``); None where ``Crop`` was not tried.
 
-        (1.0, 1.0) where crops change the label, or may.
+        (1.0, 1.0) where crops change the label, or look like it.
         """
         from daas.screen.using import scale_of
 

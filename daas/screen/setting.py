@@ -16,6 +16,7 @@ from daas.data import ImageData, channel_stats, load_images
 from daas.data.sources import refuse_among_images
 from daas.errors import BadInput
 from daas.models.start import Start
+from daas.screen.folder import operations_before
 from daas.screen.images import two_halves
 from daas.screen.network import Network, network_of
 from daas.screen.options import ScreenOptions
@@ -107,7 +108,8 @@ def gather(options: ScreenOptions, data: Any, val: Any, network: nn.Module | Non
         BadInput: Something that cannot be used; the message says what can.
     """
     options.check()
-    tried, chosen, device = _operations(options.operations), network_of(network, options), _device(options.device)
+    tried = _operations(options.operations or operations_before(options))
+    chosen, device = network_of(network, options), _device(options.device)
     small = options.dataset == "digits" and chosen.default  # they have 16 pixels
     size = options.image_size or (None if small else chosen.size)
     if data is None:

@@ -53,7 +53,7 @@ def kept(screen: Screen) -> list[str]:
 
 
 def scale_of(screen: Screen) -> tuple[float, float] | None:
-    """The range of a random resized crop's area that is safe; only the whole image where crops change the label."""
+    """The range of a random resized crop's area; only the whole image where crops change the label or look like it."""
     if CROP not in screen:
         return None
     seen = screen[CROP]
@@ -102,15 +102,22 @@ def train_words(screen: Screen, policy: str | None) -> str:
         words += ["--train-crop-mode", "pad", "--img-size", str(about["data"]["image_size"])]
     else:
         words += ["--model", YOUR_NETWORK]
-        words += _crop_words(screen)
+        words += crop_words(screen)
     words += ["--aa", f"daas:{policy}"] if policy else []
     return shlex.join([*words, "--hflip", f"{screen.flip:g}"])
 
 
-def _crop_words(screen: Screen) -> list[str]:
+def cuts_by_default(screen: Screen) -> bool:
+    """Whether the command of ``train_words`` would cut parts out of the images if it did not say otherwise."""
+    network = screen.about["network"]
+    named = bool(network["model"]) and not network["default"]
+    return not named and screen.about["source"].get("dataset") != "digits"
+
+
+def crop_words(screen: Screen) -> list[str]:
     """How images are cropped, where training would cut out parts of them by default."""
     scale = screen.scale
-    if scale is None or screen.about["source"].get("dataset") == "digits":
+    if scale is None or not cuts_by_default(screen):
         return []
     return ["--scale", f"{scale[0]:g}", "1"] if scale[0] < 1.0 else ["--train-crop-mode", "pad"]
 
@@ -125,8 +132,7 @@ def swap_words(screen: Screen) -> str:
 
 def swapped_words(screen: Screen) -> str:
     """The options of ``train_words`` that those of ``swap_words`` stand for."""
-    crop = [] if screen.about["network"]["model"] and not screen.about["network"]["default"] else _crop_words(screen)
-    return shlex.join([*crop, "--hflip", "0"])
+    return shlex.join([*crop_words(screen), "--hflip", "0"])
 
 
 def meant(words: str) -> str:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from daas.augment.space import named
 from daas.errors import plain
 from daas.screen.result import Moved, Screen, Seen
-from daas.screen.using import CROP, FLIP, kept, meant, swap_words, swapped_words, train_words
+from daas.screen.using import (
+    CROP,
+    FLIP,
+    crop_words,
+    cuts_by_default,
+    kept,
+    meant,
+    swap_words,
+    swapped_words,
+    train_words,
+)
 from daas.screen.verdicts import CHANGES, UNCLEAR
 
 MOVED = 0.25
@@ -22,7 +32,7 @@ TITLES = {
 def answer(screen: Screen) -> list[str]:
     """What changes the labels, what is safe: a sentence each."""
     if all(seen.share is None for seen in screen):
-        return [f"Nothing can be said of your labels: {_right(screen)}. {_MORE}", _flip(screen)]
+        return [f"Nothing can be said of your labels: {_right(screen)}. {_MORE}", *_crop(screen), _flip(screen)]
     lines = [_changing(screen)]
     if 2 * sum(seen.verdict == UNCLEAR for seen in screen) >= len(screen.operations):
         lines.append(f"Most of it is unclear: {_right(screen)}. {_MORE}")
@@ -42,13 +52,15 @@ def answer(screen: Screen) -> list[str]:
 def _crop(screen: Screen) -> list[str]:
     """What the screen says of cutting parts out, as most training scripts do."""
     if screen.scale is None:
-        return []
-    seen, least = screen[CROP], screen.scale[0]
+        pad = "Random resized crops were not tried: --train-crop-mode pad trains without them."
+        return [pad] if cuts_by_default(screen) else []
+    seen, least, option = screen[CROP], screen.scale[0], " ".join(crop_words(screen))
     if least < 1.0:
+        what = "were not seen to change labels, which is unclear," if seen.verdict == UNCLEAR else "are safe"
         smallest = "" if limit_words(seen) else ", the smallest that were tried"
-        return [f"Crops are safe down to {least:.0%} of the area{smallest}: --scale {least:g} 1."]
+        return [f"Crops {what} down to {least:.0%} of the area{smallest}{': ' + option if option else ''}."]
     why = "they change the label" if seen.verdict == CHANGES else "no size is clearly safe"
-    return [f"No random resized crops (--train-crop-mode pad): {why}."]
+    return [f"No random resized crops{f' ({option})' if option else ''}: {why}."]
 
 
 def _changing(screen: Screen) -> str:

@@ -181,9 +181,9 @@ class SearchConfig:
         group=_RUN,
     )
     graph: Literal["auto", "on", "off"] = o(
-        "auto",
-        "capture the search's passes as CUDA graphs: auto does so on CUDA with fixed networks (--mode aug), on with "
-        "sampled cells too, off launches operation by operation; results are the same up to rounding",
+        "off",
+        "capture the search's passes as CUDA graphs, which has never run on a GPU yet: auto does so on CUDA with fixed "
+        "networks (--mode aug), on with sampled cells too; results are the same up to rounding",
         group=_RUN,
     )
     screen: bool = o(

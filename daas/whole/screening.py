@@ -14,7 +14,7 @@ from daas.screen.api import run
 from daas.screen.options import DEFAULT_SIZE, ScreenOptions
 from daas.screen.result import Screen
 from daas.screen.using import limits
-from daas.screen.verdicts import CHANGES
+from daas.screen.verdicts import CHANGES, UNCLEAR
 from daas.screen.words import answer
 from daas.search.given import Given
 from daas.search.options import SearchConfig
@@ -137,5 +137,6 @@ def in_summary(seen: Screen, config: SearchConfig, given: Given) -> dict[str, An
         "left_out": [] if arch else left_out(seen, given.space),
         "images": seen.about["data"]["train_images"] + seen.about["data"]["val_images"],
         "hflip": config.hflip,
+        "flip": seen["HFlip"].verdict if "HFlip" in seen else UNCLEAR,
         "swaps": [":".join(pair) for pair in seen.swaps] if config.hflip == seen.flip else [],
     }

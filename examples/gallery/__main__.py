@@ -114,7 +114,7 @@ def _pages(run: Path) -> list[Path]:
     """The pages of a screen, a search and its race; what is there is not done again."""
     screen, search = run / "screen", run / "search"
     if not (screen / "screen.html").is_file():
-        daas.screen(write_photographs(run / "photos"), out=screen)
+        daas.screen(write_photographs(run / "photos"), out=screen, resume="auto")
     if not (search / "report.html").is_file():
         daas.search("digits", preset="demo", seed=0, out=search, resume="auto")
     return [screen / "screen.html", search / "report.html", search / "race" / "race.html"]

@@ -31,17 +31,17 @@ def sided(light: tuple[float, float], random: np.random.Generator) -> Image.Imag
 
 
 def write_photographs(folder: Path, each: int = 100, seed: int = 1) -> Path:
-    """A folder per class with so many JPEGs; nothing is done where it is there.
+    """A folder per class with so many JPEGs; nothing is done where all are there.
 
     Args:
         folder: Of the class folders.
         each: Images per class.
         seed: Of all of them.
     """
-    if not folder.exists():
+    if len(list(folder.glob("*/*.jpg"))) < each * len(LIGHTS):
         random = np.random.default_rng(seed)
         for name, light in LIGHTS.items():
-            (folder / name).mkdir(parents=True)
+            (folder / name).mkdir(parents=True, exist_ok=True)
             for number in range(each):
                 sided(light, random).save(folder / name / f"{number:03d}.jpg", quality=90)
     return folder

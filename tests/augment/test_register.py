@@ -15,8 +15,19 @@ from torch import Tensor
 
 import daas
 from benchmarks.pillow_policy import reference
-from daas.augment import DAASPolicy, Draw, Operation, PillowForm, PolicyOp, SubPolicy, register_operation, space
+from daas.augment import (
+    DAASPolicy,
+    Draw,
+    Operation,
+    PillowForm,
+    PlacedMatrix,
+    PolicyOp,
+    SubPolicy,
+    register_operation,
+    space,
+)
 from daas.augment.__main__ import main
+from daas.augment.moves import move
 from daas.augment.ops import Backend, apply
 from daas.augment.space import INDEX, OPERATION_NAMES, has_magnitude, indices, is_signed, magnitude_table, named
 from daas.errors import BadInput
@@ -264,3 +275,23 @@ def test_a_draw_of_another_process_has_its_operations_by_name() -> None:
         pickle.loads(sent_policy)
     space.INDEX["Wash"] = count + 1
     space._all.append(WASH)
+
+
+def test_a_map_that_depends_on_the_place_is_a_whole_operation() -> None:
+    def half(
+        value: Any, center: Any, height: int, width: int
+    ) -> Any:  # a quarter of the image, enlarged, wherever the centre is drawn
+        result = np.tile([0.5, 0.0, 0.0, 0.0, 0.5, 0.0], (len(value), 1))
+        result[value == 0] = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+        result[value > 0, 2], result[value > 0, 5] = (center[value > 0] * (0.5 * width, 0.5 * height)).T
+        return result
+
+    row = Operation("Half", low=0.0, high=1.0, identity=0.0, largest=1.0, matrix=PlacedMatrix(half))
+    register_operation(row)
+    images = pictures(2, 8, 8)
+    center = torch.tensor([[[0.0, 0.0]], [[0.5, 0.5]]]).double()
+    draw = Draw(torch.full((2, 1), INDEX["Half"]), torch.ones(2, 1).double(), center)
+    parts = [image[:, k : k + 4, k : k + 4] for image, k in zip(images, (0, 2), strict=True)]
+    expected = [part.repeat_interleave(2, 1).repeat_interleave(2, 2) for part in parts]
+    assert torch.equal(apply(images, draw), torch.stack(expected))
+    assert torch.equal(move(images, draw, 0.0, bilinear=False), torch.stack(expected))

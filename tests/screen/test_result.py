@@ -21,6 +21,7 @@ from daas.screen.result import Moved, Picture, Screen
 from daas.screen.using import kept, meant, swap_words, swapped_words, train_words, worth_showing
 from daas.screen.verdicts import Verdict
 from daas.screen.words import answer, limit_words, next_lines, report
+from daas.train.checks import check
 from daas.train.command_line import parse
 
 
@@ -149,17 +150,26 @@ def test_crops_are_as_large_as_the_screen_says(
     command = train_words(found, None)
     small = f"--scale {scale[0]:g} 1" if scale[0] < 1 else "--train-crop-mode pad"
     assert small in command
-    assert parse(shlex.split(command)[3:]).train_crop_mode == ("pad" if scale[0] == 1 else None)
+    command = command.replace("YOUR_TEST_PHOTOS", "tests").replace("YOUR_NETWORK", "resnet18")
+    options = parse(shlex.split(command)[3:])
+    check(options)
+    assert options.train_crop_mode == ("pad" if scale[0] == 1 else None)
     assert f"instead of {small} --hflip 0:" in "\n".join(next_lines(found, None))
     assert small in answer(found)[-2]
+    assert ("unclear" in answer(found)[-2]) == (verdict == "unclear" and scale[0] < 1)
+    network = {**found.about["network"], "default": False}
+    named = replace(found, about={**found.about, "network": network})
+    assert "--scale" not in train_words(named, None) + answer(named)[-2]  # that command pads
+    digits = replace(found, about={**found.about, "source": {"dataset": "digits", "data_dir": "", "val_dir": ""}})
+    assert "--" not in train_words(digits, None).split("--model")[1].split("--hflip")[0] + answer(digits)[-2]
 
 
-def test_without_crops_nothing_is_said_of_them(planted: Screen) -> None:
+def test_crops_that_were_not_tried_are_said_where_training_makes_them(planted: Screen) -> None:
     assert planted.scale is None
-    assert "crop" not in "\n".join(answer(planted)).lower()
+    assert answer(planted)[-2].startswith("Random resized crops were not tried: --train-crop-mode pad")
     assert swapped_words(planted) == "--hflip 0"
     digits = replace(planted, about={**planted.about, "source": {"dataset": "digits", "data_dir": "", "val_dir": ""}})
-    assert "--scale" not in train_words(with_crop(digits, "harmless", 0.7), None)  # they are never cut out
+    assert "crop" not in "\n".join(answer(digits)).lower()
 
 
 def test_where_most_is_unclear_the_answer_says_how_well_the_network_reads(planted: Screen) -> None:
@@ -174,7 +184,7 @@ def test_where_most_is_unclear_the_answer_says_how_well_the_network_reads(plante
         "images would say more; so would daas screen with a larger --image-size or a pretrained --model."
     )
     blind = replace(found, operations=tuple(replace(row, share=None, share_error=None) for row in rows))
-    first, last = answer(blind)
+    first, *_, last = answer(blind)
     assert first.startswith("Nothing can be said of your labels: the screen's network is right on 42.0% of 300 images")
     assert last.startswith("No horizontal flip (--hflip 0): it is unclear")
     unsafe = tuple(

@@ -193,6 +193,20 @@ def test_a_folder_of_another_screen_is_refused(seen: tuple[Screen, Path]) -> Non
     assert (out / "screen.json").read_bytes() == before
 
 
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_screen_of_before_there_was_an_operation_goes_on_with_its_own(tmp_path: Path, finished: bool) -> None:
+    names = ("HFlip", "Rotate", "Invert")
+    options: dict[str, Any] = dict(network=tiny(), out=tmp_path, **QUICK)
+    before = daas.screen(stripes(100, 1), operations=names, **options)
+    if not finished:
+        (tmp_path / "screen.json").unlink()
+    again = daas.screen(stripes(100, 1), resume="auto", **options)
+    assert {seen.op for seen in again} == set(names)
+    assert str(again) == str(before)
+    with pytest.raises(BadInput, match="a screen with other operations"):
+        daas.screen(stripes(100, 1), resume="auto", operations=names[:2], **options)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -43,7 +43,7 @@ def run(
         colors: [2, C] uint8 on the CPU, what geometric operations and Cutout fill with.
         scale: [2, C] float32 on the CPU, a shift and a factor per channel: the output is (x - shift) * factor.
             None: uint8.
-        bilinear: Interpolation of shear, translate and rotate, instead of the nearest neighbour.
+        bilinear: Interpolation of shear, translate, rotate and crop, instead of the nearest neighbour.
         dtype: Of normalised output.
         memory_format: Of the output.
         tiled: Whether several programs share an image; None: if it has more than 128 x 128 pixels.

@@ -32,7 +32,7 @@ def _labels(summary: dict[str, Any]) -> list[str]:
         return []
     left = f" The search did without {', '.join(seen['left_out'])}." if seen["left_out"] else ""
     chosen = summary.get("race", {}).get("chosen", "")
-    flipped = chosen.endswith(", flip") and "exchanging" not in chosen and seen["hflip"] == 0
+    flipped = chosen.endswith(", flip") and "exchanging" not in chosen and seen.get("flip") == "unclear"
     flip = "The screen was unclear about the flip, so the race tried both." if flipped else seen["answer"][-1]
     return [f"{seen['answer'][0]} {flip}{left}"]
 
@@ -105,4 +105,4 @@ def _collapse(summary: dict[str, Any]) -> list[str]:
     share = summary.get("skip_share")
     if share is None or share < 0.5:
         return []
-    return [f"{share:.0%} of the edges are skips, a known collapse: the network is shallow. Try --max-skips 2."]
+    return [f"{share:.0%} of the edges are skips, a known collapse: the network is shallow. Try a smaller --max-skips."]

@@ -37,8 +37,8 @@ def about_search(search: State, lines: list[dict[str, Any]], gain: dict[str, flo
             if share >= COLLAPSED:
                 found[f"skips in {cell}"] = (
                     f"{share:.0%} of the {cell} cell's edges are skip connections. This is the known collapse of "
-                    "differentiable search: the network is shallow and usually weak. Try --max-skips 2, another "
-                    "--seed, fewer --epochs, or a smaller --arch-lr."
+                    "differentiable search: the network is shallow and usually weak. Try a smaller --max-skips, "
+                    "another --seed, fewer --epochs, or a smaller --arch-lr."
                 )
     if search.augmentation is not None:
         if search.history is None:  # otherwise the derivation says what was decided, and noise decides nothing

@@ -112,7 +112,7 @@ def test_a_whole_search_finds_the_same(
     words = [word.replace("CONVNET", small_convnet) for word in (*options, "--epochs", "1", "--max-images", "200")]
     plain = run_search(*words, out="plain")[1]
     found = run_search(*words, "--graph", "on", out="found")[1]
-    assert everywhere == ["auto", "on"]
+    assert everywhere == ["off", "on"]
     assert results(found) == results(plain)
 
 
@@ -255,20 +255,22 @@ def test_a_primitive_of_another_kind_than_the_others_is_not_captured() -> None:
     ],
 )
 def test_what_does_not_go_with_it_is_named(given: dict[str, Any], said: str) -> None:
-    config = SearchConfig(**{"preset": "paper-cifar10", **given})
+    config = SearchConfig(**{"preset": "paper-cifar10", "graph": "auto", **given})
     assert str(why_launched(config, CUDA)).startswith(said)
     if "graph" not in given:
         with pytest.raises(BadInput, match=f"^--graph on: {said}.* Leave --graph out, or change that.$"):
             why_launched(SearchConfig(**{"preset": "paper-cifar10", **given, "graph": "on"}), CUDA)
 
 
-def test_by_default_fixed_networks_alone_are_captured_and_on_cuda_alone() -> None:
-    fixed: dict[str, Any] = {"preset": "paper-cifar10", "mode": "aug", "model": "resnet18"}
+def test_auto_captures_fixed_networks_alone_and_on_cuda_alone() -> None:
+    cells: dict[str, Any] = {"preset": "paper-cifar10", "graph": "auto"}
+    fixed: dict[str, Any] = {**cells, "mode": "aug", "model": "resnet18"}
     assert why_launched(SearchConfig(**fixed), CUDA) is None
-    assert "--graph on also with cells" in str(why_launched(SearchConfig(preset="paper-cifar10"), CUDA))
+    assert "--graph on also with cells" in str(why_launched(SearchConfig(**cells), CUDA))
+    assert why_launched(SearchConfig(**{**fixed, "graph": SearchConfig.graph}), CUDA) == "--graph off"  # the default
     assert why_launched(SearchConfig(preset="paper-cifar10", graph="on"), CUDA) is None
     assert why_launched(SearchConfig(preset="paper-cifar10", mode="arch", graph="on"), CUDA) is None
-    for config in (SearchConfig(**fixed), SearchConfig(preset="paper-cifar10")):
+    for config in (SearchConfig(**fixed), SearchConfig(**cells)):
         assert "the device is cpu" in str(why_launched(config, CPU))
 
 

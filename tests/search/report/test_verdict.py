@@ -26,7 +26,7 @@ def summary(**other: Any) -> dict[str, Any]:
 SEEN = {
     "answer": ["Changes your labels: Invert.", "Safe.", "No horizontal flip."],
     "left_out": ["Invert"],
-    "hflip": 0.0,
+    "flip": "unclear",
 }
 
 
@@ -49,6 +49,8 @@ def test_a_race_says_what_a_comparison_of_steps_cannot() -> None:
 def test_what_is_said_of_a_flip_agrees_with_what_was_chosen(chosen: str, flip: str) -> None:
     said = verdict(summary(screen=SEEN, race={"answer": "Chosen: it.", "chosen": chosen}))
     assert said[0] == f"Changes your labels: Invert. {flip} The search did without Invert."
+    asked_off = verdict(summary(screen={**SEEN, "flip": "harmless"}, race={"answer": "Chosen: it.", "chosen": chosen}))
+    assert "unclear" not in asked_off[0]
 
 
 def test_guessing_is_naming_the_largest_class() -> None:
