@@ -196,7 +196,8 @@ def test_a_folder_of_another_screen_is_refused(seen: tuple[Screen, Path]) -> Non
 @pytest.mark.parametrize("finished", [True, False])
 def test_a_screen_of_before_there_was_an_operation_goes_on_with_its_own(tmp_path: Path, finished: bool) -> None:
     names = ("HFlip", "Rotate", "Invert")
-    options: dict[str, Any] = dict(network=tiny(), out=tmp_path, **QUICK)
+    options: dict[str, Any] = {**QUICK, "network": tiny(), "out": tmp_path}
+    del options["operations"]
     before = daas.screen(stripes(100, 1), operations=names, **options)
     if not finished:
         (tmp_path / "screen.json").unlink()
