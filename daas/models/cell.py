@@ -63,7 +63,7 @@ class Cell(nn.Module):
         ]
         plain = {source for node in built for _, source, primitive in node if not _starts_with_relu(primitive)}
         steps = _Steps(built, plain if relu_output else plain | set(concat))
-        self.edges = nn.ModuleDict({key: _droppable(step, drop_path) for key, step in steps.modules.items()})
+        self.edges = _in_order({key: _droppable(step, drop_path) for key, step in steps.modules.items()})
         self.reads = steps.reads
         self.opens = steps.opens
         self.into_output = steps.into_output
@@ -174,6 +174,17 @@ def _remainder(primitive: nn.Module) -> nn.Module:
     if isinstance(primitive, nn.Identity):
         return primitive
     return _without_relu(primitive) if isinstance(primitive, nn.Sequential) else nn.Sequential()
+
+
+def _in_order(steps: dict[str, nn.Module]) -> nn.ModuleDict:
+    """The steps, for TorchScript too: it takes dictionaries with the same entries in another order for one type.
+
+    A constant is part of that type.
+    """
+    found = nn.ModuleDict(steps)
+    found.order = " ".join(steps)  # type: ignore[assignment]  # any attribute may be set
+    found.__constants__ = ["order"]  # type: ignore[assignment]
+    return found
 
 
 def _droppable(step: nn.Module, drop_path: float) -> nn.Module:

@@ -104,6 +104,20 @@ def cells(draw: st.DrawFn, first: int) -> tuple[list[list[list[Any]]], list[int]
     return found, draw(st.lists(st.integers(first, nodes + 1), min_size=1, unique=True))
 
 
+def test_scripted_cells_with_the_same_steps_in_another_order_are_not_mixed_up() -> None:
+    """TorchScript shares types, and with them the order of steps, within a process."""
+    for first, second in (([["sep_conv_3x3", 0], ["sep_conv_3x3", 0]], [["sep_conv_3x3", 1]]),
+                          ([["sep_conv_3x3", 0], ["sep_conv_3x3", 1]], [["sep_conv_3x3", 0]])):  # fmt: skip
+        cell = [first, second]
+        values = {"format": "daas-genotype/1", "name": "any", "source": "test", "normal": cell,
+                  "normal_concat": [2, 3], "reduce": cell, "reduce_concat": [2, 3]}  # fmt: skip
+        genotype = Genotype.from_dict(values)
+        torch.manual_seed(0)
+        model = timm.create_model("daas_cell_cifar", genotype=genotype, channels=2, layers=3, num_classes=3).eval()
+        x = torch.randn(2, 3, 8, 8)
+        torch.testing.assert_close(torch.jit.script(model)(x), model(x))
+
+
 @given(normal=cells(0), reduce=cells(2), data=st.data())
 @settings(max_examples=12, deadline=None)
 def test_any_genotype_builds_runs_scripts_and_travels(normal: Any, reduce: Any, data: st.DataObject) -> None:
