@@ -9,7 +9,8 @@ import numpy as np
 
 from daas.augment.operation import Doubles
 
-_ZOOMS, _OFFSETS = 32768.0, 65536.0  # steps per pixel
+ZOOMS, OFFSETS = 32768.0, 65536.0
+"""Steps of a crop's zoom, and of its offset per pixel."""
 _IDENTITY = np.array([1.0, 0.0, 0.0, 0.0, 1.0, 0.0])
 
 
@@ -61,11 +62,11 @@ def crop(value: Doubles, center: Doubles, height: int, width: int) -> Doubles:
 
     Zoom and offset are whole multiples of powers of two, so that Pillow's running sums are exact.
     """
-    zoom = np.floor((1.0 - value) * _ZOOMS + 0.5) / _ZOOMS
+    zoom = np.floor((1.0 - value) * ZOOMS + 0.5) / ZOOMS
     result = _changed(value, 0, zoom)
     result[:, 4] = zoom
     for axis, size, column in ((0, width, 2), (1, height, 5)):
-        result[:, column] = np.floor(center[:, axis] * (1.0 - zoom) * size * _OFFSETS) / _OFFSETS
+        result[:, column] = np.floor(center[:, axis] * (1.0 - zoom) * size * OFFSETS) / OFFSETS
     return result
 
 

@@ -7,13 +7,13 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from daas.augment.affine import OFFSETS, ZOOMS
 from daas.augment.cpu.jit import Bytes, compiled
 from daas.augment.space import INDEX
 
 _SHEAR_X, _SHEAR_Y = INDEX["ShearX"], INDEX["ShearY"]
 _TRANSLATE_X, _TRANSLATE_Y, _ROT90 = INDEX["TranslateX"], INDEX["TranslateY"], INDEX["Rot90"]
 _CROP = INDEX["Crop"]
-_ZOOMS, _OFFSETS = 32768.0, 65536.0  # as in daas.augment.affine
 
 
 @compiled
@@ -30,9 +30,9 @@ def matrix(
     if op == _TRANSLATE_Y:
         return 1.0, 0.0, 0.0, 0.0, 1.0, value * height
     if op == _CROP:
-        zoom = math.floor((1.0 - value) * _ZOOMS + 0.5) / _ZOOMS
-        left = math.floor(center[0] * (1.0 - zoom) * width * _OFFSETS) / _OFFSETS
-        top = math.floor(center[1] * (1.0 - zoom) * height * _OFFSETS) / _OFFSETS
+        zoom = math.floor((1.0 - value) * ZOOMS + 0.5) / ZOOMS
+        left = math.floor(center[0] * (1.0 - zoom) * width * OFFSETS) / OFFSETS
+        top = math.floor(center[1] * (1.0 - zoom) * height * OFFSETS) / OFFSETS
         return zoom, 0.0, left, 0.0, zoom, top
     if op == _ROT90:
         value = 90.0 * math.copysign(math.floor(abs(value) + 0.5), value)

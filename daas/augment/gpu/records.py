@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor
 
+from daas.augment.affine import OFFSETS, ZOOMS
 from daas.augment.draw import Draw
 from daas.augment.space import BASE, INDEX, OPERATIONS
 
@@ -76,9 +77,9 @@ def _maps(op: Tensor, value: Tensor, center: Tensor, height: int, width: int) ->
     angle = -turn * (math.pi / 180.0)
     cos, sin = torch.round(torch.cos(angle), decimals=15), torch.round(torch.sin(angle), decimals=15)
     x, y = width / 2.0, height / 2.0
-    zoom = torch.floor((1.0 - value) * 32768.0 + 0.5) / 32768.0
+    zoom = torch.floor((1.0 - value) * ZOOMS + 0.5) / ZOOMS
     left, top = (
-        torch.floor(center[..., axis] * (1.0 - zoom) * size * 65536.0) / 65536.0
+        torch.floor(center[..., axis] * (1.0 - zoom) * size * OFFSETS) / OFFSETS
         for axis, size in ((0, width), (1, height))
     )
     one, none = torch.ones_like(value), torch.zeros_like(value)
