@@ -7,6 +7,10 @@ here from calls that have fast code:
 - of the input: it is a convolution of the output's gradient with the kernel turned around;
 - of the kernel: its three middle columns at once, each further one as a kernel of one column on a shifted image;
 - with dilation 2: of the pixels sorted by the parity of row and column, four images without dilation.
+
+In half precision the general code is also wrong: with bfloat16 and the channels last, oneDNN leaves memory unset in the
+gradient of a kernel with dilation 2 (maps of 29 columns or more; found in PyTorch 2.6, 2.11 and 2.14 on processors with
+AVX512-BF16), and in that of a kernel with stride 2 over one column. Nothing here calls it for those.
 """
 
 from __future__ import annotations
@@ -50,7 +54,9 @@ def depthwise(x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1) -> 
     """
     if stride == 2 and dilation == 2:  # reads only every other pixel
         x, stride, dilation = x.permute(0, 2, 3, 1)[:, ::2, ::2].permute(0, 3, 1, 2), 1, 1
-    if not is_scripting():  # noqa: SIM102  # TorchScript cuts off this branch alone
+    if not is_scripting():
+        if _trains_in_half_on_cpu(x):
+            return _in_half(x, weight, stride, dilation)
         if stride == 1 and trains_on_cpu(x):
             return _trained(x, weight, dilation)
     around = dilation * (weight.shape[-1] // 2)
@@ -86,6 +92,24 @@ def trains_on_cpu(x: Tensor) -> bool:
     """
     left_to_torch = torch.compiler.is_compiling() or torch._C._is_tracing() or torch.is_autocast_enabled("cpu")
     return x.is_cpu and torch.is_grad_enabled() and not left_to_torch
+
+
+def _trains_in_half_on_cpu(x: Tensor) -> bool:
+    """Whether a CPU will take gradients in bfloat16 or float16, of its own or by autocast."""
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+    return x.is_cpu and torch.is_grad_enabled() and dtype in (torch.bfloat16, torch.float16)
+
+
+def _in_half(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
+    """``depthwise`` by convolutions whose gradients are right; with stride 2 there is no dilation."""
+    height, width = x.shape[2:]
+    if dilation == 2:
+        if height % 2 or width % 2:
+            x = F.pad(x, (0, width % 2, 0, height % 2))
+        return _from_parity(_convolution(_by_parity(x), weight, 1))[:, :, :height, :width]
+    if stride == 2 and width == 1:
+        return _convolution(x, weight, 1)[:, :, ::2]
+    return F.conv2d(x, weight, None, stride, weight.shape[-1] // 2, 1, weight.shape[0])
 
 
 def _trained(x: Tensor, weight: Tensor, dilation: int) -> Tensor:
@@ -153,6 +177,13 @@ def _by_parity(x: Tensor) -> Tensor:
     batch, channels, height, width = x.shape
     parts = x.permute(0, 2, 3, 1).reshape(batch, height // 2, 2, width // 2, 2, channels).permute(2, 4, 0, 1, 3, 5)
     return parts.reshape(4 * batch, height // 2, width // 2, channels).permute(0, 3, 1, 2)
+
+
+def _from_parity(x: Tensor) -> Tensor:
+    """The inverse of ``_by_parity``."""
+    batch, channels, height, width = x.shape
+    parts = x.permute(0, 2, 3, 1).reshape(2, 2, batch // 4, height, width, channels).permute(2, 3, 0, 4, 1, 5)
+    return parts.reshape(batch // 4, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
 
 
 def _by_columns(grad: Tensor, x: Tensor, weight: Tensor) -> Tensor:

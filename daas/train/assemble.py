@@ -123,6 +123,11 @@ def batches_of(options: TrainOptions, place: Place, policy: EpochPolicy | None, 
     if place.first:
         skipped = batches.facts["skipped"]
         said = [f"{skipped} images could not be read and were left out."] if skipped else []
+        if train and options.amp and options.amp_dtype == "float16" and place.device.type == "cpu":
+            said.append(
+                "--amp with float16 on a CPU: PyTorch has no fast code for gradients there, and a step takes 10 to 40 "
+                "times as long as without --amp. Leave --amp out, or take --amp-dtype bfloat16."
+            )
         for text in (*said, *batches.facts["image_warnings"]):
             print(f"Warning: {plain(text)}", file=sys.stderr)
     return batches

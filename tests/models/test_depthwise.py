@@ -97,3 +97,36 @@ def test_autocast() -> None:
     torch.testing.assert_close(
         torch.autograd.grad(found.sum(), (x, weight)), torch.autograd.grad(expected.sum(), (x, weight))
     )
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "dilation"),
+    [((6, 32), 3, 1, 2), ((9, 32), 5, 1, 2), ((7, 33), 3, 1, 2), ((16, 64), 5, 2, 2), ((6, 1), 5, 2, 1), ((5, 1), 3, 2, 1)],
+)
+@pytest.mark.parametrize("autocast", [True, False])
+def test_gradients_in_bfloat16(size: tuple[int, int], kernel: int, stride: int, dilation: int, autocast: bool) -> None:
+    """oneDNN's own are memory that nobody has set, where the processor has instructions for bfloat16."""
+    torch.manual_seed(0)
+    x = torch.randn(2, 4, *size).bfloat16().float().contiguous(memory_format=torch.channels_last)
+    weight = torch.randn(4, 1, kernel, kernel).bfloat16().float()
+    pair = x.requires_grad_(), weight.requires_grad_()
+    expected = plain(*pair, stride, dilation)
+    direction = torch.randn_like(expected.detach()).bfloat16()
+    wanted = torch.autograd.grad(expected, pair, direction.float())
+    given = pair if autocast else tuple(t.detach().bfloat16().requires_grad_() for t in pair)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        found = depthwise(*given, stride, dilation)
+    assert found.dtype == torch.bfloat16
+    for _ in range(3):
+        [torch.full((1 << size,), torch.nan) for size in range(4, 18)]  # what memory holds that nobody sets
+        gradients = torch.autograd.grad(found, given, direction, retain_graph=True)
+        for one, other in zip((found, *gradients), (expected, *wanted), strict=True):
+            torch.testing.assert_close(one.float(), other.detach(), rtol=0.02, atol=0.02 * other.detach().abs().max().item())
+
+
+def test_compiled_in_bfloat16() -> None:
+    x, module = torch.randn(2, 3, 7, 33), Depthwise(3, 3, dilation=2)
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = module(x)
+        found = torch.compile(module, backend="eager", fullgraph=True)(x)
+    torch.testing.assert_close(found, expected)

@@ -405,3 +405,11 @@ def test_a_run_does_not_go_on_with_figures_that_no_run_writes(
         assert "does not fit this run" in capsys.readouterr().err, change
     checkpoint.save(out / "checkpoint.safetensors", tensors, meta)
     assert run_train("--epochs", "1", "--resume", "auto")[0] == 0
+
+
+@pytest.mark.parametrize(("options", "slow"), [("--amp", True), ("--amp --amp-dtype bfloat16", False), ("", False)])
+def test_float16_on_a_cpu_is_called_slow(
+    run_train: Train, capsys: pytest.CaptureFixture[str], options: str, slow: bool
+) -> None:
+    assert run_train("--epochs", "1", "--device", "cpu", *options.split())[0] == 0
+    assert ("10 to 40 times as long" in capsys.readouterr().err) == slow

@@ -6,10 +6,13 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 FD_STEP = 1e-4
 """Length of the step of a finite difference of losses along v, in weight space."""
@@ -22,6 +25,20 @@ def _compile_rules() -> None:
         warnings.filterwarnings("ignore", message=".*torch.jit", category=FutureWarning)
         warnings.filterwarnings("ignore", message=".*torch.jit", category=DeprecationWarning)
         import torch._decomp.decompositions_for_jvp  # noqa: F401
+
+
+class _DenseGroupNorms(TorchFunctionMode):
+    """Within the block group norms are given their images with the channels first.
+
+    PyTorch 2.6's and 2.11's forward-mode rule for them takes no other order, and convolutions may give another.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if func in (F.group_norm, torch.group_norm) and args:
+            args = args[0].contiguous(), *args[1:]
+        return func(*args, **(kwargs or {}))
 
 
 def copies(tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -102,7 +119,8 @@ def directional_derivative(
     def losses(*weights: Tensor) -> Tensor:
         return per_image_loss(dict(zip(names, weights, strict=True)))
 
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):  # fused attention has no forward-mode rule
+    # fused attention has no forward-mode rule
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), _DenseGroupNorms():
         primal = tuple(weight.detach() for weight in theta.values())
         _compile_rules()
         outputs = torch.func.jvp(losses, primal, tuple(v))

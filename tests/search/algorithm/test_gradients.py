@@ -246,6 +246,26 @@ def test_directional_derivative_equals_a_loop_over_images() -> None:
     torch.testing.assert_close(rewards.mean(), inner_product(v, whole), rtol=1e-10, atol=1e-13)
 
 
+def test_group_norms_take_maps_with_the_channels_last() -> None:
+    """As convolutions give them; PyTorch 2.11's forward-mode rule takes the channels first alone."""
+    torch.manual_seed(3)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.SiLU(), nn.Flatten(), nn.Linear(144, 3)).double()
+    network, given = network.to(memory_format=torch.channels_last), []
+    network[1].register_forward_pre_hook(lambda _, inputs: given.append(inputs[0].stride()))
+    x, y = torch.randn(5, 3, 8, 8, dtype=torch.float64), torch.randint(3, (5,))
+    x, theta = x.contiguous(memory_format=torch.channels_last), dict(network.named_parameters())
+    v = [torch.randn_like(weight) for weight in theta.values()]
+
+    def losses(weights: dict[str, Tensor]) -> Tensor:
+        return cross_entropy(functional_call(network, weights, (x,)), y, reduction="none")
+
+    rewards = directional_derivative(losses, theta, v)
+    assert given[0][1] == 1
+    for b in range(5):
+        gradient = torch.autograd.grad(losses(theta)[b], list(theta.values()))
+        torch.testing.assert_close(rewards[b], inner_product(v, gradient), rtol=1e-10, atol=1e-13)
+
+
 def test_rewards_along_a_path_of_the_supernet_equal_a_loop_over_images() -> None:
     """Batch norm in training mode, pools, dilated and separable convolutions: relative error under 1e-10."""
     torch.manual_seed(0)
