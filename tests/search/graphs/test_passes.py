@@ -25,7 +25,7 @@ from daas.search.runs import one as one_run
 from daas.search.spaces.cells import PRIMITIVE_SETS, Architecture
 from daas.search.spaces.supernet import FixedNetwork
 from daas.seeds import generator
-from tests.pretended_graph import PretendedGraph
+from tests.pretended_graph import InPool
 from tests.search.algorithm.test_step import ETA, TAU, batch, make, noisy
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -47,7 +47,7 @@ def after(search: State, steps: int = 2) -> list[Tensor]:
     return [parameter.detach() for module in modules for parameter in module.parameters()] + seen
 
 
-@pytest.mark.parametrize("kept_by", [Eager, PretendedGraph])
+@pytest.mark.parametrize("kept_by", [Eager, InPool])
 @pytest.mark.parametrize(
     "given",
     [
@@ -65,7 +65,7 @@ def test_iterations_are_the_ordinary_ones_to_the_bit(given: dict[str, Any], kept
 
 
 @pytest.mark.parametrize("estimator", ["policy-gradient", "per-image", "uniform"])
-@pytest.mark.parametrize("kept_by", [Eager, PretendedGraph])
+@pytest.mark.parametrize("kept_by", [Eager, InPool])
 def test_so_are_those_of_a_fixed_network_that_draws(estimator: Any, kept_by: Callable[[], Any]) -> None:
     plain, found = after(noisy(estimator)), after(with_graphs(noisy(estimator), kept_by))
     assert all(torch.equal(one, other) for one, other in zip(found, plain, strict=True))
@@ -79,7 +79,7 @@ def test_where_memory_is_set_out_in_another_way_they_differ_by_rounding(
     given: dict[str, Any], tolerance: float
 ) -> None:
     """The ordinary passes of these have gradients that are cut out of others, which PyTorch sums in another order."""
-    plain, found = after(make(**given)), after(with_graphs(make(**given), PretendedGraph))
+    plain, found = after(make(**given)), after(with_graphs(make(**given), InPool))
     for one, other in zip(found, plain, strict=True):
         torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
 
@@ -157,8 +157,8 @@ def test_what_a_pass_gives_outlives_the_next() -> None:
 
 
 def test_a_piece_is_kept_once_for_each_kind_of_gradient_and_for_two_shapes() -> None:
-    PretendedGraph.recorded = 0
-    search = with_graphs(make(arch_estimator="gdas", architectures=1, policies=3), PretendedGraph)
+    InPool.recorded = 0
+    search = with_graphs(make(arch_estimator="gdas", architectures=1, policies=3), InPool)
     assert search.architecture is not None
     assert search.passes is not None
     z = search.architecture.sample(generator(3), TAU)
@@ -171,11 +171,11 @@ def test_a_piece_is_kept_once_for_each_kind_of_gradient_and_for_two_shapes() -> 
         if taken is not None:
             expected = model.through_weights(val, training=False)
             assert all(torch.equal(a, b) for a, b in zip(taken.gradient, expected.gradient, strict=True))
-        counts.append(PretendedGraph.recorded)
+        counts.append(InPool.recorded)
     assert counts[0] == counts[1] > 40
     assert counts[2:] == [2 * counts[0]] * 3
     search.passes.of_gates(model, (search.preparation.normalize(batch(1)[0]), labels))
-    assert counts[-1] < PretendedGraph.recorded <= 3 * counts[0]
+    assert counts[-1] < InPool.recorded <= 3 * counts[0]
 
 
 def test_candidates_of_one_edge_share_memory() -> None:
@@ -292,6 +292,6 @@ def test_fixed_networks_may_have_buffers_that_passes_change() -> None:
         search.weights = torch.optim.SGD(search.network.parameters(), ETA)
         return search
 
-    plain, found = after(made()), after(with_graphs(made(), PretendedGraph))
+    plain, found = after(made()), after(with_graphs(made(), InPool))
     for one, other in zip(found, plain, strict=True):
         torch.testing.assert_close(one, other)
