@@ -37,6 +37,7 @@ from daas.race.statistics import Score, score
 from daas.race.training import Trainer
 from daas.seeds import generator, seed_of
 from daas.train.fit import Recipe, fit
+from daas.whole.racing import entrants, published
 
 RESULTS = Path(__file__).parent / "results" / "pairs.jsonl"
 SEEDS = (1, 2, 3, 4, 5)
@@ -112,7 +113,15 @@ class Bench:
     def raced(self, net: Network, policy: Policy) -> Candidate:
         """What a race for the found network chooses."""
         setting = Setting(net, self.size.side, self.size.trainings // 2 - 1)
-        entered = candidates([Candidate(net, policy, "found", (_FLIP,)), "default"], setting)
+        return self._race(candidates([Candidate(net, policy, "found", (_FLIP,)), "default"], setting))
+
+    def raced_with_cells(self, net: Network, policy: Policy) -> Candidate:
+        """What the race behind a search chooses, in which published cells are, too."""
+        setting = Setting(net, self.size.side, self.size.trainings // 2)
+        cells = published(net, len(self.images.class_names), None)
+        return self._race(candidates(entrants(setting, policy, "found", cells), setting))
+
+    def _race(self, entered: list[Candidate]) -> Candidate:
         rules = Rules(self.size.folds, frozenset(n for n, candidate in enumerate(entered) if candidate.shelf))
         with tempfile.TemporaryDirectory() as place:
             journal = Journal(Path(place), [candidate.name for candidate in entered])
@@ -158,7 +167,9 @@ class Bench:
             assert found is not None, f"{candidate.name} diverged"
             return found
 
-        return self._line({"kind": "run", "pair": candidate.policy_words, "run": run}, candidate, train)
+        cells = candidate.network.genotype is None  # published ones, that race beside the found network
+        pair = candidate.name if cells else candidate.policy_words
+        return self._line({"kind": "run", "pair": pair, "run": run}, candidate, train)
 
     def _trainer(self, candidate: Candidate) -> Trainer:
         return Trainer([candidate], self.images, self.recipe, self.size.folds, self.seed, "cpu")
@@ -192,6 +203,7 @@ def go(bench: Bench) -> None:
     for pair, candidate in bench.pairs().items():
         bench.whole(pair, candidate)
     bench.whole("chosen", bench.raced(*bench.searched()))
+    bench.whole("chosen, with cells", bench.raced_with_cells(*bench.searched()))
 
 
 def main() -> None:

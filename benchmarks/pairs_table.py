@@ -13,7 +13,7 @@ from benchmarks.tables.statistics import Estimate, estimate, paired
 from benchmarks.timing import table
 
 Seeds = dict[int, float]
-_OWN = ("chosen", "found", "random")
+_OWN = ("chosen", "chosen, with cells", "found", "random")
 
 
 def judged(lines: Iterable[Mapping[str, Any]]) -> dict[str, Seeds]:
@@ -43,7 +43,7 @@ def page(lines: Iterable[Mapping[str, Any]]) -> str:
     text = ["# A chosen pair against the shelf", "", "`python -m benchmarks.pairs --data-dir ARCHIVE`; plan: "
             "`pairs-plan.md`.", "", table(["pair", "weights (last seed)", "accuracy"], body), ""]  # fmt: skip
     best = best_of_the_shelf(accuracy)
-    for name in ("chosen", "found"):
+    for name in _OWN[:3]:
         if best is not None and (gap := paired(accuracy.get(name, {}), accuracy[best])) is not None:
             text.append(f"- {name} minus the best of the shelf ({best}): {_words(gap)}{_interval(gap)}.")
     text += _against_random(accuracy)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from daas.augment import Policy, find_policy, list_policies
 from daas.data import ImageData, MemoryImages, channel_stats
+from daas.errors import BadInput
 from daas.models.start import Channels, Start, used_to
 from daas.race import sets
 from daas.race.api import FOLDS, check_images, entering, print_line, race
-from daas.race.candidates import CELLS, Candidate, Network
+from daas.race.candidates import CELLS, NONE, Candidate, Network
 from daas.race.candidates import network as network_of
-from daas.race.journal import check_installed
+from daas.race.journal import JOURNAL, Journal, check_installed
 from daas.race.result import Race
-from daas.race.sizes import searched_size
+from daas.race.sizes import at_equal_size, searched_size
 from daas.race.words import with_error
 from daas.screen.result import Screen
 from daas.search.algorithm.method import model_arguments
@@ -29,6 +31,9 @@ from daas.search.runs.build import read_images
 from daas.train.fit import Recipe
 
 FOLDER = "race"
+PUBLISHED = "darts_v2_cifar"
+"""Cells that found ones have to be better than, at equal size."""
+_SEVERAL = 6  # candidates from which on published cells race too
 _UPDATES = 1500  # optimizer steps of a training that is long enough to compare policies by
 _EPOCHS = (30, 60)  # at least, at most
 _BATCHES, _LEAST = 10, 16  # per epoch, at least, of at least so many images
@@ -82,7 +87,7 @@ def raced(found: Found, config: SearchConfig, given: Given, seen: Screen | None)
     workers = _cores(config.device) if config.race_workers is None else config.race_workers
     return race(
         images,
-        entrants(setting, *searched),
+        entrants(setting, *searched, published(net, len(images.class_names), out)),
         network=net,
         trainings=config.race,
         time_budget=config.budget_seconds,
@@ -98,28 +103,59 @@ def raced(found: Found, config: SearchConfig, given: Given, seen: Screen | None)
     )
 
 
-def entrants(setting: sets.Setting, policy: Policy | None, name: str) -> list[Candidate]:
+def entrants(setting: sets.Setting, policy: Policy | None, name: str, cells: Network | None = None) -> list[Candidate]:
     """Who races: the searched policy before the default set, and half as strong behind the set's first three.
 
-    However few there are, the last one is off the shelf where no other is.
+    From six candidates on published cells race behind the set's first: under its policy, and under TrivialAugment, as
+    they can be had without a search. However few there are, the last one is off the shelf where no other is.
 
     Args:
         setting: What they are made from; ``most`` is how many there are.
         policy: That was searched, or searched under; None for none.
         name: What it is called.
+        cells: Published cells; None for none.
     """
     flips, default = setting.flips(), sets.default(replace(setting, most=10_000))
-    entered = default
+    each, entered = len(flips), default
     if policy is not None and setting.network is not None:
         own = [Candidate(setting.network, policy, name, tuple(flip.items())) for flip in flips]
         title, weaker = f"{name}, half as strong", policy.scaled(0.5)
         half = [Candidate(setting.network, weaker, title, tuple(flip.items())) for flip in flips]
-        first = 3 * len(flips)
-        entered = [*own, *default[:first], *half, *default[first:]]
+        entered = [*own, *default[: 3 * each], *half, *default[3 * each :]]
+    several, shelf = cells is not None and setting.most >= _SEVERAL, default
+    if cells is not None and several:
+        plain = [one for one in default if one.policy_name == "trivialaugment" and "cutout" not in one.values]
+        first, shelf = ([replace(one, network=cells) for one in some] for some in (default[:each], plain))
+        behind = each if policy is None else 2 * each
+        entered = [*entered[:behind], *first, *shelf, *entered[behind:]]
     few = entered[: setting.most]
-    if not any(map(sets.on_shelf, few)):  # there would be nothing to compare the winner with
-        few[-1] = next(filter(sets.on_shelf, default))
+    if not any(sets.on_shelf(one, several) for one in few):  # there would be nothing to compare the winner with
+        few[-1] = next(one for one in shelf if sets.on_shelf(one, several))
     return few
+
+
+def published(net: Network, classes: int, out: Path | None) -> Network | None:
+    """Published cells with as many weights as found ones.
+
+    Args:
+        net: The network of the race.
+        classes: Of the images.
+        out: Folder of the race, or None; what began without published cells goes on without.
+
+    Returns:
+        None where no cells were found, or where no network of the published ones has about as many weights.
+    """
+    if net.genotype is None:
+        return None
+    if out is not None and (out / JOURNAL).exists():
+        names = Journal(out, ()).config().get("candidates", [])
+        if not any(str(name).startswith(f"{PUBLISHED}:") for name in names):
+            return None
+    bare = [Candidate(one, None, NONE) for one in (net, network_of(PUBLISHED))]
+    try:
+        return at_equal_size(bare, classes)[1].network
+    except BadInput:  # very small networks: found cells race alone
+        return None
 
 
 def _network(found: Found, config: SearchConfig, given: Given) -> Network:
@@ -151,7 +187,11 @@ def in_summary(result: Race) -> dict[str, Any]:
     """What summary.json says of a race."""
     best = next(row for row in result.rows if row.candidate is result.chosen)
     gap, shelf = best.difference, result.final.shelf
+    net = result.chosen.network
+    other = net.model == PUBLISHED and len({one.network for one in result.candidates}) > 1
+    cells = {"cells": [net.model, *(f"{name}={value}" for name, value in net.kwargs)]} if other else {}
     return {
+        **cells,
         "chosen": result.chosen.policy_words,
         "accuracy": with_error(best.accuracy),
         "runs": len(best.runs),

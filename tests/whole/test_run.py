@@ -18,8 +18,10 @@ import pytest
 import daas
 from daas.augment import Policy
 from daas.errors import BadInput
-from daas.race.candidates import Network
-from daas.race.sets import Setting
+from daas.models import Genotype
+from daas.race.candidates import CELLS, Network
+from daas.race.journal import Journal
+from daas.race.sets import Setting, on_shelf
 from daas.screen.options import ScreenOptions
 from daas.screen.result import Screen, Seen
 from daas.search.__main__ import main
@@ -28,6 +30,7 @@ from daas.search.options import SearchConfig
 from daas.search.options import parse as options_of
 from daas.search.report.commands import commands
 from daas.search.runs import one
+from daas.seeds import generator
 from daas.train import parse
 from daas.whole import racing, screening
 from tests.conftest import SHORT_SEARCH
@@ -223,6 +226,43 @@ def test_the_found_policy_races_first_and_weaker_with_every_flip() -> None:
         "found, half as strong, no flip",
     ]  # fmt: skip
     assert racing.entrants(setting, None, "given")[0].policy_name == "all operations"
+
+
+def test_published_cells_race_against_found_ones() -> None:
+    own, found = Policy.of_operations(["Rotate", "Color"]), Genotype.random(generator(0))
+    net = network({"channels": 8, "layers": 5}, found)
+    cells = racing.published(net, 3, None)
+    assert cells is not None
+    assert cells.parameters(3) == pytest.approx(net.parameters(3), rel=0.1)
+    words = [one.name for one in racing.entrants(Setting(net, 32, 10), own, "found", cells)]
+    assert words == [
+        f"{who}, {flip}"
+        for who in ("found: found", "found: all operations", "darts_v2_cifar: all operations",
+                    "darts_v2_cifar: trivialaugment", "found: none")
+        for flip in ("flip", "no flip")
+    ]  # fmt: skip
+    six = racing.entrants(Setting(net, 32, 6), own, "found", cells)
+    assert six[-1].name == "darts_v2_cifar: trivialaugment, flip"
+    assert on_shelf(six[-1], several=True)  # as found cells are not
+    alone = racing.entrants(Setting(net, 32, 6), None, "given", cells)
+    assert [one.name for one in alone[:4:2]] == ["found: all operations, flip", "darts_v2_cifar: all operations, flip"]
+    assert {one.network for one in racing.entrants(Setting(net, 32, 5), own, "found", cells)} == {net}
+
+
+def test_published_cells_stay_away_where_none_are_as_large_and_from_races_that_began_without(tmp_path: Path) -> None:
+    assert racing.published(Network("resnet18", "resnet18"), 3, None) is None
+    found = Genotype.random(generator(0))
+    assert racing.published(network({"channels": 2, "layers": 2}, found), 3, None) is None
+    net = network({"channels": 8, "layers": 5}, found)
+    assert racing.published(net, 3, tmp_path) is not None
+    for names in (["found: none, flip"], ["found: none, flip", "darts_v2_cifar: none, flip"]):
+        folder = tmp_path / str(len(names))
+        Journal(folder, names).agree({"candidates": names})
+        assert (racing.published(net, 3, folder) is not None) == (len(names) == 2)
+
+
+def network(size: dict[str, int], cells: Genotype) -> Network:
+    return Network("found", CELLS, tuple(sorted(size.items())), cells)
 
 
 @pytest.mark.parametrize("most", [2, 4])

@@ -86,8 +86,13 @@ def _training(summary: dict[str, Any]) -> list[str]:
 
 
 def _model(out: Path, summary: dict[str, Any], genotype: bool) -> tuple[str, list[str]]:
-    """Name and arguments of the model: the cells at the size of the search, or at the paper's after its presets."""
+    """Name and arguments of the model: the cells at the size of the search, or at the paper's after its presets.
+
+    Where a race has chosen published cells, those.
+    """
     options = summary["options"]
+    if cells := summary.get("race", {}).get("cells"):  # published ones, which the race has chosen
+        return cells[0], cells[1:]
     if not genotype:
         named = "" if "network" in summary.get("given", {}) else str(options["model"])
         return named, list(options["model_kwargs"])

@@ -39,7 +39,11 @@ def _labels(summary: dict[str, Any]) -> list[str]:
 
 def _choice(summary: dict[str, Any]) -> list[str]:
     """What whole trainings have chosen, against what, by how much, how sure."""
-    return [summary["race"]["answer"]] if "race" in summary else []
+    if "race" not in summary:
+        return []
+    cells = summary["race"].get("cells")
+    other = [f"Not the found cells were chosen, but the published {cells[0]} of equal size."] if cells else []
+    return [summary["race"]["answer"], *other]
 
 
 def _stopped(summary: dict[str, Any]) -> list[str]:

@@ -73,6 +73,11 @@ def test_the_papers_presets_are_trained_by_the_papers_recipes() -> None:
     assert (given.model, given.epochs, given.experiment) == ("daas_cell_cifar", 600, "mine")
     assert given.model_kwargs["genotype"] == "runs/mine/genotype.json"
     assert given.aa == "daas:runs/mine/policy.json"
+    race = {"policy": False, "recipe": ["--epochs", "30"], "cells": ["darts_v2_cifar", "channels=7", "layers=5"]}
+    said = commands(Path("runs/mine"), {"options": options, "data": data, "race": race}, True, True)
+    given = parse(shlex.split(said["train"])[3:])
+    assert (given.model, given.model_kwargs["channels"], given.model_kwargs["layers"]) == ("darts_v2_cifar", 7, 5)
+    assert "timm.create_model('darts_v2_cifar', num_classes=2, channels=7, layers=5)" in said["python"]
 
 
 @pytest.mark.parametrize("mode", ["arch", "aug"])

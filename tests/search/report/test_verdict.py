@@ -53,6 +53,14 @@ def test_what_is_said_of_a_flip_agrees_with_what_was_chosen(chosen: str, flip: s
     assert "unclear" not in asked_off[0]
 
 
+def test_published_cells_that_won_are_named_beside_the_answer() -> None:
+    race = {"answer": "Chosen: darts_v2_cifar: none.", "cells": ["darts_v2_cifar", "channels=8", "layers=5"]}
+    assert verdict(summary(race=race))[:2] == [
+        "Chosen: darts_v2_cifar: none.",
+        "Not the found cells were chosen, but the published darts_v2_cifar of equal size.",
+    ]
+
+
 def test_guessing_is_naming_the_largest_class() -> None:
     assert chance(summary()) == 60.0
     assert standard_error(summary()) == pytest.approx(4.0)  # sqrt(0.8 * 0.2 / 100)
