@@ -15,7 +15,7 @@ from daas.search.runs.plan import Plan
 from daas.search.spaces.supernet import FixedNetwork
 
 ENOUGH = 2400
-"""Sampled policies after which planted answers were found (docs/search.md); per image, each image has one."""
+"""Sampled policies after which planted answers were found (docs/estimators.md); per image, each image has one."""
 _FEW_STEPS = 200  # iterations up to which cells are hardly more than their random start
 _BATCHES = 8  # per epoch, that a smaller batch should give
 _LEAST_BATCH = 16

@@ -205,7 +205,7 @@ def test_straight_through_is_biased() -> None:
 
 
 BIAS = 1.13
-"""|mean - exact| / |exact| of the straight-through estimator on the toy problem; stated in docs/search.md."""
+"""|mean - exact| / |exact| of the straight-through estimator on the toy problem; stated in docs/estimators.md."""
 
 
 def test_one_step_ahead_is_eq6_and_restores_bit_for_bit() -> None:
