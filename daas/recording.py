@@ -10,6 +10,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.torch_version import TorchVersion
 
 from daas.randomness import capture, restore
 
@@ -26,6 +27,17 @@ class Uncapturable(Exception):
 def say_eager(reason: str, what: str = "Training steps") -> None:
     """Says once why something is launched operation by operation."""
     print(f"{what} are not captured as a CUDA graph: {reason}.", file=sys.stderr)
+
+
+def why_not_tried() -> str | None:
+    """Why this PyTorch is better not asked for a capture that CUDA may refuse; None: it goes on as if there were none.
+
+    Older ones (2.6 and 2.11 do, 2.14 does not) leave the device's generator marked as capturing, also where the network
+    draws nothing: dropout, and seeding with another number, fail from there on.
+    """
+    if TorchVersion(torch.__version__) >= "2.14":
+        return None
+    return f"PyTorch {torch.__version__} does not recover from a capture that CUDA refuses, as 2.14 does"
 
 
 class Recorder(Protocol):
@@ -103,6 +115,7 @@ class CUDAGraph:
         stream = torch.cuda.Stream(self.device) if self.shared is None else self.shared.stream
         stream.wait_stream(torch.cuda.current_stream(self.device))
         self._graph = None  # gives its memory back before more is taken
+        outer = sys.exception()
         try:
             with torch.cuda.stream(stream):
                 with undone(tensors, optimizer, self.device):
@@ -120,7 +133,10 @@ class CUDAGraph:
                 with self._capturing(graph, stream):
                     function()
         except RuntimeError as error:
-            raise Uncapturable(f"CUDA refuses it: {str(error).strip().splitlines()[0].rstrip('.')}") from error
+            cause = _first(error, outer)
+            if not isinstance(cause, RuntimeError):
+                raise cause from cause.__cause__
+            raise Uncapturable(f"CUDA refuses it: {str(cause).strip().splitlines()[0].rstrip('.')}") from cause
         finally:
             torch.cuda.current_stream(self.device).wait_stream(stream)
         self._graph = graph
@@ -135,6 +151,18 @@ class CUDAGraph:
         if self._graph is None:
             raise RuntimeError(_ORDER)
         self._graph.replay()
+
+
+def _first(error: BaseException, outer: BaseException | None) -> BaseException:
+    """What went wrong first; the end of a capture then fails in its turn, and says no more than that.
+
+    Args:
+        error: The last one.
+        outer: What was being handled before all of that.
+    """
+    while error.__context__ is not None and error.__context__ is not outer:
+        error = error.__context__
+    return error
 
 
 @contextmanager

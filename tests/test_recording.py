@@ -11,6 +11,11 @@ import pytest
 import torch
 
 from daas.recording import CUDAGraph, Eager, Shared, Uncapturable
+from daas.search.graphs.passes import why_launched
+from daas.search.options import SearchConfig
+from daas.train.batches import Place
+from daas.train.captured import why_eager
+from daas.train.options import TrainOptions
 
 DEVICE = torch.device("cuda")
 
@@ -44,6 +49,7 @@ class PretendedCUDA:
                 owner.done.append(f"capture into {pool}, {capture_error_mode}")
 
             def capture_end(self) -> None:
+                owner.done.append("end")
                 if owner.refuses:
                     raise RuntimeError("operation failed due to a previous error during capture.\nCUDA ...")
                 owner.done.append("captured")
@@ -66,9 +72,11 @@ class PretendedCUDA:
     @contextmanager
     def graph(self, graph: object, stream: Any, capture_error_mode: str) -> Iterator[None]:
         self.done.append(f"capture on {stream.name}, {capture_error_mode}")
-        yield
-        if self.refuses:
-            raise RuntimeError("operation not permitted when stream is capturing.\nCUDA kernel errors might ...")
+        try:
+            yield
+        finally:
+            if self.refuses:
+                raise RuntimeError("operation failed due to a previous error during capture.\nCUDA kernel errors ...")
         self.done.append("captured")
 
 
@@ -128,7 +136,7 @@ def test_small_graphs_share_a_stream_and_memory(cuda: PretendedCUDA) -> None:
         cuda.done.clear()
         Step(cuda).record(shared=shared)
         assert cuda.done[5:] == [
-            "capture into a pool, thread_local", "step", "captured", "off side", "current waits for side",
+            "capture into a pool, thread_local", "step", "end", "captured", "off side", "current waits for side",
         ]  # fmt: skip
     cuda.refuses = True
     with pytest.raises(Uncapturable, match=r"^CUDA refuses it: operation failed due to a previous error during"):
@@ -149,11 +157,58 @@ def test_a_function_without_an_optimizer_is_undone_too(cuda: PretendedCUDA) -> N
     assert seen == [0.0, 1.0, 2.0, 0.0]  # the pretended capture runs it once more
 
 
-def test_what_cuda_refuses_is_said_in_a_line_and_the_streams_meet_again(cuda: PretendedCUDA) -> None:
-    cuda.refuses = True
-    with pytest.raises(Uncapturable, match=r"^CUDA refuses it: operation not permitted when stream is capturing$"):
-        Step(cuda).record()
+@pytest.mark.parametrize("small", [True, False])
+def test_what_cuda_refuses_first_is_said_in_a_line_and_the_streams_meet_again(cuda: PretendedCUDA, small: bool) -> None:
+    step = Step(cuda)
+
+    def refused() -> None:
+        step()
+        if cuda.done.count("step") == 4:
+            cuda.refuses = True
+            raise RuntimeError("operation not permitted when stream is capturing.\nCUDA kernel errors might ...")
+
+    cause = "operation not permitted when stream is capturing"
+    try:
+        raise KeyError("what is under way")
+    except KeyError:
+        with pytest.raises(Uncapturable, match=rf"^CUDA refuses it: {cause}$") as raised:
+            CUDAGraph(DEVICE, shared=Shared(DEVICE) if small else None).record(refused, [step.weight])
+    assert str(raised.value.__cause__).startswith(cause)
     assert cuda.done[-1] == "current waits for side"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), Uncapturable("a primitive is odd"), TypeError("a mistake")])
+def test_what_ends_a_capture_otherwise_is_not_called_a_refusal(cuda: PretendedCUDA, error: BaseException) -> None:
+    step = Step(cuda)
+
+    def ended() -> None:
+        step()
+        if cuda.done.count("step") == 4:
+            cuda.refuses = True
+            raise error
+
+    with pytest.raises(type(error)) as raised:
+        CUDAGraph(DEVICE, shared=Shared(DEVICE)).record(ended, [step.weight])
+    assert raised.value is error
+
+
+@pytest.mark.parametrize(
+    ("version", "tried"), [("2.6.0+cu124", False), ("2.11.0", False), ("2.14.1", True), ("3.0.0a0+git1", True)]
+)
+def test_what_an_old_pytorch_does_not_survive_is_not_tried_by_itself(
+    monkeypatch: pytest.MonkeyPatch, version: str, tried: bool
+) -> None:
+    monkeypatch.setattr(torch, "__version__", version)
+    place, optimizer = Place(DEVICE), torch.optim.SGD([torch.zeros(1, requires_grad=True)])
+    fixed = {"preset": "paper-cifar10", "mode": "aug", "model": "resnet18"}
+    for reason in (
+        why_eager(TrainOptions(), place, optimizer),
+        why_launched(SearchConfig(**fixed, graph="auto"), DEVICE),
+    ):
+        assert (reason is None) == tried
+        assert tried or f"PyTorch {version} does not recover" in str(reason)
+    assert why_eager(TrainOptions(graph="on"), place, optimizer) is None
+    assert why_launched(SearchConfig(**fixed, graph="on"), DEVICE) is None
 
 
 def test_graphs_beside_others_may_not_draw(cuda: PretendedCUDA) -> None:

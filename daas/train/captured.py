@@ -6,6 +6,7 @@ number of the update, by which it finds its learning rate in a table on the devi
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from daas.augment import Draw
 from daas.errors import BadInput
-from daas.recording import CUDAGraph, Eager, Recorder, Uncapturable
+from daas.recording import CUDAGraph, Eager, Recorder, Uncapturable, why_not_tried
 from daas.sending import sent
 from daas.train.augmentation import BatchAugmentation, Ready
 from daas.train.batches import Place
@@ -39,6 +40,8 @@ def why_eager(options: TrainOptions, place: Place, optimizer: torch.optim.Optimi
     reason = reason or _against(options, place, optimizer)
     if reason is not None and options.graph == "on":
         raise BadInput(f"--graph on: {reason}. Leave --graph out, or change that.")
+    if reason is None and options.graph == "auto" and (trace := why_not_tried()) is not None:
+        return f"{trace} (--graph on tries it all the same, and ends there)"
     return reason
 
 
@@ -100,7 +103,8 @@ class CapturedStep:
         place: Place,
         recorder: Recorder,
     ) -> None:
-        self.learner, self.augmentation, self.options, self.place = learner, augmentation, options, place
+        self.learner: Learner = weakref.proxy(learner)  # which has this
+        self.augmentation, self.options, self.place = augmentation, options, place
         self.recorder = recorder
         rates = rates_of(options, learner.optimizer, learner.updates_per_epoch)
         self._table = rates.to(place.device, torch.float32)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
@@ -135,6 +137,25 @@ def test_a_step_is_captured_once_and_again_where_the_network_changes(run_train: 
     )
     assert run_train("--epochs", "2", *ramp, out="ramp", leave_out=("--model", "--model-kwargs"))[0] == 0
     assert PretendedGraph.recorded == 2
+
+
+def test_a_graph_is_freed_with_its_training(capture: Any) -> None:
+    made: list[weakref.ref[PretendedGraph]] = []
+
+    def recorder() -> PretendedGraph:
+        one = PretendedGraph()
+        made.append(weakref.ref(one))
+        return one
+
+    capture(recorder)
+    gc.collect()
+    gc.disable()
+    try:
+        found = fit(network, TRAIN, VAL, Recipe(epochs=1, batch_size=16))
+        assert found.logits.isfinite().all()
+        assert [one() for one in made] == [None]
+    finally:
+        gc.enable()
 
 
 def has_fused_form(monkeypatch: pytest.MonkeyPatch) -> None:

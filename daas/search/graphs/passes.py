@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from daas.errors import BadInput
-from daas.recording import CUDAGraph, Eager, Shared, Uncapturable, say_eager
+from daas.recording import CUDAGraph, Eager, Shared, Uncapturable, say_eager, why_not_tried
 from daas.search.algorithm.model import Model
 from daas.search.algorithm.state import Batch, Differentiated, State
 from daas.search.graphs.piece import Recorders
@@ -36,6 +37,8 @@ def why_launched(config: SearchConfig, device: torch.device) -> str | None:
         raise BadInput(f"--graph on: {reason}. Leave --graph out, or change that.")
     if reason is None and config.graph == "auto" and config.mode != "aug":
         return "--graph auto does so with fixed networks alone (--graph on also with cells)"
+    if reason is None and config.graph == "auto" and (trace := why_not_tried()) is not None:
+        return f"{trace} (--graph on tries it all the same, and ends there)"
     return reason
 
 
@@ -67,7 +70,8 @@ class Passes:
     """
 
     def __init__(self, search: State, recorders: Recorders, required: bool = False) -> None:
-        self.search, self.recorders, self.required = search, recorders, required
+        self.search: State = weakref.proxy(search)  # which has this
+        self.recorders, self.required = recorders, required
         self._sampled: dict[torch.Size, SampledPasses] = {}
         self._whole: dict[tuple[torch.Size, str], WholePass] = {}
         self._shapes: set[torch.Size] = set()
@@ -87,19 +91,21 @@ class Passes:
         Raises:
             BadInput: It cannot be, and has to.
         """
+        search = self.search
 
         def run(given: Batch, gates: Tensor | None) -> Differentiated:
-            return self._model(gates).through_weights(given, training)
+            return _model(search, gates).through_weights(given, training)
 
         kind = "training" if training else "validation"
         return self._kept(model, batch, kind, list(model.theta.values()), run)
 
     def of_gates(self, model: Model, batch: Batch) -> Differentiated | None:
         """The same in the gates of z."""
+        search = self.search
 
         def run(given: Batch, gates: Tensor | None) -> Differentiated:
             assert gates is not None
-            return self._model(gates).through_gates(given, gates)
+            return _model(search, gates).through_gates(given, gates)
 
         return self._kept(model, batch, "gates", None, run)
 
@@ -128,12 +134,13 @@ class Passes:
             say_eager(str(error), "Passes of the search")
             return None
 
-    def _model(self, gates: Tensor | None) -> Model:
-        return Model(self.search, None if gates is None else Mixture(gates))
-
     def _pieces(self, batch: Batch, z: Architecture) -> SampledPasses:
         shape, network = batch[0].shape, self.search.network
         if shape not in self._sampled:
             assert isinstance(network, SuperNet)
             self._sampled[shape] = SampledPasses(network, batch, z.gates, self.search.amp, self.recorders)
         return self._sampled[shape]
+
+
+def _model(search: State, gates: Tensor | None) -> Model:
+    return Model(search, None if gates is None else Mixture(gates))

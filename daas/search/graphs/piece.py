@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge, saved_tensors_hooks
 
 from daas.recording import Recorder, Uncapturable
+from daas.search.graphs.outliving import place, refuse_outliving
 
 Recorders = Callable[[], Recorder]
 """Makes one recorder per graph."""
@@ -45,6 +46,10 @@ class Kept:
     def __init__(self) -> None:
         self._rows: dict[tuple[object, ...], list[Tensor]] = {}
 
+    def places(self) -> set[int]:
+        """Where all of it lies."""
+        return {place(row) for rows in self._rows.values() for row in rows}
+
     @contextmanager
     def keeping(self, still: Sequence[Tensor]) -> Iterator[None]:
         """Within the block what autograd saves is copied here, in the same order into the same places each time.
@@ -52,15 +57,15 @@ class Kept:
         Args:
             still: Tensors that stay as they are until the backward pass; they and their views are not copied.
         """
-        places = {tensor.untyped_storage().data_ptr() for tensor in still}
+        places = {place(tensor) for tensor in still}
         taken: Counter[tuple[object, ...]] = Counter()
         copied: dict[tuple[object, ...], tuple[Tensor, Tensor]] = {}  # two operations may save the same tensor
 
         def pack(tensor: Tensor) -> Tensor:
-            if tensor.untyped_storage().data_ptr() in places:
+            if place(tensor) in places:
                 return tensor
-            kind = (tensor.shape, tensor.stride(), tensor.dtype)
-            which = (tensor.data_ptr(), tensor._version, *kind)
+            kind = (tensor.shape, tensor.stride(), tensor.dtype, tensor.device)
+            which = (place(tensor), tensor.storage_offset(), tensor._version, *kind)
             if which not in copied:
                 rows = self._rows.setdefault(kind, [])
                 if taken[kind] == len(rows):
@@ -109,13 +114,19 @@ class Piece:
         self._forward: Recorder | None = None
         self._backward: Recorder | None = None
 
+    @property
+    def _differentiated(self) -> bool:
+        return bool(self._gradients or self.weights)
+
     def forward(self) -> None:
         """Adds the function's value to ``writes``.
 
         Raises:
-            Uncapturable: It cannot be kept as a graph.
+            Uncapturable: It cannot be kept as a graph, or keeps a tensor where ``kept`` does not see it.
         """
         if self._forward is None:
+            calls = [self._go, self._go, self._return] if self._differentiated else [self._go, self._go]
+            refuse_outliving(calls, [self.writes.value, *self._gradients], self.kept.places)
             self._forward = self._recorders()
             self._forward.record(self._go, [self.writes.value])
         self._forward.replay()
@@ -126,7 +137,7 @@ class Piece:
         Raises:
             Uncapturable: It cannot be kept as a graph.
         """
-        if not self._gradients and not self.weights:
+        if not self._differentiated:
             return
         if self._backward is None:
             self._backward = self._recorders()

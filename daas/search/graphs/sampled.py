@@ -86,14 +86,16 @@ class SampledPasses:
         self._kept: dict[tuple[int | str, ...], Kept] = defaultdict(Kept)
         self._latest: tuple[object, list[Piece]] = None, []
         self._cells: list[_CellValues] = []
+        self._before_gates: set[int] = set()  # identities of values
         self._sums: dict[torch.dtype, list[Tensor]] = defaultdict(list)
         self._lay_out(batch[0])
 
     @torch.no_grad()
     def _lay_out(self, images: Tensor) -> None:
         """Makes all values, by a pass through the parts that decide on their sizes."""
-        with self._autocast():
-            self._stem = Value.like(F.relu(self.network.stem(channels_last(images))))
+        with _autocast(self._device, self.amp):
+            self._stem = Value.like(_stem(self.network.stem, images))
+            self._before_gates.add(id(self._stem))
             inputs = self._stem, self._stem
             for cell in self._search_cells():
                 raw = [after_relu(cell.preprocess0, inputs[0].value), after_relu(cell.preprocess1, inputs[1].value)]
@@ -101,10 +103,13 @@ class SampledPasses:
                 raw += [node.contiguous(memory_format=torch.channels_last)] * cell.nodes
                 output = Value.like(torch.cat(raw[2:], 1))
                 values, activated = (tuple(Value.like(x) for x in raw) for _ in range(2))
+                for which, read in enumerate(inputs):
+                    if read is self._stem:
+                        self._before_gates |= {id(values[which]), id(activated[which])}
                 self._cells.append(_CellValues(inputs, values, activated, output))
                 inputs = inputs[1], output
-            logits = self._logits_of(inputs[1].value)
-        self._logits, self._losses = torch.empty_like(logits), torch.empty_like(logits[:, 0])
+            logits = _logits(self.network.classifier, inputs[1].value)
+        self._seen = torch.empty_like(logits[:, 0]), torch.empty_like(logits)
         within = [value for cell in self._cells for value in (*cell.raw, *cell.activated, cell.output)]
         sums = [tensor for value in (self._stem, *within) for tensor in (value.value, _gradient(value))]
         for tensor in (*sums, _gradient(self._gates), self._loss.value):
@@ -137,7 +142,7 @@ class SampledPasses:
         for piece in reversed(path):
             piece.backward()
         asked = [_gradient(self._gates)] if weights is None else [self._weights[weight] for weight in weights]
-        losses, logits, *gradient = copies([self._losses, self._logits, *asked])
+        losses, logits, *gradient = copies([*self._seen, *asked])
         return Differentiated(losses, logits, tuple(gradient))
 
     def _path(self, z: Architecture, gated: bool) -> list[Piece]:
@@ -145,10 +150,11 @@ class SampledPasses:
         which = gated, z.operations, z.edges
         if self._latest[0] != which:
             network, last = self.network, self._cells[-1].output
-            path = [self._piece(_Part(("stem",), self._run_stem, [self._images], self._stem, network.stem), gated)]
+            stem, head = partial(_stem, network.stem), partial(_head, network.classifier, self._labels, self._seen)
+            path = [self._piece(_Part(("stem",), stem, [self._images], self._stem, network.stem), gated)]
             for index, cell in enumerate(self._search_cells()):
                 path += [self._piece(part, gated) for part in self._of_cell(index, cell, z, gated)]
-            path.append(self._piece(_Part(("head",), self._run_head, [last], self._loss, network.classifier), gated))
+            path.append(self._piece(_Part(("head",), head, [last], self._loss, network.classifier), gated))
             self._latest = which, path
         return self._latest[1]
 
@@ -156,10 +162,7 @@ class SampledPasses:
         """The parts of a cell on a path, in the order in which ``SearchCell.forward`` runs them."""
         values, parts, activated = self._cells[index], [], set()
         for which, module in enumerate((cell.preprocess0, cell.preprocess1)):
-            read = values.inputs[which]
-            if gated and read is self._stem:
-                read = Value(read.value)  # no gate stands before it
-            run = partial(after_relu, module)
+            run, read = partial(after_relu, module), self._read(values.inputs[which], gated)
             parts.append(_Part((index, "input", which), run, [read], values.raw[which], module))
         for edge, operation, gate in cell.paths(z, gated):
             source, target = cell.edge_list[edge]
@@ -168,7 +171,8 @@ class SampledPasses:
                 read = values.activated[source]
                 if source not in activated:
                     activated.add(source)
-                    parts.append(_Part((index, "relu", source), _relu, [values.raw[source]], read))
+                    parts.append(_Part((index, "relu", source), _relu, [self._read(values.raw[source], gated)], read))
+            read = self._read(read, gated)
             reads = [read] if gate is None else [read, self._gate(int(cell.reduction), edge)]
             run = partial(_run_edge, primitive)
             parts.append(_Part((index, "edge", edge), run, reads, values.raw[target], primitive, operation))
@@ -180,43 +184,18 @@ class SampledPasses:
         key = gated, part.place, part.operation
         if key not in self._pieces:
             weights = [] if part.module is None else list(part.module.parameters())
-            run = self._as_wanted(part.run, weights if gated else [])
+            run = partial(_run, part.run, weights if gated else [], self._device, self.amp)
             places = {} if gated else {w: self._weights.setdefault(w, torch.empty_like(w)) for w in weights}
             kept = self._kept[part.place]
             self._pieces[key] = Piece(run, part.reads, part.writes, places, kept, self.recorders)
         return self._pieces[key]
 
-    def _as_wanted(self, run: Callable[..., Tensor], fixed: Sequence[nn.Parameter]) -> Callable[..., Tensor]:
-        """In the precision that is wanted, without gradients in some weights."""
-
-        def wanted(*read: Tensor) -> Tensor:
-            with self._autocast(), frozen(fixed):
-                return run(*read)
-
-        return wanted
-
     def _gate(self, cell: int, edge: int) -> Value:
         return Value(self._gates.value[cell, edge], _gradient(self._gates)[cell, edge])
 
-    def _run_stem(self, images: Tensor) -> Tensor:
-        return F.relu(self.network.stem(channels_last(images)))
-
-    def _logits_of(self, output: Tensor) -> Tensor:
-        logits: Tensor = self.network.classifier(output.mean((2, 3)))
-        return logits.float() if self.amp else logits
-
-    def _run_head(self, output: Tensor) -> Tensor:
-        """The mean loss; logits and single losses are set down on the way."""
-        logits = self._logits_of(output)
-        losses = F.cross_entropy(logits, self._labels, reduction="none")
-        self._logits.copy_(logits.detach())
-        self._losses.copy_(losses.detach())
-        return losses.mean()
-
-    def _autocast(self) -> AbstractContextManager[object]:
-        if not self.amp:
-            return nullcontext()
-        return torch.autocast(self._device.type, torch.bfloat16, cache_enabled=False)  # each piece casts by itself
+    def _read(self, value: Value, gated: bool) -> Value:
+        """A value as a piece reads it: without a gradient where nobody asks for it, since no gate stands before it."""
+        return Value(value.value) if gated and id(value) in self._before_gates else value
 
     def _search_cells(self) -> list[SearchCell]:
         return cast(list[SearchCell], list(self.network.cells))
@@ -225,6 +204,41 @@ class SampledPasses:
 def _gradient(value: Value) -> Tensor:
     assert value.gradient is not None
     return value.gradient
+
+
+def _autocast(device: torch.device, amp: bool) -> AbstractContextManager[object]:
+    if not amp:
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)  # each piece casts by itself
+
+
+# What pieces run knows nothing of who keeps them: graphs are freed with their owner, and need no collector for that.
+
+
+def _run(
+    run: Callable[..., Tensor], fixed: Sequence[nn.Parameter], device: torch.device, amp: bool, *read: Tensor
+) -> Tensor:
+    """In the precision that is wanted, without gradients in some weights."""
+    with _autocast(device, amp), frozen(fixed):
+        return run(*read)
+
+
+def _stem(stem: nn.Module, images: Tensor) -> Tensor:
+    return F.relu(stem(channels_last(images)))
+
+
+def _logits(classifier: nn.Module, output: Tensor) -> Tensor:
+    logits: Tensor = classifier(output.mean((2, 3)))
+    return logits.float() if logits.dtype == torch.bfloat16 else logits
+
+
+def _head(classifier: nn.Module, labels: Tensor, seen: tuple[Tensor, Tensor], output: Tensor) -> Tensor:
+    """The mean loss; single losses and logits are set down on the way."""
+    logits = _logits(classifier, output)
+    losses = F.cross_entropy(logits, labels, reduction="none")
+    for kept, found in zip(seen, (losses, logits), strict=True):
+        kept.copy_(found.detach())
+    return losses.mean()
 
 
 def _relu(x: Tensor) -> Tensor:

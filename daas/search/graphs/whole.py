@@ -10,6 +10,7 @@ from torch import Tensor
 from daas.recording import Recorder
 from daas.search.algorithm.gradients import copies
 from daas.search.algorithm.state import Batch, Differentiated
+from daas.search.graphs.outliving import refuse_outliving
 
 Run = Callable[[Batch, Tensor | None], Differentiated]
 """A pass over a batch, with these values of the gates, if there are any."""
@@ -44,6 +45,7 @@ class WholePass:
         for mine, tensor in zip(self._given, (*batch, *(() if gates is None else (gates,))), strict=True):
             mine.copy_(tensor)
         if not self._recorded:
+            refuse_outliving([self._go, self._go], [batch[0], *self._changes], set)
             self._recorder.record(self._go, self._changes)
             self._recorded = True
         self._recorder.replay()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from daas.recording import Eager, Uncapturable
 from daas.search.algorithm.model import Model
 from daas.search.algorithm.state import Moment, State
 from daas.search.algorithm.step import advance
-from daas.search.graphs import passes
+from daas.search.graphs import passes, piece, whole
 from daas.search.graphs.passes import Passes, why_launched
 from daas.search.options import SearchConfig
 from daas.search.runs import build
@@ -47,16 +49,16 @@ def after(search: State, steps: int = 2) -> list[Tensor]:
     return [parameter.detach() for module in modules for parameter in module.parameters()] + seen
 
 
-@pytest.mark.parametrize("kept_by", [Eager, InPool])
 @pytest.mark.parametrize(
-    "given",
+    ("given", "kept_by"),
     [
-        {},
-        {"estimator": "per-image", "reward_batches": 1},
-        {"estimator": "per-image", "reward": "influence"},
-        {"estimator": "straight-through"},
-        {"arch_estimator": "gdas", "architectures": 1},
-        {"arch_estimator": "darts", "architectures": 1},
+        ({}, Eager),
+        ({}, InPool),
+        ({"estimator": "per-image", "reward_batches": 1}, InPool),
+        ({"estimator": "per-image", "reward": "influence"}, InPool),
+        ({"estimator": "straight-through"}, InPool),
+        ({"arch_estimator": "gdas", "architectures": 1}, InPool),
+        ({"arch_estimator": "darts", "architectures": 1}, InPool),
     ],
 )
 def test_iterations_are_the_ordinary_ones_to_the_bit(given: dict[str, Any], kept_by: Callable[[], Any]) -> None:
@@ -295,3 +297,124 @@ def test_fixed_networks_may_have_buffers_that_passes_change() -> None:
     plain, found = after(made()), after(with_graphs(made(), InPool))
     for one, other in zip(found, plain, strict=True):
         torch.testing.assert_close(one, other)
+
+
+class Keeping(torch.autograd.Function):
+    """Twice x; remembers something for its backward pass."""
+
+    seen = True
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        if Keeping.seen:
+            ctx.save_for_backward(x * 2)
+        else:
+            ctx.two = x * 2
+        return x * 2
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        kept = ctx.saved_tensors[0] if Keeping.seen else ctx.two
+        return grads[0] * 2 + 0 * kept
+
+
+class Doubles(nn.Module):
+    """A primitive of one's own."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        doubled: Tensor = Keeping.apply(x)
+        return doubled
+
+
+class Remembers(nn.Module):
+    """Adds what it gave before; ``mask`` is made once and for all."""
+
+    last: Tensor | None = None
+    mask: Tensor | None = None
+
+    def __init__(self, once: bool) -> None:
+        super().__init__()
+        self.once = once
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.mask is None:
+            self.mask = torch.zeros_like(x)
+        found = x + self.mask + (0 if self.last is None else 0 * self.last)
+        if not self.once:
+            self.last = found.detach()
+        return found
+
+
+def with_primitive(made: Callable[[], nn.Module]) -> State:
+    search = make(architectures=1)
+    for cell in search.network.cells:  # type: ignore[union-attr]  # a supernet's
+        for index, edge in enumerate(cell.edges):
+            if not cell.reduction or cell.edge_list[index][0] > 1:
+                for operation in range(len(edge)):
+                    edge[operation] = made()
+    return search
+
+
+@pytest.mark.parametrize(
+    ("seen", "made", "works"),
+    [(True, Doubles, True), (False, Doubles, False), (True, lambda: Remembers(True), True),
+     (True, lambda: Remembers(False), False)],
+)  # fmt: skip
+def test_what_outlives_a_graph_unseen_is_refused(
+    seen: bool, made: Callable[[], nn.Module], works: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool's memory is somebody else's by then: without the refusal the search would read that."""
+    monkeypatch.setattr(Keeping, "seen", seen)
+    if works:
+        plain, found = after(with_primitive(made)), after(with_graphs(with_primitive(made), InPool))
+        assert all(torch.equal(one, other) for one, other in zip(found, plain, strict=True))
+        return
+    with pytest.raises(BadInput, match=r"a module keeps a tensor \(\[8, .*\) from one pass"):
+        after(with_graphs(with_primitive(made), InPool))
+    for module in (piece, whole):
+        monkeypatch.setattr(module, "refuse_outliving", lambda *_: None)
+    with pytest.raises((FloatingPointError, AssertionError), match=r"not a number|given back"):
+        after(with_graphs(with_primitive(made), InPool))
+
+
+@pytest.mark.parametrize("arch_estimator", ["gumbel", "darts"])
+def test_graphs_are_freed_with_their_search(arch_estimator: Any) -> None:
+    made: list[weakref.ref[InPool]] = []
+
+    def recorder() -> InPool:
+        one = InPool()
+        made.append(weakref.ref(one))
+        return one
+
+    search = with_graphs(make(arch_estimator=arch_estimator, architectures=1), recorder)
+    after(search)
+    gc.collect()
+    gc.disable()
+    try:
+        assert made
+        assert all(one() is not None for one in made)
+        del search
+        assert all(one() is None for one in made)
+    finally:
+        gc.enable()
+
+
+def test_no_gradient_is_taken_before_the_first_gate() -> None:
+    """With the stem fixed nothing that a cell reads from it needs one."""
+    search = with_graphs(make(architectures=1), InPool)
+    assert search.architecture is not None
+    assert search.passes is not None
+    z = search.architecture.sample(generator(3), TAU)
+    val = search.preparation.normalize(batch(1)[0]), batch(1)[1]
+    taken = search.passes.of_gates(Model(search, z), val)
+    assert taken is not None
+    expected = Model(search, z).through_gates(val, z.gates.detach())
+    assert torch.equal(taken.gradient[0], expected.gradient[0])
+    passes_ = search.passes._sampled[val[0].shape]
+    first, second = passes_._cells[0], passes_._cells[1]
+    unasked = [passes_._stem, *(v for pair in zip(first.raw[:2], first.activated[:2], strict=True) for v in pair)]
+    for value in (*unasked, second.raw[0], second.activated[0]):
+        assert value.gradient is not None
+        assert not value.gradient.any()
+    assert first.output.gradient is not None
+    assert first.output.gradient.any()
