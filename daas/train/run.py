@@ -36,7 +36,7 @@ from daas.train.output import (
     write_result,
     write_summary,
 )  # fmt: skip
-from daas.train.summary import start_summary
+from daas.train.summary import cost_summary, start_summary
 from daas.train.training import Progress
 from daas.train.trial import try_out
 
@@ -75,9 +75,11 @@ def _whole(options: TrainOptions, place: Place, folder: Path, given: Given) -> d
         _restore(run, source)
     elif run.progress.epoch >= run.epochs:
         raise BadInput(f"--start-epoch {options.start_epoch}: there are only {run.epochs} epochs; nothing to train.")
+    if place.first:
+        print(start_summary(run), flush=True)
     memory = try_out(run)
     if place.first:
-        print(start_summary(run, memory), flush=True)
+        print(cost_summary(run, memory), flush=True)
         run.logs = Logs(options, folder, run.progress.epoch * run.batches.per_epoch + run.progress.batch)
         if source is not None:
             resume.take_weights(source, folder)

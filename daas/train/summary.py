@@ -9,12 +9,11 @@ from daas.train.training import Training
 _GIB = 2**30
 
 
-def start_summary(run: Training, step_bytes: int) -> str:
-    """Images, network, length and memory, for people.
+def start_summary(run: Training) -> str:
+    """Images, network and length, for people; said before the first step is tried out, which may take long.
 
     Args:
         run: That is about to start, or to go on.
-        step_bytes: What one step needs, from ``try_out``.
     """
     options, batches = run.options, run.batches
     _, height, width = batches.transform["input_size"]
@@ -27,9 +26,18 @@ def start_summary(run: Training, step_bytes: int) -> str:
         f"{len(batches.class_names)} classes; {height} x {width} pixels\n"
         f"network   {options.model}: {parameters / 1e6:.2f} million parameters\n"
         f"training  {run.epochs} epochs of {batches.per_epoch:,} iterations with {options.batch_size} images{processes}"
-        f": {run.epochs * batches.per_epoch:,} iterations{begun}\n"
-        f"memory    about {(step_bytes + _held(run)) / _GIB:.2f} GiB on {run.place.device}{_steps(run)}"
+        f": {run.epochs * batches.per_epoch:,} iterations{begun}"
     )
+
+
+def cost_summary(run: Training, step_bytes: int) -> str:
+    """Memory, and how steps run.
+
+    Args:
+        run: As of ``start_summary``.
+        step_bytes: What one step needs, from ``try_out``.
+    """
+    return f"memory    about {(step_bytes + _held(run)) / _GIB:.2f} GiB on {run.place.device}{_steps(run)}"
 
 
 def _steps(run: Training) -> str:

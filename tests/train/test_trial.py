@@ -137,6 +137,23 @@ def test_a_warm_up_as_long_as_the_run_is_said(run_train: Train, capsys: pytest.C
     assert "warm-up" not in capsys.readouterr().err
 
 
+def test_what_begins_is_said_before_a_step_is_tried(
+    run_train: Train, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a CPU that step may take half a minute."""
+    said: list[str] = []
+
+    def stop(run: Training) -> int:
+        said.append(capsys.readouterr().out)
+        raise BadInput("enough")
+
+    monkeypatch.setattr("daas.train.run.try_out", stop)
+    with pytest.raises(BadInput, match="enough"):
+        run_train()
+    assert said[0].startswith("images    ")
+    assert "memory" not in said[0]
+
+
 def test_a_summary_says_what_begins(run_train: Train, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_train()[0] == 0
     said = capsys.readouterr().out
