@@ -148,8 +148,7 @@ def test_what_begins_is_said_before_a_step_is_tried(
         raise BadInput("enough")
 
     monkeypatch.setattr("daas.train.run.try_out", stop)
-    with pytest.raises(BadInput, match="enough"):
-        run_train()
+    run_train()
     assert said[0].startswith("images    ")
     assert "memory" not in said[0]
 
