@@ -238,3 +238,11 @@ def test_every_page_with_code_is_run() -> None:
 def test_commands_are_marked_as_such(page: str) -> None:
     for language, block in blocks(page):
         assert language in (*RUN, *SHOWN), f"{language or 'no language'}: {block[:60]}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.stem)
+def test_a_page_loses_no_formula_to_html(path: Path) -> None:
+    """``<v, g>`` outside code is a tag for a browser, which shows nothing."""
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    tags = {tag.split()[0] for tag in re.findall(r"<(?:/?)([A-Za-z][^>\n]*)>", text)}
+    assert tags <= {"a", "br", "img", "p", "sub", "sup", "div", "picture", "source"}, tags

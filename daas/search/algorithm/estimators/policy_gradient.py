@@ -53,7 +53,7 @@ class PolicyGradient(Estimator):
         return Credit(log_probabilities(passes), rewards, rate=rate, bare=without.expand(len(rewards)))
 
     def _rewards(self, model: Model, passes: Sequence[Pass], v: tuple[Tensor, ...]) -> Tensor:
-        """[M], <v, g>: from the M gradients, or as the derivatives of the M losses along v."""
+        """[M], ``<v, g>``: from the M gradients, or as the derivatives of the M losses along v."""
         if not self.batched:
             return torch.stack([inner_product(v, one.gradient) for one in passes])
         (one,) = passes

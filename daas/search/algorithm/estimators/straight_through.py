@@ -47,7 +47,7 @@ class StraightThrough(Estimator):
         return Augmented(seen, labels, streams.dropout, images, key, gates=gates.unsqueeze(0), slots=tuple(slots))
 
     def credit(self, model: Model, passes: list[Pass], v: tuple[Tensor, ...]) -> Credit:
-        """How <v, training gradient> changes with the gates of each policy."""
+        """How ``<v, training gradient>`` changes with the gates of each policy."""
         gates = [one.batch.gates for one in passes if one.batch.gates is not None]
         return Credit(torch.cat(gates), torch.stack([_sensitivity(model, one.batch, v) for one in passes]))
 
