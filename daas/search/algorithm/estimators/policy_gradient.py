@@ -21,7 +21,7 @@ PolicyPasses = Literal["sequential", "batched"]
 
 @dataclass(frozen=True)
 class PolicyGradient(Estimator):
-    """The paper's estimator: the reward of a policy is <v, gradient of the training loss under it>.
+    """The paper's estimator: the reward of a policy is ``<v, gradient of the training loss under it>``.
 
     Attributes:
         policies: M, policies per architecture.
@@ -41,7 +41,7 @@ class PolicyGradient(Estimator):
         return iter([joined(list(apart))]) if self.batched else apart
 
     def credit(self, model: Model, passes: list[Pass], v: tuple[Tensor, ...]) -> Credit:
-        """<v, g> of each policy; where the rate is learned, of a pass over the same images without a policy too."""
+        """``<v, g>`` of each policy; where the rate is learned, of a pass over the same images without a policy too."""
         rewards = self._rewards(model, passes, v)
         if self.confidence_penalty:
             rewards = rewards - torch.stack([penalty.mean() for penalty in self.penalties(model, passes, v)])
