@@ -204,7 +204,8 @@ def test_between_two_looks_the_host_waits_for_no_step(capture: Any, monkeypatch:
         ({"graph": "off"}, "--graph off"),
     ],
 )
-def test_what_does_not_go_with_it_is_named(given: dict[str, Any], said: str) -> None:
+def test_what_does_not_go_with_it_is_named(given: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(captured, "why_not_tried", lambda: None)
     options = TrainOptions(**given)
     optimizer = build.optimizer(options, nn.Linear(2, 2), 1)
     assert why_eager(TrainOptions(), CUDA, sgd()) is None

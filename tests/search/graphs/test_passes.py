@@ -264,7 +264,8 @@ def test_what_does_not_go_with_it_is_named(given: dict[str, Any], said: str) -> 
             why_launched(SearchConfig(**{"preset": "paper-cifar10", **given, "graph": "on"}), CUDA)
 
 
-def test_auto_captures_fixed_networks_alone_and_on_cuda_alone() -> None:
+def test_auto_captures_fixed_networks_alone_and_on_cuda_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passes, "why_not_tried", lambda: None)
     cells: dict[str, Any] = {"preset": "paper-cifar10", "graph": "auto"}
     fixed: dict[str, Any] = {**cells, "mode": "aug", "model": "resnet18"}
     assert why_launched(SearchConfig(**fixed), CUDA) is None
