@@ -300,7 +300,7 @@ class SearchConfig:
     max_skips: int | None = o(
         None,
         "skip connections that each derived cell has at most, of its 8 edges with four nodes; by default any number; 2 "
-        "with the presets demo and cpu",
+        "with the presets demo and cpu; a run that goes on keeps what it began with",
         group=_BUDGET,
     )
     tau_max: float = o(10.0, "temperature of the Gumbel-softmax in the first epoch; it falls linearly", group=_CELLS)
@@ -385,11 +385,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     "demo": {
         "dataset": "digits", "warmup_epochs": 6, "epochs": 8, "batch_size": 32, "architectures": 4, "policies": 1,
         "channels": 8, "layers": 4, "lr": 0.1, "arch_lr": 3e-3, "aug_estimator": "per-image", "aug_lr": 0.03,
-        "derive": "decided", "max_skips": 2, "screen": True, "race": 8, "race_epochs": 12,
+        "derive": "decided", "screen": True, "race": 8, "race_epochs": 12,
     },
     "cpu": {
         "warmup_epochs": 4, "epochs": 6, "max_images": 10_000, "architectures": 4, "channels": 8, "layers": 5,
-        "lr": 0.1, "arch_lr": 3e-3, "aug_lr": 0.03, "derive": "decided", "max_skips": 2, "screen": True, "race": 12,
+        "lr": 0.1, "arch_lr": 3e-3, "aug_lr": 0.03, "derive": "decided", "screen": True, "race": 12,
     },
     "finetune": {
         "mode": "aug", "pretrained": True, "warmup_epochs": 5, "epochs": 15, "max_images": 10_000, "batch_size": 32,
@@ -405,6 +405,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 channels, N = 5, M = 2, momentum 0.9, Adam betas (0.5, 0.999)), DARTS's where it does not (batch size, learning rates,
 weight decay, clipping), GDAS's for the temperature, and our own for gamma's learning rate."""
 
+MAX_SKIPS = {"demo": 2, "cpu": 2}
+"""``max_skips`` of a new run where none is given, by preset; one that goes on keeps its own."""
 NOT_PART_OF_THE_METHOD = frozenset(
     {
         "out", "resume", "device", "workers", "seeds", "time_budget", "max_steps", "save_every", "tensorboard",

@@ -150,7 +150,7 @@ def _summary(config: SearchConfig, arch: dict[str, Any], aug: dict[str, Any]) ->
     """What both stages say, as one search."""
     return {
         **aug,
-        "options": options(config),
+        "options": {**options(config), "max_skips": arch["options"]["max_skips"]},
         "steps": arch["steps"] + aug["steps"],
         "planned_steps": arch["planned_steps"] + aug["planned_steps"],
         "stopped": arch["stopped"] or aug["stopped"],

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from daas import processes
+from daas.checkpoint import fitting, load_latest
 from daas.errors import BadInput
 from daas.files import digest
 from daas.search.algorithm.state import State
@@ -14,7 +15,8 @@ from daas.search.budget.budget import Budget, limit_cells
 from daas.search.budget.latency import LATENCY, Latency, load_latency, measure
 from daas.search.budget.table import CostTable, count_tables
 from daas.search.budget.trained import TrainedNetwork, trained_network
-from daas.search.options import SearchConfig, options
+from daas.ranges import RANGES, check_range
+from daas.search.options import MAX_SKIPS, SearchConfig, options
 from daas.search.spaces.cells import ArchitectureDistribution
 
 
@@ -81,6 +83,27 @@ def earlier_latency(config: SearchConfig, source: Path | None) -> Latency | None
     if not path.is_file():
         raise BadInput(f"{path} is missing: the times by which the run limits latency. Copy that file too.")
     return load_latency(path)
+
+
+def skips(config: SearchConfig, source: Path | None) -> int | None:
+    """The skip connections that a derived cell has at most: as given, else as the run began, else the preset's.
+
+    Args:
+        config: The options.
+        source: The checkpoint to go on from; None for a new run.
+
+    Raises:
+        BadInput: The checkpoint cannot be read, or holds what no search writes.
+    """
+    if config.max_skips is not None:
+        return config.max_skips
+    if source is None:
+        return MAX_SKIPS.get(config.preset)
+    latest = load_latest(source)
+    with fitting(latest.path):
+        began: int | None = latest.meta["options"].get("max_skips")
+        check_range("max_skips", began, RANGES["max_skips"])
+    return began
 
 
 def hashed(latency: Latency | None) -> dict[str, str]:

@@ -6,6 +6,7 @@ import math
 import sys
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from daas.search.runs import checkpoint, independent
 from daas.search.runs.build import build_data, build_search, inputs
 from daas.search.runs.finish import finish
 from daas.search.runs.folder import CHECKPOINT, METRICS, checkpoint_to_resume
-from daas.search.runs.limits import earlier_latency, hashed, limit
+from daas.search.runs.limits import earlier_latency, hashed, limit, skips
 from daas.search.runs.plan import Plan
 from daas.search.runs.run import Run
 from daas.search.runs.stop import Diverged, Interrupted, StopRequest, TimeBudget
@@ -91,6 +92,7 @@ def _start(config: SearchConfig, given: Given, device: torch.device) -> Run:
     """Reads images and, to go on with a run, its checkpoint; nothing is written before all of it fits."""
     budget = TimeBudget(config.budget_seconds)
     source = checkpoint_to_resume(config)
+    config = replace(config, max_skips=skips(config, source))
     with processes.in_turn():  # the first process downloads
         data = build_data(config, given)
     state = build_search(config, data, device, given)

@@ -33,7 +33,7 @@ def images() -> tuple[Tensor, Tensor]:
 
 def search(**options: Any) -> daas.Found:
     alone: dict[str, Any] = {"screen": False, "race": 0, **options}
-    return daas.search(images(), network=CELLS, batch_size=12, max_steps=2, aug_estimator="uniform", **alone)
+    return daas.search(images(), network=CELLS, batch_size=12, aug_estimator="uniform", **{"max_steps": 2, **alone})
 
 
 def test_the_network_of_the_printed_command_keeps_the_limit(run_search: Run) -> None:
@@ -188,3 +188,34 @@ def test_options_of_an_earlier_version_are_taken_as_the_defaults(tmp_path: Path)
     del meta["options"]["cost_weight"]
     checkpoint.save(place, tensors, meta, keep_previous=False)
     assert search(out=tmp_path / "run", resume="auto").summary["steps"] == 2
+
+
+def test_a_run_that_goes_on_keeps_the_limit_of_skips_that_it_began_with(tmp_path: Path) -> None:
+    """Also one that began before its preset had any: its checkpoint says None, or nothing at all."""
+    from daas import checkpoint
+
+    place = tmp_path / "run" / "checkpoint.safetensors"
+    new = search(preset="cpu", out=tmp_path / "run", max_steps=1)
+    assert new.summary["options"]["max_skips"] == 2
+    for began in (None, "missing", 3):
+        tensors, meta = checkpoint.load(place)
+        meta["options"]["max_skips"] = began
+        if began == "missing":
+            del meta["options"]["max_skips"]
+        checkpoint.save(place, tensors, meta)
+        again = search(preset="cpu", out=tmp_path / "run", resume="auto")
+        assert again.summary["options"]["max_skips"] == (3 if began == 3 else None)
+    given = search(preset="cpu", out=tmp_path / "run", resume="auto", max_skips=1)
+    assert given.summary["options"]["max_skips"] == 1
+
+
+def test_a_limit_of_skips_that_no_search_writes_is_refused(tmp_path: Path) -> None:
+    from daas import checkpoint
+
+    place = tmp_path / "run" / "checkpoint.safetensors"
+    search(out=tmp_path / "run")
+    tensors, meta = checkpoint.load(place)
+    meta["options"]["max_skips"] = "many"
+    checkpoint.save(place, tensors, meta)
+    with pytest.raises(daas.BadInput, match="max-skips many"):
+        search(out=tmp_path / "run", resume="auto")
