@@ -8,7 +8,7 @@ from pathlib import Path
 from daas.augment.policy import Policy
 from daas.errors import BadInput
 
-_FILE, _SCHEDULE = "policy.json", "policy_schedule.json"  # of runs and repositories
+_FILE, _SCHEDULE, _SCREEN = "policy.json", "policy_schedule.json", "screen.json"  # of runs and repositories
 
 
 def list_policies() -> list[str]:
@@ -50,6 +50,8 @@ def find_policy(name: str | Path) -> Policy:
         return Policy.load(Path(str(with_path)))
     if text and _is_there(Path(text)):
         return _in_folder(Path(text)) if Path(text).is_dir() else Policy.load(text)
+    if Path(text).name == _FILE and _is_there(Path(text).parent / _SCREEN):
+        raise _nothing_left(Path(text).parent)
     raise BadInput(
         f"policy {text[:200]!r} is neither shipped nor a file. Shipped are {', '.join(list_policies())}; a search "
         "writes its own to policy.json in its output folder; hf-hub:user/repository loads one from the Hub; python -m "
@@ -75,7 +77,18 @@ def _in_folder(folder: Path) -> Policy:
             f"{folder} has a schedule ({_SCHEDULE}), a policy for every epoch: "
             f"daas.augment.PolicySchedule.load({str(folder / _SCHEDULE)!r}).at(epoch) gives one of its policies."
         )
+    if (folder / _SCREEN).is_file():
+        raise _nothing_left(folder)
     raise BadInput(
         f"{folder}: there is no {_FILE} in it. A search writes one to its output folder when it is done, and a "
         "repository has one where its model was trained with a policy; name the file itself if it has another name."
+    )
+
+
+def _nothing_left(folder: Path) -> BadInput:
+    """The error of a screen after which there is no policy."""
+    return BadInput(
+        f"{folder}: there is no {_FILE} in it, since the screen left no operation: each one changes the labels, or may. "
+        "Train without a policy (leave out --aa; none in a race). Where verdicts are unclear, a screen of more images, "
+        f"or with more --epochs, may tell; {folder / 'screen.html'} shows them."
     )

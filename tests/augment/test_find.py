@@ -43,3 +43,13 @@ def test_what_is_none_is_said(tmp_path: Path) -> None:
     PolicySchedule("s", "a test", 4, (Segment(0, find_policy("randaugment")),)).save(tmp_path / "policy_schedule.json")
     with pytest.raises(BadInput, match=r"has a schedule \(policy_schedule\.json\)"):
         find_policy(tmp_path)
+
+
+def test_a_screen_that_left_no_operation_is_said_to_have_left_none(tmp_path: Path) -> None:
+    (tmp_path / "screen.json").write_text("{}")
+    for name in (tmp_path, tmp_path / "policy.json", f"local-dir:{tmp_path}"):
+        with pytest.raises(BadInput, match="the screen left no operation.*Train without a policy") as error:
+            find_policy(name)
+        assert str(tmp_path / "screen.html") in str(error.value)
+    with pytest.raises(BadInput, match="neither shipped nor a file"):
+        find_policy(tmp_path / "other.json")
