@@ -8,6 +8,7 @@ import difflib
 import json
 import math
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 from daas.errors import BadInput, unknown_name
+from daas.streams import Termination, lasting
 
 T = TypeVar("T")
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
@@ -294,20 +296,26 @@ def _one(kind: Any, value: Any, name: str, where: str) -> Any:
 
 
 def leave(main: Callable[[], int]) -> NoReturn:
-    """Ends the process with a program's exit code; a reader that went away (``--help | head``) is no error.
+    """Ends the process with a program's exit code, whatever becomes of its terminal.
 
-    Nor is a stream that was closed from the start (``>&-``, Windows' ``pythonw``): what is said there is dropped.
+    A reader that goes away (``| head``), a terminal that is closed, and a stream that was closed from the start
+    (``>&-``, Windows' ``pythonw``) end nothing: what is said there is dropped. Ctrl-C and SIGTERM reach the program as
+    ``KeyboardInterrupt``; the exit code is then 130, and 143 after SIGTERM unless the program has an answer of its own.
     """
-    for stream in ("stdout", "stderr"):
-        if getattr(sys, stream) is None:
-            setattr(sys, stream, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # as long as the process
+    sys.stdout, out = lasting(sys.stdout)
+    sys.stderr, _ = lasting(sys.stderr)
+    ended = Termination()
     code: Any = 0
     try:
-        try:
-            code = main()
-        except SystemExit as end:  # argparse's, after --help
-            code = end.code
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that nothing is said at the very end
-    sys.exit(code)
+        code = main()
+    except SystemExit as end:  # argparse's, after --help
+        code = end.code
+    except KeyboardInterrupt:  # before or after what the program itself answers, such as its imports
+        print("\nStopped.", file=sys.stderr)
+        code = 130
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # from here on another one ends the process without a word
+    sys.stdout.flush()
+    if out is not None and out.refused is not None:
+        print(f"error: not all that was said could be written: {out.refused.strerror}.", file=sys.stderr)
+        code = code or 2
+    sys.exit(143 if ended.seen and code == 130 else code)

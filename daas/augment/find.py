@@ -88,7 +88,7 @@ def _in_folder(folder: Path) -> Policy:
 def _nothing_left(folder: Path) -> BadInput:
     """The error of a screen after which there is no policy."""
     return BadInput(
-        f"{folder}: there is no {_FILE} in it, since the screen left no operation: each one changes the labels, or may. "
+        f"{folder}: there is no {_FILE} in it, since the screen left no operation: each changes the labels, or may. "
         "Train without a policy (leave out --aa; none in a race). Where verdicts are unclear, a screen of more images, "
         f"or with more --epochs, may tell; {folder / 'screen.html'} shows them."
     )

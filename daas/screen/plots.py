@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from daas.errors import plain
 from daas.screen.result import Screen, Seen, Stratum
 from daas.screen.verdicts import CHANGES, HARDER, HARMLESS, UNCLEAR
 
@@ -30,7 +31,7 @@ def png(screen: Screen) -> bytes:
     axis.set_yticks(range(len(rows)), [row.op for row in rows])
     axis.axvline(0.0, color="#888", linewidth=0.8)
     axis.set_xlabel("excess confidence in points, 95% interval; upright mark: of a merely hard operation")
-    axis.set_title(f"{screen.about['data']['name']}: which operations change the label", loc="left")
+    axis.set_title(f"{plain(screen.about['data']['name'])}: which operations change the label", loc="left")
     for name, color in COLORS.items():
         axis.barh(0, 0, color=color, label=name)
     axis.legend(loc="lower right", frameon=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from daas.errors import BadInput
-from daas.files import make_folder, write_bytes, write_json
+from daas.files import make_folder, write_bytes, write_json, write_text
 from daas.reading import read_json
 from daas.screen.result import FORMAT, Moved, Screen, Seen, Stratum
 
@@ -91,7 +91,7 @@ def save(screen: Screen, folder: Path) -> Path:
     else:
         (folder / POLICY).unlink(missing_ok=True)
     write_bytes(folder / PICTURE, png(screen))
-    write_bytes(folder / PAGE, page(screen, None if policy is None else str(policy)).encode())
+    write_text(folder / PAGE, page(screen, None if policy is None else str(policy)))
     write_json(folder / JSON, to_dict(screen))
     return folder / PAGE
 

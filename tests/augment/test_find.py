@@ -48,7 +48,7 @@ def test_what_is_none_is_said(tmp_path: Path) -> None:
 def test_a_screen_that_left_no_operation_is_said_to_have_left_none(tmp_path: Path) -> None:
     (tmp_path / "screen.json").write_text("{}")
     for name in (tmp_path, tmp_path / "policy.json", f"local-dir:{tmp_path}"):
-        with pytest.raises(BadInput, match="the screen left no operation.*Train without a policy") as error:
+        with pytest.raises(BadInput, match=r"the screen left no operation.*Train without a policy") as error:
             find_policy(name)
         assert str(tmp_path / "screen.html") in str(error.value)
     with pytest.raises(BadInput, match="neither shipped nor a file"):

@@ -45,6 +45,13 @@ def test_a_screen_is_read_back_as_it_was(planted: Screen, tmp_path: Path) -> Non
     assert Policy.load(tmp_path / "policy.json").to_dict() == planted.policy().to_dict()
 
 
+def test_a_name_that_is_no_text_is_written_and_drawn_escaped(planted: Screen, tmp_path: Path) -> None:
+    """A folder of the system whose name is not UTF-8 has a lone surrogate in its name."""
+    values = dict(planted.about)
+    odd = replace(planted, about={**values, "data": {**values["data"], "name": "photos\udce9"}})
+    assert "photos\\udce9" in odd.save(tmp_path).read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -10,12 +10,12 @@ from daas import processes
 from daas.checkpoint import fitting, load_latest
 from daas.errors import BadInput
 from daas.files import digest
+from daas.ranges import RANGES, check_range
 from daas.search.algorithm.state import State
 from daas.search.budget.budget import Budget, limit_cells
 from daas.search.budget.latency import LATENCY, Latency, load_latency, measure
 from daas.search.budget.table import CostTable, count_tables
 from daas.search.budget.trained import TrainedNetwork, trained_network
-from daas.ranges import RANGES, check_range
 from daas.search.options import MAX_SKIPS, SearchConfig, options
 from daas.search.spaces.cells import ArchitectureDistribution
 
