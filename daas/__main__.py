@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from daas.errors import plain
 from daas.options import leave
 
 VERBS = {
@@ -40,7 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     verb, *rest = words
     if verb not in VERBS:
-        print(f"error: daas {verb} is unknown. It is one of {', '.join(VERBS)}.", file=sys.stderr)
+        near = difflib.get_close_matches(verb, VERBS, 1)
+        meant = f"Did you mean daas {near[0]}?" if near else f"It is one of {', '.join(VERBS)}."
+        print(f"error: daas {plain(verb)} is unknown. {meant}", file=sys.stderr)
         return 2
     code: int = import_module(f"daas.{verb}.__main__").main(rest)
     return code

@@ -37,4 +37,6 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_an_unknown_verb_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serach"]) == 2
-    assert "search" in capsys.readouterr().err
+    assert capsys.readouterr().err == "error: daas serach is unknown. Did you mean daas search?\n"
+    assert main(["xyz"]) == 2
+    assert f"It is one of {', '.join(VERBS)}." in capsys.readouterr().err

@@ -47,6 +47,9 @@ class DAASPolicy(GeometricAugmentationBase2D):
     Alone it takes batches; within ``kornia.augmentation.AugmentationSequential`` masks, boxes and key points go where
     operations with an affine map take the image. The other operations, Cutout among them, leave them as they are.
 
+    It augments whenever it is called: as with Kornia's and torchvision's transforms, ``eval()`` does not switch it off.
+    Give it training images only; within a model, call it where ``self.training`` is true.
+
     Args:
         policy: The distribution over sub-policies.
         granularity: ``image``: every image gets a sub-policy of its own; ``batch``: one for the whole batch (random

@@ -35,6 +35,18 @@ def test_a_draw_replays_exactly() -> None:
     assert torch.equal(transform.apply(IMAGES, draw), transform.apply(IMAGES, again))
 
 
+def test_as_with_kornia_eval_does_not_switch_it_off() -> None:
+    from kornia.augmentation import RandomHorizontalFlip
+
+    for transform in (DAASPolicy(POLICY), RandomHorizontalFlip(p=1.0)):
+        images = IMAGES.float() / 255
+        torch.manual_seed(0)
+        training = transform(images)
+        torch.manual_seed(0)
+        assert torch.equal(transform.eval()(images), training)
+        assert not torch.equal(training, images)
+
+
 @pytest.fixture
 def default_device() -> Iterator[None]:
     """A program that makes its tensors elsewhere unless it says where."""
