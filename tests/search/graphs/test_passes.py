@@ -388,7 +388,7 @@ def test_graphs_are_freed_with_their_search(arch_estimator: Any) -> None:
         return one
 
     search = with_graphs(make(arch_estimator=arch_estimator, architectures=1), recorder)
-    after(search)
+    after(search, steps=1)
     gc.collect()
     gc.disable()
     try:
