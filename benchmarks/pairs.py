@@ -35,6 +35,7 @@ from daas.race.sets import Setting, candidates
 from daas.race.sizes import at_equal_size, folder_size
 from daas.race.statistics import Score, score
 from daas.race.training import Trainer
+from daas.search.options import SearchConfig
 from daas.seeds import generator, seed_of
 from daas.train.fit import Recipe, fit
 from daas.whole.racing import entrants, published
@@ -116,10 +117,11 @@ class Bench:
         return self._race(candidates([Candidate(net, policy, "found", (_FLIP,)), "default"], setting))
 
     def raced_with_cells(self, net: Network, policy: Policy) -> Candidate:
-        """What the race behind a search chooses, in which published cells are, too."""
-        setting = Setting(net, self.size.side, self.size.trainings // 2)
-        cells = published(net, len(self.images.class_names), None)
-        return self._race(candidates(entrants(setting, policy, "found", cells), setting))
+        """What the race behind a search chooses, in which published cells are, too; with the flip alone."""
+        setting = Setting(net, self.size.side, 2 * self.size.trainings)
+        cells = published(net, SearchConfig(preset="cpu"), len(self.images.class_names), None)
+        flipped = [one for one in entrants(setting, policy, "found", cells) if one.recipe == (_FLIP,)]
+        return self._race(candidates(flipped[: self.size.trainings // 2], setting))
 
     def _race(self, entered: list[Candidate]) -> Candidate:
         rules = Rules(self.size.folds, frozenset(n for n, candidate in enumerate(entered) if candidate.shelf))

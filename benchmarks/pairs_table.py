@@ -13,6 +13,7 @@ from benchmarks.tables.statistics import Estimate, estimate, paired
 from benchmarks.timing import table
 
 Seeds = dict[int, float]
+_SUGGESTED = 1  # the seed whose lines suggested a further way (pairs-plan.md)
 _OWN = ("chosen", "chosen, with cells", "found", "random")
 
 
@@ -46,6 +47,9 @@ def page(lines: Iterable[Mapping[str, Any]]) -> str:
     for name in _OWN[:3]:
         if best is not None and (gap := paired(accuracy.get(name, {}), accuracy[best])) is not None:
             text.append(f"- {name} minus the best of the shelf ({best}): {_words(gap)}{_interval(gap)}.")
+            later = {seed: value for seed, value in accuracy[name].items() if seed != _SUGGESTED}
+            if "cells" in name and (without := paired(later, accuracy[best])) is not None:
+                text.append(f"  Without seed {_SUGGESTED}, which suggested it: {_words(without)}{_interval(without)}.")
     text += _against_random(accuracy)
     return "\n".join(text) + "\n"
 

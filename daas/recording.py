@@ -115,7 +115,7 @@ class CUDAGraph:
         stream = torch.cuda.Stream(self.device) if self.shared is None else self.shared.stream
         stream.wait_stream(torch.cuda.current_stream(self.device))
         self._graph = None  # gives its memory back before more is taken
-        outer = sys.exception()
+        failed: list[BaseException] = []
         try:
             with torch.cuda.stream(stream):
                 with undone(tensors, optimizer, self.device):
@@ -130,10 +130,10 @@ class CUDAGraph:
                 if draws and not self.alone:
                     raise Uncapturable("its network draws random numbers, and other trainings run beside it")
                 graph = torch.cuda.CUDAGraph()
-                with self._capturing(graph, stream):
+                with self._capturing(graph, stream), _noting(failed):
                     function()
         except RuntimeError as error:
-            cause = _first(error, outer)
+            cause = failed[0] if failed else error
             if not isinstance(cause, RuntimeError):
                 raise cause from cause.__cause__
             raise Uncapturable(f"CUDA refuses it: {str(cause).strip().splitlines()[0].rstrip('.')}") from cause
@@ -153,16 +153,14 @@ class CUDAGraph:
         self._graph.replay()
 
 
-def _first(error: BaseException, outer: BaseException | None) -> BaseException:
-    """What went wrong first; the end of a capture then fails in its turn, and says no more than that.
-
-    Args:
-        error: The last one.
-        outer: What was being handled before all of that.
-    """
-    while error.__context__ is not None and error.__context__ is not outer:
-        error = error.__context__
-    return error
+@contextmanager
+def _noting(failed: list[BaseException]) -> Iterator[None]:
+    """Keeps what went wrong in a capture; the end of the capture then fails in its turn, and says no more than that."""
+    try:
+        yield
+    except BaseException as error:
+        failed.append(error)
+        raise
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -165,7 +165,15 @@ def test_what_cuda_refuses_first_is_said_in_a_line_and_the_streams_meet_again(cu
         step()
         if cuda.done.count("step") == 4:
             cuda.refuses = True
-            raise RuntimeError("operation not permitted when stream is capturing.\nCUDA kernel errors might ...")
+            with suppress(KeyError):
+                raise KeyError("what the network handles itself")
+            try:
+                raise AttributeError("there is no faster way")
+            except AttributeError:
+                slowly()
+
+    def slowly() -> None:
+        raise RuntimeError("operation not permitted when stream is capturing.\nCUDA kernel errors might ...")
 
     cause = "operation not permitted when stream is capturing"
     try:

@@ -94,8 +94,18 @@ def trains_on_cpu(x: Tensor) -> bool:
     return x.is_cpu and torch.is_grad_enabled() and not left_to_torch
 
 
+def _exporting() -> bool:
+    """Whether torch.export looks on; PyTorch 2.6 does not tell it from a compiler, and a compiled network trains."""
+    return hasattr(torch.compiler, "is_exporting") and torch.compiler.is_exporting()
+
+
 def _trains_in_half_on_cpu(x: Tensor) -> bool:
-    """Whether a CPU will take gradients in bfloat16 or float16, of its own or by autocast."""
+    """Whether a CPU will take gradients in bfloat16 or float16, of its own or by autocast, and nobody exports it.
+
+    Other than an exported network, a compiled one trains.
+    """
+    if _exporting() or (not torch.compiler.is_compiling() and torch._C._is_tracing()):
+        return False
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
     return x.is_cpu and torch.is_grad_enabled() and dtype in (torch.bfloat16, torch.float16)
 

@@ -69,6 +69,32 @@ def at_equal_size(candidates: Sequence[Candidate], classes: int) -> list[Candida
     return found
 
 
+def no_larger(net: Network, than: Network, classes: int) -> Network | None:
+    """Cells with at most as many weights as a network has, and at least nine tenths of them.
+
+    The number of cells is the nearest to the other network's with which that can be; channels are as many as go in.
+
+    Args:
+        net: Cells of no size yet.
+        than: A network of cells.
+        classes: Of the images.
+
+    Returns:
+        None where there is no such network.
+    """
+    weights, layers = _weights(than, classes), int(dict(than.kwargs).get("layers", 20))
+    for count in _counts(layers):
+        smaller, held = _around(net, weights, count, classes)[0]
+        if (1 - TOLERANCE) * weights <= held <= weights:
+            return smaller
+    return None
+
+
+def _counts(layers: int) -> list[int]:
+    """Numbers of cells, the nearest first."""
+    return sorted(range(3, 2 * layers + 1), key=lambda count: (abs(count - layers), count))
+
+
 def _cells(net: Network) -> bool:
     published = {f"{name}_{stem}" for name in list_genotypes() for stem in ("cifar", "imagenet")}
     return not net.start.given and (net.genotype is not None or net.model in published | {CELLS, "daas_cell_imagenet"})
@@ -86,7 +112,7 @@ def _weights(net: Network, classes: int) -> int:
 def _of_size(net: Network, weights: int, layers: int, classes: int) -> Network:
     """The network with about so many weights, and the number of cells that is nearest to ``layers``."""
     nearest = 0
-    for count in sorted(range(3, 2 * layers + 1), key=lambda count: (abs(count - layers), count)):
+    for count in _counts(layers):
         smaller, larger = _around(net, weights, count, classes)
         best = min((smaller, larger), key=lambda one: abs(one[1] - weights))
         if abs(best[1] - weights) <= TOLERANCE * weights:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from daas.search.given import Given
 from daas.search.options import SearchConfig, options
 from daas.search.report.costs import cost
 from daas.search.runs.build import Kind, build_state
-from daas.search.runs.limits import limit
+from daas.search.runs.limits import limit, skips
 from daas.search.spaces.cell_space import CellSpace
 from daas.search.spaces.policy_space import PolicySpace
 
@@ -91,6 +92,7 @@ class Search:
         take_spaces(values, objects, cells if network is None else network, policies, estimator)
         self.config = SearchConfig(**values)
         self.config.check(images_given=True)
+        self.config = replace(self.config, max_skips=skips(self.config, None))
         if self.config.mode not in ("joint", "arch", "aug"):
             raise BadInput(f"mode is {self.config.mode!r}; a loop of one's own is joint, arch or aug.")
         if num_classes is None and not isinstance(network, nn.Module):

@@ -11,18 +11,18 @@ import torch
 
 from daas.augment import Policy, find_policy, list_policies
 from daas.data import ImageData, MemoryImages, channel_stats
-from daas.errors import BadInput
 from daas.models.start import Channels, Start, used_to
 from daas.race import sets
 from daas.race.api import FOLDS, check_images, entering, print_line, race
-from daas.race.candidates import CELLS, NONE, Candidate, Network
+from daas.race.candidates import CELLS, Candidate, Network
 from daas.race.candidates import network as network_of
 from daas.race.journal import JOURNAL, Journal, check_installed
 from daas.race.result import Race
-from daas.race.sizes import at_equal_size, searched_size
+from daas.race.sizes import no_larger, searched_size
 from daas.race.words import with_error
 from daas.screen.result import Screen
 from daas.search.algorithm.method import model_arguments
+from daas.search.budget.trained import papers
 from daas.search.found import Found
 from daas.search.given import Given
 from daas.search.options import SearchConfig
@@ -33,7 +33,7 @@ from daas.train.fit import Recipe
 FOLDER = "race"
 PUBLISHED = "darts_v2_cifar"
 """Cells that found ones have to be better than, at equal size."""
-_SEVERAL = 6  # candidates from which on published cells race too
+_SEVERAL = 6  # candidates for each flip, from which on published cells race too
 _UPDATES = 1500  # optimizer steps of a training that is long enough to compare policies by
 _EPOCHS = (30, 60)  # at least, at most
 _BATCHES, _LEAST = 10, 16  # per epoch, at least, of at least so many images
@@ -87,7 +87,7 @@ def raced(found: Found, config: SearchConfig, given: Given, seen: Screen | None)
     workers = _cores(config.device) if config.race_workers is None else config.race_workers
     return race(
         images,
-        entrants(setting, *searched, published(net, len(images.class_names), out)),
+        entrants(setting, *searched, published(net, config, len(images.class_names), out)),
         network=net,
         trainings=config.race,
         time_budget=config.budget_seconds,
@@ -106,8 +106,8 @@ def raced(found: Found, config: SearchConfig, given: Given, seen: Screen | None)
 def entrants(setting: sets.Setting, policy: Policy | None, name: str, cells: Network | None = None) -> list[Candidate]:
     """Who races: the searched policy before the default set, and half as strong behind the set's first three.
 
-    From six candidates on published cells race behind the set's first: under its policy, and under TrivialAugment, as
-    they can be had without a search. However few there are, the last one is off the shelf where no other is.
+    Where at least six race for each flip, published cells race beside the found ones, under each of those three.
+    However few there are, the last one is off the shelf where no other is.
 
     Args:
         setting: What they are made from; ``most`` is how many there are.
@@ -116,46 +116,45 @@ def entrants(setting: sets.Setting, policy: Policy | None, name: str, cells: Net
         cells: Published cells; None for none.
     """
     flips, default = setting.flips(), sets.default(replace(setting, most=10_000))
-    each, entered = len(flips), default
+    several, first = cells is not None and setting.most >= _SEVERAL * len(flips), default[: 3 * len(flips)]
+    if cells is not None and several:
+        kinds = [first[start : start + len(flips)] for start in range(0, len(first), len(flips))]
+        first = [one for kind in kinds for one in (*kind, *(replace(own, network=cells) for own in kind))]
+    entered = [*first, *default[3 * len(flips) :]]
     if policy is not None and setting.network is not None:
         own = [Candidate(setting.network, policy, name, tuple(flip.items())) for flip in flips]
         title, weaker = f"{name}, half as strong", policy.scaled(0.5)
         half = [Candidate(setting.network, weaker, title, tuple(flip.items())) for flip in flips]
-        entered = [*own, *default[: 3 * each], *half, *default[3 * each :]]
-    several, shelf = cells is not None and setting.most >= _SEVERAL, default
-    if cells is not None and several:
-        plain = [one for one in default if one.policy_name == "trivialaugment" and "cutout" not in one.values]
-        first, shelf = ([replace(one, network=cells) for one in some] for some in (default[:each], plain))
-        behind = each if policy is None else 2 * each
-        entered = [*entered[:behind], *first, *shelf, *entered[behind:]]
+        entered = [*own, *first, *half, *default[3 * len(flips) :]]
     few = entered[: setting.most]
     if not any(sets.on_shelf(one, several) for one in few):  # there would be nothing to compare the winner with
-        few[-1] = next(one for one in shelf if sets.on_shelf(one, several))
+        few[-1] = next(one for one in entered if sets.on_shelf(one, several))
     return few
 
 
-def published(net: Network, classes: int, out: Path | None) -> Network | None:
-    """Published cells with as many weights as found ones.
+def published(net: Network, config: SearchConfig, classes: int, out: Path | None) -> Network | None:
+    """Published cells that are no larger than found ones, and hardly smaller.
 
     Args:
         net: The network of the race.
+        config: Of the search. What was searched within limits of other costs than weights, or for the paper's own
+            trainings, races alone.
         classes: Of the images.
         out: Folder of the race, or None; what began without published cells goes on without.
 
     Returns:
         None where no cells were found, or where no network of the published ones has about as many weights.
     """
-    if net.genotype is None:
+    if net.genotype is None or config.max_macs or config.max_latency or papers(config.preset):
         return None
     if out is not None and (out / JOURNAL).exists():
         names = Journal(out, ()).config().get("candidates", [])
         if not any(str(name).startswith(f"{PUBLISHED}:") for name in names):
             return None
-    bare = [Candidate(one, None, NONE) for one in (net, network_of(PUBLISHED))]
-    try:
-        return at_equal_size(bare, classes)[1].network
-    except BadInput:  # very small networks: found cells race alone
-        return None
+    cells = no_larger(network_of(PUBLISHED), net, classes)
+    if cells is None:
+        print(f"No network of the published cells {PUBLISHED} has about as many weights: found cells race alone.")
+    return cells
 
 
 def _network(found: Found, config: SearchConfig, given: Given) -> Network:
@@ -188,14 +187,15 @@ def in_summary(result: Race) -> dict[str, Any]:
     best = next(row for row in result.rows if row.candidate is result.chosen)
     gap, shelf = best.difference, result.final.shelf
     net = result.chosen.network
-    other = net.model == PUBLISHED and len({one.network for one in result.candidates}) > 1
+    several = len({one.network for one in result.candidates}) > 1
+    other = several and net.model == PUBLISHED
     cells = {"cells": [net.model, *(f"{name}={value}" for name, value in net.kwargs)]} if other else {}
     return {
         **cells,
-        "chosen": result.chosen.policy_words,
+        "chosen": _words(result.chosen, several),
         "accuracy": with_error(best.accuracy),
         "runs": len(best.runs),
-        "shelf": None if shelf is None else result.candidates[shelf].policy_words,
+        "shelf": None if shelf is None else _words(result.candidates[shelf], several),
         "chosen_is_shelf": shelf == result.final.chosen,
         "difference": None if gap is None else round(gap.mean, 3),
         "interval": None if gap is None or gap.interval is None else [round(end, 3) for end in gap.interval],
@@ -205,3 +205,8 @@ def in_summary(result: Race) -> dict[str, Any]:
         "trainings": result.trainings,
         "seconds": round(result.seconds, 1),
     }
+
+
+def _words(candidate: Candidate, several: bool) -> str:
+    """A candidate, with its network where there are others."""
+    return candidate.name if several else candidate.policy_words

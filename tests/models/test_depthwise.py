@@ -144,3 +144,13 @@ def test_compiled_in_bfloat16() -> None:
         expected = module(x)
         found = torch.compile(module, backend="eager", fullgraph=True)(x)
     torch.testing.assert_close(found, expected)
+
+
+def test_in_bfloat16_it_is_exported_for_any_size_and_traced() -> None:
+    """Of a network in bfloat16 that may take gradients: ``eval`` does not forbid them."""
+    module = Depthwise(4, 3, dilation=2).bfloat16().eval()
+    x, other = torch.randn(2, 4, 8, 8).bfloat16(), torch.randn(2, 4, 7, 9).bfloat16()
+    sizes = {2: torch.export.Dim("height", min=4, max=64), 3: torch.export.Dim("width", min=4, max=64)}
+    exported = torch.export.export(module, (x,), dynamic_shapes=(sizes,)).module()
+    for found in (exported(other), torch.jit.trace(module, x)(other)):
+        torch.testing.assert_close(found, module(other), rtol=0.02, atol=0.02)

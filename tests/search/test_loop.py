@@ -124,3 +124,9 @@ def test_batches_that_cannot_be_used_are_named() -> None:
     for wrong in ({"lr": -0.1}, {"temperature": 0.0}, {"lr": float("nan")}):
         with pytest.raises(daas.BadInput, match="greater than 0"):
             loop.step((images, labels), (images, labels), **wrong)
+
+
+def test_a_loop_of_ones_own_has_its_presets_limit_of_skips() -> None:
+    for given, limit in (({}, 2), ({"max_skips": 4}, 4), ({"preset": "paper-cifar10"}, None)):
+        search = daas.Search(cells=daas.CellSpace(channels=2, layers=3), num_classes=2, **{"preset": "demo", **given})
+        assert search.config.max_skips == limit

@@ -22,6 +22,8 @@ from daas.models import Genotype
 from daas.race.candidates import CELLS, Network
 from daas.race.journal import Journal
 from daas.race.sets import Setting, on_shelf
+from daas.race.statistics import Score
+from daas.race.training import Trainer
 from daas.screen.options import ScreenOptions
 from daas.screen.result import Screen, Seen
 from daas.search.__main__ import main
@@ -229,40 +231,85 @@ def test_the_found_policy_races_first_and_weaker_with_every_flip() -> None:
 
 
 def test_published_cells_race_against_found_ones() -> None:
-    own, found = Policy.of_operations(["Rotate", "Color"]), Genotype.random(generator(0))
-    net = network({"channels": 8, "layers": 5}, found)
-    cells = racing.published(net, 3, None)
+    own, net = Policy.of_operations(["Rotate", "Color"]), network({"channels": 8, "layers": 5})
+    cells = racing.published(net, SearchConfig(preset="cpu"), 3, None)
     assert cells is not None
-    assert cells.parameters(3) == pytest.approx(net.parameters(3), rel=0.1)
-    words = [one.name for one in racing.entrants(Setting(net, 32, 10), own, "found", cells)]
+    words = [one.name for one in racing.entrants(Setting(net, 32, 12), own, "found", cells)]
     assert words == [
         f"{who}, {flip}"
-        for who in ("found: found", "found: all operations", "darts_v2_cifar: all operations",
-                    "darts_v2_cifar: trivialaugment", "found: none")
+        for who in ("found: found", "found: all operations", "darts_v2_cifar: all operations", "found: none",
+                    "darts_v2_cifar: none", "found: trivialaugment")
         for flip in ("flip", "no flip")
     ]  # fmt: skip
-    six = racing.entrants(Setting(net, 32, 6), own, "found", cells)
-    assert six[-1].name == "darts_v2_cifar: trivialaugment, flip"
-    assert on_shelf(six[-1], several=True)  # as found cells are not
-    alone = racing.entrants(Setting(net, 32, 6), None, "given", cells)
+    assert {one.network for one in racing.entrants(Setting(net, 32, 11), own, "found", cells)} == {net}
+    screened = seen_of(("HFlip", "harmless", None))  # one flip
+    six = racing.entrants(Setting(net, 32, 6, screened), own, "found", cells)
+    assert [one.name for one in six if on_shelf(one, several=True)] == [
+        "darts_v2_cifar: none, flip", "darts_v2_cifar: trivialaugment, flip",
+    ]  # fmt: skip
+    alone = racing.entrants(Setting(net, 32, 12), None, "given", cells)
     assert [one.name for one in alone[:4:2]] == ["found: all operations, flip", "darts_v2_cifar: all operations, flip"]
-    assert {one.network for one in racing.entrants(Setting(net, 32, 5), own, "found", cells)} == {net}
 
 
-def test_published_cells_stay_away_where_none_are_as_large_and_from_races_that_began_without(tmp_path: Path) -> None:
-    assert racing.published(Network("resnet18", "resnet18"), 3, None) is None
-    found = Genotype.random(generator(0))
-    assert racing.published(network({"channels": 2, "layers": 2}, found), 3, None) is None
-    net = network({"channels": 8, "layers": 5}, found)
-    assert racing.published(net, 3, tmp_path) is not None
+@pytest.mark.parametrize("layers", [3, 4, 5, 8])
+def test_published_cells_are_not_larger_and_hardly_smaller(layers: int) -> None:
+    """Among equals the network with fewer weights is taken: found cells have to be better."""
+    net = network({"channels": 8, "layers": layers})
+    cells = racing.published(net, SearchConfig(preset="cpu"), 10, None)
+    assert cells is not None
+    assert 0.9 * net.parameters(10) <= cells.parameters(10) <= net.parameters(10)
+
+
+def test_published_cells_stay_away(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, config = network({"channels": 8, "layers": 5}), SearchConfig(preset="cpu")
+    assert racing.published(Network("resnet18", "resnet18"), config, 3, None) is None
+    for limited in (SearchConfig(preset="cpu", max_macs="1G"), SearchConfig(preset="paper-cifar10")):
+        assert racing.published(net, limited, 3, None) is None
+    assert racing.published(net, config, 3, tmp_path) is not None
     for names in (["found: none, flip"], ["found: none, flip", "darts_v2_cifar: none, flip"]):
         folder = tmp_path / str(len(names))
         Journal(folder, names).agree({"candidates": names})
-        assert (racing.published(net, 3, folder) is not None) == (len(names) == 2)
+        assert (racing.published(net, config, 3, folder) is not None) == (len(names) == 2)
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr("daas.race.sizes.TOLERANCE", 0.0)
+    assert racing.published(net, config, 3, None) is None
+    assert "about as many weights: found cells race alone" in capsys.readouterr().out
 
 
-def network(size: dict[str, int], cells: Genotype) -> Network:
-    return Network("found", CELLS, tuple(sorted(size.items())), cells)
+@pytest.mark.parametrize("winner", ["darts_v2_cifar", "searched"])
+def test_the_command_trains_the_cells_that_won(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, winner: str) -> None:
+    def score(self: Trainer, candidate: int, run: int) -> Score:
+        won = self.candidates[candidate].network.name == winner
+        return Score(90.0 if won else 50.0, 0.1 + run / 100 if won else 1.0 + candidate / 100, 1.0)
+
+    monkeypatch.setattr(Trainer, "__call__", score)
+    options = {
+        "screen": False,
+        "race": 24,
+        "race_epochs": 1,
+        "max_images": 200,
+        "max_steps": 2,
+        "out": tmp_path / "run",
+    }
+    space = daas.CellSpace(channels=8, layers=3)
+    found = daas.search("digits", preset="demo", network=space, **options)
+    assert found.race.network == winner
+    said = json.loads((tmp_path / "run" / "summary.json").read_text())["race"]
+    assert said["chosen"].startswith(f"{winner}: ")
+    assert said["shelf"].startswith("darts_v2_cifar: ")
+    words = commands(tmp_path / "run", found.summary, True, True)["train"]
+    model = parse(shlex.split(words)[3:])
+    assert model.model == ("darts_v2_cifar" if winner == "darts_v2_cifar" else "daas_cell_cifar")
+    assert ("genotype" in model.model_kwargs) == (winner == "searched")
+    assert (tmp_path / "run" / "race" / "genotype.json").exists() == (winner == "searched")
+    again = daas.search("digits", preset="demo", network=space, resume="auto", **options)
+    assert again.summary["race"] == said
+
+
+def network(size: dict[str, int]) -> Network:
+    return Network("found", CELLS, tuple(sorted(size.items())), Genotype.random(generator(0)))
 
 
 @pytest.mark.parametrize("most", [2, 4])
