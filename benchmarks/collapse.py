@@ -1,4 +1,4 @@
-"""``python -m benchmarks.collapse``: how often does the preset ``demo`` collapse, and what does a limit of skips do?
+"""``python -m benchmarks.collapse``: how often do ``demo`` and ``cpu`` collapse, and what does a limit of skips do?
 
 The plan, with what is decided by the figures, is ``benchmarks/results/collapse-plan.md``. Every search and training
 that is done is a line of ``benchmarks/results/collapse.jsonl``; a later call does what is missing. ``--table`` makes
@@ -36,17 +36,18 @@ RESULTS = Path(__file__).parent / "results" / "collapse.jsonl"
 SEEDS, TRAININGS = tuple(range(10)), (0, 1, 2)
 LIMITS: dict[str, int | None] = {"none": None, "4": 4, "3": 3, "2": 2, "1": 1, "0": 0}
 COMPARED = ("none", "2")
+CPU = "cpu, searched"
 _IMAGES, _EPOCHS, _STEP = 300, 20, 0.05
 _SUBSET = 601  # what a random stream is for
 SIZE = {"channels": 8, "layers": 4}
 
 
-def searched(seed: int, folder: Path) -> tuple[ArchitectureDistribution, float]:
-    """Alpha and beta at the end of a search of the preset ``demo``, kept in a folder, and its seconds."""
+def searched(seed: int, folder: Path, preset: str = "demo") -> tuple[ArchitectureDistribution, float]:
+    """Alpha and beta at the end of a search of a preset, kept in a folder, and its seconds."""
     import daas
 
     if not (folder / "summary.json").is_file():
-        daas.search("digits", preset="demo", seed=seed, out=folder, resume="auto", screen=False, race=0)
+        daas.search("digits", preset=preset, seed=seed, out=folder, resume="auto", screen=False, race=0)
     summary = read_json(folder / "summary.json", "summary")
     cells = ArchitectureDistribution(summary["options"]["nodes"], summary["primitives"])
     tensors = checkpoint.load(folder / "checkpoint.safetensors")[0]
@@ -109,8 +110,22 @@ def go(seed: int, folder: Path, lines: Lines, trainings: Sequence[int] = TRAININ
                     lines.append({**key, "accuracy": accuracy, "seconds": spent, **_origin(seed)})
 
 
-def _origin(seed: int) -> dict[str, str]:
-    return {"command": f"python -m benchmarks.collapse --seed {seed}", "revision": _revision()}
+def go_cpu(seed: int, folder: Path, lines: Lines) -> None:
+    """One search of the preset ``cpu``, and its cells within every limit; nothing is trained."""
+    key = {"kind": "cells", "seed": seed, "state": CPU}
+    if lines.find(key) is None:
+        cells, seconds = searched(seed, folder, "cpu")
+        found = {name: derived(cells, most) for name, most in LIMITS.items()}
+        shares = {name: [skip_share(one, cell) for cell in ("normal", "reduce")] for name, one in found.items()}
+        genotypes = {name: found[name].to_dict() for name in COMPARED}
+        origin = _origin(seed, " --preset cpu")
+        lines.append(
+            {**key, "raised": 0.0, "skips": shares, "genotypes": genotypes, "seconds": round(seconds, 1)} | origin
+        )
+
+
+def _origin(seed: int, words: str = "") -> dict[str, str]:
+    return {"command": f"python -m benchmarks.collapse --seed {seed}{words}", "revision": _revision()}
 
 
 @cache
@@ -133,7 +148,12 @@ def differences(lines: Lines, state: str) -> dict[int, float]:
 def page(lines: Lines) -> str:
     """collapse.md."""
     text = ["# What a limit of skip connections does", "", "`python -m benchmarks.collapse`; plan: `collapse-plan.md`."]
-    for state, title in (("searched", "Searches as they are"), ("pushed", "The same, pushed until they collapse")):
+    titles = {
+        "searched": "Searches of demo as they are",
+        "pushed": "The same, pushed until they collapse",
+        CPU: "Searches of cpu as they are",
+    }
+    for state, title in titles.items():
         rows = [line for line in lines if line["kind"] == "cells" and line["state"] == state]
         if not rows:
             continue
@@ -176,6 +196,7 @@ def _words(found: Estimate, digits: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--preset", choices=("demo", "cpu"), default="demo", help="of the searches; cpu trains nothing")
     parser.add_argument("--training", nargs="+", type=int, default=list(TRAININGS), help="seeds of the trainings")
     parser.add_argument("--lines", type=Path, default=RESULTS)
     parser.add_argument("--out", type=Path, default=Path("runs/collapse"), help="where the searches are kept")
@@ -187,7 +208,10 @@ def main() -> None:
         return
     torch.set_num_threads(1)
     for seed in options.seed:
-        go(seed, options.out / f"seed-{seed}", lines, options.training)
+        if options.preset == "cpu":
+            go_cpu(seed, options.out / f"cpu-{seed}", lines)
+        else:
+            go(seed, options.out / f"seed-{seed}", lines, options.training)
 
 
 if __name__ == "__main__":
