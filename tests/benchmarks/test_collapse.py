@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from benchmarks import collapse
-from benchmarks.collapse import derived, differences, go, page, pushed
+from benchmarks.collapse import derived, differences, go, go_cpu, page, pushed
 from benchmarks.regret_lines import Lines
 from daas.search.report.warnings import skip_share
 from daas.search.spaces.cells import ArchitectureDistribution
@@ -60,3 +60,20 @@ def test_the_table_says_what_was_seen(tmp_path: Path):
     text = page(lines)
     assert "Seeds 0, 1. Half or more of the normal cell's edges are skips without a limit in 2 of 2." in text
     assert "Over 2 searches: 1.50 (sd 0.71, n = 2) points, 95% interval -4.85 to +7.85." in text
+
+
+def test_of_cpu_there_are_searches_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    asked: list[Any] = []
+    monkeypatch.setattr(
+        collapse, "searched", lambda seed, folder, preset: asked.append((seed, preset)) or (cells(), 9.0)
+    )
+    lines = Lines(tmp_path / "lines.jsonl")
+    for _ in range(2):
+        go_cpu(7, tmp_path, lines)
+    assert asked == [(7, "cpu")]
+    assert [(line["kind"], line["state"]) for line in lines] == [("cells", "cpu, searched")]
+    assert next(iter(lines))["command"] == "python -m benchmarks.collapse --seed 7 --preset cpu"
+    text = page(lines)
+    assert "## Searches of cpu as they are" in text
+    assert "in 0 of 1." in text
+    assert "Accuracy" not in text
