@@ -100,28 +100,39 @@ def go(seed: int, folder: Path, lines: Lines, trainings: Sequence[int] = TRAININ
             lines.append({**line, "genotypes": genotypes, "seconds": round(seconds, 1), **_origin(seed)})
         if found[COMPARED[0]].normal == found[COMPARED[1]].normal:
             continue
-        for training in trainings:
-            for name in COMPARED:
-                key = {"kind": "training", "seed": seed, "state": state, "limit": name, "training": training}
-                if lines.find(key) is None:
-                    start = time.monotonic()
-                    accuracy = trained(found[name], training)
-                    spent = round(time.monotonic() - start, 1)
-                    lines.append({**key, "accuracy": accuracy, "seconds": spent, **_origin(seed)})
+        _train(seed, state, found, lines, trainings)
+
+
+def _train(
+    seed: int, state: str, found: dict[str, Genotype], lines: Lines, trainings: Sequence[int] = TRAININGS
+) -> None:
+    """Networks of both cells that are compared."""
+    for training in trainings:
+        for name in COMPARED:
+            key = {"kind": "training", "seed": seed, "state": state, "limit": name, "training": training}
+            if lines.find(key) is None:
+                start = time.monotonic()
+                accuracy = trained(found[name], training)
+                spent = round(time.monotonic() - start, 1)
+                lines.append({**key, "accuracy": accuracy, "seconds": spent, **_origin(seed)})
 
 
 def go_cpu(seed: int, folder: Path, lines: Lines) -> None:
-    """One search of the preset ``cpu``, and its cells within every limit; nothing is trained."""
+    """One search of the preset ``cpu``, its cells within every limit, and trainings where it has collapsed."""
     key = {"kind": "cells", "seed": seed, "state": CPU}
-    if lines.find(key) is None:
+    known = lines.find(key)
+    if known is None:
         cells, seconds = searched(seed, folder, "cpu")
         found = {name: derived(cells, most) for name, most in LIMITS.items()}
         shares = {name: [skip_share(one, cell) for cell in ("normal", "reduce")] for name, one in found.items()}
         genotypes = {name: found[name].to_dict() for name in COMPARED}
         origin = _origin(seed, " --preset cpu")
-        lines.append(
-            {**key, "raised": 0.0, "skips": shares, "genotypes": genotypes, "seconds": round(seconds, 1)} | origin
-        )
+        about = {"raised": 0.0, "skips": shares, "genotypes": genotypes, "seconds": round(seconds, 1)}
+        known = {**key, **about, **origin}
+        lines.append(known)
+    if known["skips"][COMPARED[0]][0] >= 0.5:
+        both = {name: Genotype.from_dict(known["genotypes"][name]) for name in COMPARED}
+        _train(seed, CPU, both, lines)
 
 
 def _origin(seed: int, words: str = "") -> dict[str, str]:
@@ -196,7 +207,9 @@ def _words(found: Estimate, digits: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", nargs="+", type=int, default=list(SEEDS))
-    parser.add_argument("--preset", choices=("demo", "cpu"), default="demo", help="of the searches; cpu trains nothing")
+    parser.add_argument(
+        "--preset", choices=("demo", "cpu"), default="demo", help="of the searches; cpu trains collapsed cells alone"
+    )
     parser.add_argument("--training", nargs="+", type=int, default=list(TRAININGS), help="seeds of the trainings")
     parser.add_argument("--lines", type=Path, default=RESULTS)
     parser.add_argument("--out", type=Path, default=Path("runs/collapse"), help="where the searches are kept")
