@@ -10,12 +10,13 @@ from daas.errors import BadInput
 
 
 class Range(NamedTuple):
-    """From ``least`` to ``most``; ``above`` and ``below`` leave these two themselves out."""
+    """From ``least`` to ``most``; ``above`` and ``below`` leave these two themselves out, ``hint`` is the way out."""
 
     least: float
     most: float
     above: bool = False
     below: bool = False
+    hint: str = ""
 
     def holds(self, value: float) -> bool:
         """Whether a value lies in it; NaN never does."""
@@ -35,6 +36,7 @@ def _shown(value: float) -> str:
 
 _COUNT, _FROM_0 = Range(1, 1_000_000), Range(0, 1_000_000)
 _SHARE, _NOT_ALL = Range(0, 1), Range(0, 1, below=True)
+_SHARES = " Shares of the full range are meant: divide levels from 0 to 255 by 255, mean and standard deviation alike."
 _RATE, _DECAY = Range(0, 1e30), Range(0, 100)  # products of rates and gradients fit into float32
 SOME_RATE = Range(0, 1e30, above=True)
 """Of a learning rate, where nothing would learn at 0."""
@@ -49,7 +51,8 @@ RANGES: Mapping[str, Range] = {
     "batch_size": Range(1, 2**20), "validation_batch_size": Range(1, 2**20), "grad_accum_steps": Range(1, 2**16),
     "workers": Range(0, 1024), "image_size": Range(1, 4096), "img_size": Range(1, 4096), "max_images": Range(1, 2**40),
     "max_classes": Range(1, 2**20), "num_classes": Range(1, 2**20), "crop_padding": Range(0, 4096),
-    "cutout": Range(0, 4096), "mean": Range(-1000, 1000), "std": Range(1e-4, 1000), "folds": Range(2, 1000),
+    "cutout": Range(0, 4096), "folds": Range(2, 1000),
+    "mean": Range(0, 1, hint=_SHARES), "std": Range(1e-4, 1, hint=_SHARES),
     # learning
     "lr": _RATE, "lr_base": _RATE, "lr_base_size": Range(1, 2**20), "min_lr": _RATE, "warmup_lr": _RATE,
     "arch_lr": _RATE, "aug_lr": _RATE, "momentum": _NOT_ALL, "opt_betas": _NOT_ALL, "opt_eps": _SHARE,
@@ -106,4 +109,4 @@ def check_range(name: str, value: Any, allowed: Range) -> None:
     several: Iterable[Any] = value if isinstance(value, tuple) else () if value is None else (value,)
     if not all(isinstance(one, int | float) and allowed.holds(one) for one in several):
         said = " ".join(map(str, value)) if isinstance(value, tuple) else value
-        raise BadInput(f"--{name.replace('_', '-')} {said}: it must be {allowed}.")
+        raise BadInput(f"--{name.replace('_', '-')} {said}: it must be {allowed}.{allowed.hint}")

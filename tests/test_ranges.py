@@ -45,6 +45,8 @@ def test_the_ends_of_a_range() -> None:
         ({"opt_betas": (2.0, 2.0)}, "--opt-betas 2.0 2.0: it must be at least 0 and below 1"),
         ({"mixup": 1e300}, "--mixup 1e\\+300"),
         ({"std": (1e-300,) * 3}, "--std 1e-300 1e-300 1e-300: it must be at least 0.0001"),
+        ({"mean": (123.7, 116.3, 103.5)}, "between 0 and 1. Shares of the full range are meant: divide levels"),
+        ({"std": (58.4, 57.1, 57.4)}, "at most 1. Shares of the full range are meant"),
         ({"scale": (0.0, 0.0), "train_crop_mode": "rrc"}, "the larger above 0"),
         ({"momentum": 5.0}, "below 1"),
         ({"smoothing": 1.0}, "below 1"),

@@ -6,6 +6,7 @@ whichever implementation runs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,6 +28,7 @@ ChosenBackend = Literal["torch", "numba", "triton"]
 Interpolation = Literal["nearest", "bilinear"]
 Statistics = tuple[Sequence[float], Sequence[float]]
 
+_KINDS = (torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _IN_CACHE = 1 << 17
 """Values that several passes over them find in the cache."""
 _SLACK = 1e-3
@@ -215,10 +217,16 @@ def shift_and_factor(statistics: Statistics, channels: int) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _shift_and_factor(mean: tuple[float, ...], std: tuple[float, ...], channels: int) -> Tensor:
-    if len(mean) != channels or len(std) != channels or not all(s > 0 for s in std):
+    whole = all(map(math.isfinite, (*mean, *std)))
+    if len(mean) != channels or len(std) != channels or not (whole and all(s > 0 for s in std)):
         raise BadInput(
             f"normalize is {(mean, std)}; images of {channels} channels need a mean and a positive standard deviation "
             "for each, as shares of the full range."
+        )
+    if not all(0 <= m <= 1 for m in mean):
+        raise BadInput(
+            f"normalize is {(mean, std)}; means are shares of the full range, from 0 to 1. Divide levels from 0 to 255 "
+            "by 255, mean and standard deviation alike."
         )
     values = [[255.0 * m for m in mean], [1.0 / (255.0 * s) for s in std]]
     return torch.tensor(values, dtype=torch.float64, device="cpu").float()
@@ -274,8 +282,10 @@ def choose_backend(requested: Backend, images: Tensor | None = None, quantize: b
 def _check(images: Tensor, draw: Draw) -> None:
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise BadInput(f"images are [B, C, H, W] with 1 or 3 channels; found {tuple(images.shape)}.")
-    if images.dtype != torch.uint8 and not images.is_floating_point():
-        raise BadInput(f"images are uint8, or float in [0, 1]; found {images.dtype}.")
+    if images.dtype not in _KINDS:
+        raise BadInput(f"images are uint8, or float in [0, 1] of 16, 32 or 64 bits; found {images.dtype}.")
+    if images.layout != torch.strided:
+        raise BadInput(f"images are dense; found {images.layout}. images.to_dense() makes them so.")
     if images.is_floating_point() and images.device.type == "cpu" and images.numel():
         low, high = (float(value) for value in images.detach().aminmax())
         if not (low >= -_SLACK and high <= 1.0 + _SLACK):

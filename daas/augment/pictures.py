@@ -38,6 +38,8 @@ def to_batch(image: Any) -> Tensor:
     if isinstance(image, Image.Image):
         if image.mode not in ("RGB", "L"):
             raise BadInput(f"PIL images are RGB or L; found {image.mode}. image.convert('RGB') makes it one.")
+        if not min(image.size):
+            raise BadInput(f"a PIL image has pixels; found one of {image.width} x {image.height}.")
         image = np.array(image)
     if not isinstance(image, np.ndarray) or image.ndim < 2:
         raise BadInput(

@@ -458,6 +458,8 @@ def _check_statistics(normalize: Statistics) -> None:
     try:
         channels = len(normalize[0])
         shift_and_factor(normalize, channels)
+    except BadInput:
+        raise
     except (TypeError, ValueError, IndexError) as error:
         raise BadInput(
             f"normalize is {normalize!r}; it is a pair (mean, std) with a number per channel each, as shares of the "

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, Subset
 
 from daas.data.images import ImageData, MemoryImages, Source
+from daas.data.layout import held_out
 from daas.data.sources import load_images, read_source
 from daas.errors import BadInput
 
@@ -22,6 +23,7 @@ _KINDS = (
     "images and labels (uint8 [n, 3, H, W], int64 [n]), a torch Dataset of (image, label), the path of a folder of "
     "class folders or of an archive of one, or the name of a data set (digits, torch/cifar10, hfds/...)"
 )
+_MOST_CLASSES = 2**20  # as --num-classes may have
 _NAMED = ("torch/", "tfds/", "hfds/", "hfids/", "wds/")
 
 
@@ -64,11 +66,11 @@ def images_from(
             dataset, data_dir, split=split, image_size=image_size, skip_bad_images=skip_bad_images, workers=workers
         )
     if isinstance(data, tuple | list) and len(data) == 2:
-        return _from_tensors(data[0], data[1], image_size)
+        return _from_tensors(data[0], data[1], image_size, split)
     if isinstance(data, IterableDataset):
         raise BadInput("A data set that can only be iterated over cannot be split and shuffled; pass a map-style one.")
     if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, tuple | list | dict):
-        return read_source(_dataset_source(data), image_size, skip_bad_images)
+        return read_source(_dataset_source(data, split), image_size, skip_bad_images)
     raise BadInput(f"data is {_said(data)}; it can be {_KINDS}.")
 
 
@@ -89,7 +91,7 @@ def named_or_path(data: str | Path) -> tuple[str, Path | None]:
     return "", path
 
 
-def _from_tensors(images: Any, labels: Any, image_size: int | None) -> ImageData:
+def _from_tensors(images: Any, labels: Any, image_size: int | None, split: str) -> ImageData:
     images, labels = _tensor(images, "images"), _tensor(labels, "labels")
     if images.dtype != torch.uint8 or images.dim() != 4 or images.shape[1] != 3:
         hint = ""
@@ -105,12 +107,18 @@ def _from_tensors(images: Any, labels: Any, image_size: int | None) -> ImageData
     names = tuple(map(str, range(int(labels.max()) + 1)))
     _two_classes(names)
     if height == width and image_size in (None, height):
-        return MemoryImages("given images", images.detach().cpu().contiguous(), labels, names)
+        return MemoryImages(
+            "given images", images.detach().cpu().contiguous(), labels, names,
+            warnings=tuple(f"given images: {text}" for text in _gaps(labels, names, split)),
+        )  # fmt: skip
 
     def read(index: int) -> Image.Image:
         return _picture(images[index])
 
-    return read_source(Source("given images", read, labels.tolist(), names, "image {}".format), image_size)
+    source = Source(
+        "given images", read, labels.tolist(), names, "image {}".format, notes=_gaps(labels, names, split)
+    )
+    return read_source(source, image_size)
 
 
 def _labels(labels: Tensor, count: int) -> Tensor:
@@ -122,10 +130,27 @@ def _labels(labels: Tensor, count: int) -> Tensor:
     labels = labels.detach().cpu().long()
     if int(labels.min()) < 0:
         raise BadInput(f"A label is {int(labels.min())}; classes are numbered from 0.")
+    if int(labels.max()) >= _MOST_CLASSES:
+        raise BadInput(
+            f"A label is {int(labels.max())}; classes are numbered from 0, one after the other. Numbers of another "
+            "kind become such labels by torch.unique(labels, return_inverse=True)[1]."
+        )
     return labels
 
 
-def _dataset_source(data: Any) -> Source:
+def _gaps(labels: Tensor, names: tuple[str, ...], split: str) -> tuple[str, ...]:
+    """A sentence about classes that no training image has."""
+    missing = [names[label] for label, count in enumerate(labels.bincount(minlength=len(names)).tolist()) if not count]
+    if not missing or held_out(split):
+        return ()
+    more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+    return (
+        f"{len(missing)} of {len(names)} classes have no images: {', '.join(missing[:5])}{more}. Their outputs learn "
+        "nothing. Number classes from 0, one after the other.",
+    )
+
+
+def _dataset_source(data: Any, split: str) -> Source:
     """A torch data set as a source; where it does not tell its labels, it is read through once for them."""
     known = _known_labels(data)
     try:
@@ -146,8 +171,9 @@ def _dataset_source(data: Any) -> Source:
     names = tuple(map(str, names)) if names is not None and len(names) >= count else tuple(map(str, range(count)))
     _two_classes(names)
     return Source(
-        type(data).__name__, lambda i: _picture(data[i][0]), labels.tolist(), names, "item {} of the data set".format
-    )
+        type(data).__name__, lambda i: _picture(data[i][0]), labels.tolist(), names, "item {} of the data set".format,
+        notes=_gaps(labels, names, split),
+    )  # fmt: skip
 
 
 def _class_numbers(labels: Any) -> Tensor:

@@ -307,15 +307,30 @@ def _notes(where: str, listing: Listing, prefix: Parts, names: tuple[str, ...]) 
 
 
 def _twins(names: Sequence[str]) -> list[str]:
-    """A sentence about classes whose names differ in upper and lower case alone: one class, misspelled, more often."""
+    """Sentences about classes whose names differ in case or in spaces alone: one class, misspelled, more often."""
     alike: dict[str, list[str]] = {}
     for name in names:
-        alike.setdefault(name.casefold(), []).append(name)
-    return [
-        f"{' and '.join(group)} are classes whose names differ in upper and lower case alone. If they are one class, "
-        "put their images into one folder."
-        for group in alike.values() if len(group) > 1
-    ]  # fmt: skip
+        alike.setdefault(_heard(name), []).append(name)
+    notes = []
+    for group in (group for group in alike.values() if len(group) > 1):
+        case = len({name.casefold() for name in group}) == 1
+        said = " and ".join(group if case else map(repr, group))
+        what = "upper and lower case" if case else "spaces, underscores, case or the form of their letters"
+        notes.append(
+            f"{said} are classes whose names differ in {what} alone. If they are one class, put their images into one "
+            "folder."
+        )
+    return notes
+
+
+def _heard(name: str) -> str:
+    """A name as it is read aloud.
+
+    >>> _heard(" Golden_Retriever"), _heard("cat\\u200b"), _heard("a-")
+    ('golden retriever', 'cat', 'a-')
+    """
+    seen = "".join(letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf")
+    return " ".join(seen.replace("_", " ").casefold().split())
 
 
 def counted(unread: Mapping[str, int]) -> str:

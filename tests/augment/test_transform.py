@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from daas import DAASPolicy
 from daas.augment import Policy, PolicyOp, SubPolicy
@@ -147,6 +148,32 @@ def test_what_a_backend_cannot_do_is_refused() -> None:
 def test_statistics_that_are_none_are_named(normalize: Any) -> None:
     with pytest.raises(BadInput, match=r"pair \(mean, std\)"):
         DAASPolicy(POLICY, normalize=normalize)
+
+
+@pytest.mark.parametrize("mean", [(123.7, 116.3, 103.5), (-0.5, 0.5, 0.5)])
+def test_means_of_another_scale_are_named_with_the_way_out(mean: tuple[float, ...]) -> None:
+    with pytest.raises(BadInput, match="Divide levels from 0 to 255 by 255"):
+        DAASPolicy(POLICY, normalize=(mean, (58.4, 57.1, 57.4)))
+
+
+@pytest.mark.parametrize(("mean", "std"), [(float("nan"), 0.5), (0.5, float("inf"))])
+def test_statistics_are_finite(mean: float, std: float) -> None:
+    with pytest.raises(BadInput, match="a mean and a positive standard deviation"):
+        DAASPolicy(POLICY, normalize=((mean,) * 3, (std,) * 3))
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        (torch.rand(2, 3, 8, 8).to_sparse(), "images.to_dense"),
+        (torch.rand(2, 3, 8, 8).to(torch.float8_e4m3fn), "found torch.float8_e4m3fn"),
+        (torch.zeros(2, 3, 8, 8, dtype=torch.uint16), "found torch.uint16"),
+        (Image.new("RGB", (0, 5)), "found one of 0 x 5"),
+    ],
+)
+def test_images_without_pixels_and_of_other_kinds_are_named(images: Any, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        DAASPolicy(POLICY)(images)
 
 
 def test_a_name_is_loaded_and_not_constructed() -> None:

@@ -109,6 +109,7 @@ def test_paths_and_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         ((pictures(), LABELS.float()), "labels is float32"),
         ((pictures(), LABELS - 1), "numbered from 0"),
         ((pictures(), LABELS * 0), "at least 2 classes"),
+        ((pictures(), LABELS * 2_000_000_000), "A label is 2000000000; classes are numbered from 0, one after the"),
         ((pictures()[:0], LABELS[:0]), "no images"),
         (Items([]), "empty"),
         (Items([image.float() - 100 for image in pictures()]), "Leave normalisation out"),
@@ -125,3 +126,15 @@ def test_what_cannot_be_used_is_named(given: Any, said: str) -> None:
     with pytest.raises(BadInput) as error:
         images_from(given)
     assert said in str(error.value)
+
+
+def test_classes_without_images_are_said() -> None:
+    """Labels that were counted from 1, say, or a part of a data set with its class names."""
+    names = [f"c{label}" for label in range(8)]
+    for given in ((pictures(), LABELS + 1), (pictures(20, 12), LABELS + 1)):
+        (said,) = images_from(given).warnings
+        assert "1 of 3 classes have no images: 0. " in said
+        assert not images_from(given, split="val").warnings
+    (said,) = images_from(Items(list(pictures()), classes=names)).warnings
+    assert "6 of 8 classes have no images: c2, c3, c4, c5, c6 and 1 more. " in said
+    assert not images_from((pictures(), LABELS)).warnings

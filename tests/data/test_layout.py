@@ -168,6 +168,21 @@ def test_classes_that_differ_in_case_alone_are_said(tree: Tree) -> None:
     assert [note for note in found.notes if note.startswith("Cat and cat are classes")]
 
 
+@pytest.mark.parametrize("other", ["cat ", " cat", "cat\u200b", "ｃａｔ", "Cat_"])
+def test_classes_that_look_alike_are_said(other: str, tree: Tree) -> None:
+    found = read(tree(["cat/1.png", f"{other}/1.png", "dog/1.png"]))
+    assert len(found.class_names) == 3
+    (note,) = (note for note in found.notes if "are classes whose names differ in spaces" in note)
+    assert repr("cat") in note
+    assert repr(other) in note
+
+
+def test_classes_that_differ_otherwise_are_not_said(tree: Tree) -> None:
+    names = ["golden retriever", "golden", "a+", "a-", "1-2", "12", "1 2"]
+    assert not read(tree(f"{name}/1.png" for name in names)).notes
+    assert read(tree(["golden retriever/1.png", "golden_retriever/1.png"]) / ".").notes
+
+
 @pytest.mark.parametrize("outer", ["train/", ""])
 def test_a_set_inside_itself_is_no_class_and_hides_none(outer: str, tree: Tree) -> None:
     with pytest.raises(BadInput, match="/copy holds no images of its own, but folders called like the classes beside"):
