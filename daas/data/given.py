@@ -115,9 +115,7 @@ def _from_tensors(images: Any, labels: Any, image_size: int | None, split: str) 
     def read(index: int) -> Image.Image:
         return _picture(images[index])
 
-    source = Source(
-        "given images", read, labels.tolist(), names, "image {}".format, notes=_gaps(labels, names, split)
-    )
+    source = Source("given images", read, labels.tolist(), names, "image {}".format, notes=_gaps(labels, names, split))
     return read_source(source, image_size)
 
 

@@ -324,9 +324,9 @@ def _twins(names: Sequence[str]) -> list[str]:
 
 
 def _heard(name: str) -> str:
-    """A name as it is read aloud.
+    r"""A name as it is read aloud.
 
-    >>> _heard(" Golden_Retriever"), _heard("cat\\u200b"), _heard("a-")
+    >>> _heard(" Golden_Retriever"), _heard("cat\u200b"), _heard("a-")
     ('golden retriever', 'cat', 'a-')
     """
     seen = "".join(letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf")
