@@ -17,6 +17,7 @@ from daas.augment.files import (
     check_texts,
     is_number,
     load,
+    plain,
     shown,
     write_json,
 )
@@ -58,7 +59,7 @@ class Policy:
     def __post_init__(self) -> None:
         check_texts("policy", self.name, self.source)
         object.__setattr__(self, "sub_policies", tuple(self.sub_policies))
-        object.__setattr__(self, "fill", tuple(self.fill))
+        object.__setattr__(self, "fill", tuple(map(plain, self.fill)))
         if len(self.fill) != 3 or any(type(v) is not int or not 0 <= v <= 255 for v in self.fill):
             raise BadInput(
                 f"policy: fill is {shown(self.fill[:4])}; it must be three whole numbers from 0 to 255 (RGB)."

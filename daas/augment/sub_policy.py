@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from daas.augment.files import check_keys, is_number, shown
+from daas.augment.files import check_keys, is_number, plain, shown
 from daas.augment.operation import Operation
 from daas.augment.space import named
 from daas.errors import BadInput
@@ -33,6 +33,10 @@ class PolicyOp:
     prob: float
     value: float | None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "prob", plain(self.prob))
+        object.__setattr__(self, "value", plain(self.value))
+
     def scaled(self, strength: float) -> PolicyOp:
         """Probability and magnitude times a strength; see ``Policy.scaled``."""
         row = named(self.op)
@@ -51,6 +55,9 @@ class SubPolicy:
 
     weight: float
     ops: tuple[PolicyOp, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weight", plain(self.weight))
 
 
 def sub_policy_from(index: int, values: Any) -> SubPolicy:

@@ -11,6 +11,7 @@ from daas.errors import BadInput
 
 _START = re.compile(r"(?:\b([A-Za-z_]\w*)\s*=\s*)?\bGenotype\s*\(")
 _LONGEST = 100_000  # characters of one genotype
+_WRAPPERS = ("int64", "int32", "int_", "intp", "str_", "array", "tensor")
 _FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat")
 
 
@@ -57,7 +58,7 @@ def read_darts(text: str, name: str = "") -> dict[str, Any]:
         raise BadInput(
             f"Genotype(...) has the fields {', '.join(sorted(fields))[:200]}; it needs {', '.join(_FIELDS)}."
         )
-    values = {key: _value(key, node) for key, node in fields.items()}
+    values = {key: _value(key, _Plain().visit(node)) for key, node in fields.items()}
     return {key: _nodes(key, value) if key in ("normal", "reduce") else value for key, value in values.items()}
 
 
@@ -83,6 +84,15 @@ def _parsed(arguments: str) -> ast.Call:
     return body
 
 
+class _Plain(ast.NodeTransformer):
+    """Takes off what NumPy and torch print around values: ``np.int64(0)``, ``np.str_('none')``, ``tensor(2)``."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:  # the name that ast calls
+        self.generic_visit(node)
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        return node.args[0] if len(node.args) == 1 and name in _WRAPPERS else node
+
+
 def _value(key: str, node: ast.expr) -> Any:
     """A literal, or ``range(a, b)`` or ``list(range(a, b))`` as a list."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
@@ -99,14 +109,20 @@ def _value(key: str, node: ast.expr) -> Any:
 
 
 def _nodes(key: str, edges: Any) -> list[list[Any]]:
-    """Edges in one row -> two for each node; edges that stand in nodes already stay so."""
+    """Edges in one row -> two for each node, edges that stand in nodes already stay so; weights are left out."""
     if not isinstance(edges, (list, tuple)) or not all(isinstance(edge, (list, tuple)) for edge in edges):
         raise BadInput(f"Genotype(...): {key} is no list of ('primitive', input).")
     if edges and all(isinstance(part, (list, tuple)) for edge in edges for part in edge):
-        return [list(node) for node in edges]
+        return [[_unweighted(edge) for edge in node] for node in edges]
+    edges = [_unweighted(edge) for edge in edges]
     if len(edges) % 2:
         raise BadInput(f"Genotype(...): {key} has {len(edges)} edges; DARTS has two for each node.")
     return [[edges[place], edges[place + 1]] for place in range(0, len(edges), 2)]
+
+
+def _unweighted(edge: Any) -> Any:
+    """('skip_connect', 1, 0.17), as GDAS prints an edge with its weight, without it."""
+    return tuple(edge[:2]) if len(edge) == 3 and isinstance(edge[2], float) else edge
 
 
 def named_after(path: str | Path, name: str = "") -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ Edge = tuple[str, int]
 Node = tuple[Edge, ...]
 _TEXT = 2000  # characters of name and source
 _MOST = 64  # nodes of a cell, and edges of a node; the papers' cells have up to 7 and 2
+_LOOKED_AT = 10_000  # characters of a file in which other programs are recognised
 _KEYS = ("format", "name", "source", "normal", "normal_concat", "reduce", "reduce_concat")
 
 
@@ -112,6 +115,8 @@ class Genotype:
                 return cls(
                     named_after(path, name), f"imported from {Path(path).name}"[:_TEXT], **read_darts(text, name)
                 )
+            if other := _of_others(text):
+                raise BadInput(other)
             return cls.from_dict(parse_json(text))
         except BadInput as error:
             hint = " A genotype file is written by Genotype.save." if "no JSON" in str(error) else ""
@@ -165,6 +170,21 @@ class Genotype:
         return lines
 
 
+def _of_others(text: str) -> str:
+    """What a text is that another program has written, or empty."""
+    if re.search(r"\|\w+~\d\|", text[:_LOOKED_AT]):
+        return (
+            "this is an architecture of NAS-Bench-201, one cell of three nodes with operations that no network here "
+            "has. A genotype has a normal and a reduction cell."
+        )
+    if re.search(r'"(?:normal|reduce)/\w+"\s*:', text[:_LOOKED_AT]):
+        return (
+            "this is an architecture as NNI exports it, by the names of its choices. Write its two cells down as a "
+            "genotype (docs/models.md)."
+        )
+    return ""
+
+
 def _checked_nodes(cell: str, nodes: Any) -> tuple[Node, ...]:
     if isinstance(nodes, (list, tuple)) and len(nodes) > _MOST:
         raise BadInput(f"genotype, {cell} cell: {len(nodes)} nodes; at most {_MOST} are read.")
@@ -188,18 +208,25 @@ def _checked_edge(where: str, edge: Any, state: int) -> Edge:
         raise BadInput(f"{where}: expected [primitive, input]; found {_short(edge)}.")
     primitive, source = edge
     if not isinstance(primitive, str) or primitive not in known_primitives():
+        hint = "One of your own is known once daas.register_primitive has run."
+        if primitive == "none":
+            hint = "An edge that is none adds nothing: leave it out."
         raise BadInput(
-            f"{where}: unknown primitive {_short(primitive)}; known are {', '.join(known_primitives())}. One of your "
-            "own is known once daas.register_primitive has run."
+            f"{where}: unknown primitive {_short(primitive)}; known are {', '.join(known_primitives())}. {hint}"
         )
-    if not isinstance(source, int) or isinstance(source, bool) or not source >= 0:
+    if not _whole(source) or not source >= 0:
         raise BadInput(f"{where}: input {_short(source)}; an input is a whole number from 0 to {state - 1}.")
     if source >= state:
         raise BadInput(
             f"{where}: input {source} is the node itself or a later one, which would close a loop; allowed are 0 to "
             f"{state - 1} (0 and 1 are the cell's inputs, 2 is its first node)."
         )
-    return (primitive, source)
+    return (str(primitive), int(source))
+
+
+def _whole(value: Any) -> bool:
+    """Whether a value is a whole number, of Python or NumPy."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _checked_concat(cell: str, concat: Any, nodes: int) -> tuple[int, ...]:
@@ -207,14 +234,14 @@ def _checked_concat(cell: str, concat: Any, nodes: int) -> tuple[int, ...]:
     if (
         not isinstance(concat, (list, tuple))
         or not concat
-        or any(not isinstance(i, int) or isinstance(i, bool) or not first <= i < nodes + 2 for i in concat)
+        or any(not _whole(i) or not first <= i < nodes + 2 for i in concat)
         or len(set(concat)) != len(concat)
     ):
         raise BadInput(
             f"genotype, {cell}_concat: expected a list of different states from {first} to {nodes + 1}; found "
             f"{_short(concat)}."
         )
-    return tuple(concat)
+    return tuple(int(i) for i in concat)
 
 
 def _node_lines(value: Any) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -137,3 +138,16 @@ def test_a_pipeline_of_albumentations_is_recognised(name: str, content: str, tmp
     (tmp_path / name).write_text(content)
     with pytest.raises(BadInput, match=f"{name}: this is a pipeline of Albumentations"):
         Policy.load(tmp_path / name)
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
+    def policy(number: Callable[[float], Any], whole: Callable[[int], Any]) -> Policy:
+        ops = (PolicyOp("Rotate", number(0.5), whole(30)), PolicyOp("Invert", number(1.0), None))
+        return Policy("m", "s", (SubPolicy(number(2.0), ops),), fill=(whole(1), whole(2), whole(3)))
+
+    found = policy(np.float32, np.int64)
+    assert found == policy(float, int)
+    found.save(tmp_path / "p.json")
+    assert Policy.load(tmp_path / "p.json") == found
+    with pytest.raises(BadInput, match="weight is True"):
+        policy(lambda _: True, int)

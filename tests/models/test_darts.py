@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,34 @@ def test_the_command_converts_draws_and_writes_over_nothing(tmp_path: Path, caps
     assert main(["convert", str(log), str(out)]) == 2
     assert "nothing is written over" in capsys.readouterr().err
     assert main(["convert", str(log), str(tmp_path / "x.txt")]) == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: re.sub(r", (\d)\)", r", np.int64(\1))", text),
+        lambda text: re.sub(r"\('(\w+)', (\d)\)", r"(np.str_('\1'), numpy.int64(\2))", text),
+        lambda text: re.sub(r", (\d)\)", r", tensor(\1, device='cuda:0'))", text),
+        lambda text: text.replace("[2, 3, 4, 5]", "array([2, 3, 4, 5])"),
+        lambda text: re.sub(r", (\d)\)", r", \1, 0.17)", text),
+    ],
+)
+def test_what_numpy_torch_and_gdas_print_around_values_is_taken_off(
+    change: Callable[[str], str], tmp_path: Path
+) -> None:
+    text = change(DARTS_V2)
+    assert text != DARTS_V2
+    assert load(tmp_path, text).diff(find_genotype("darts_v2")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("|nor_conv_3x3~0|+|skip_connect~0|none~1|", "an architecture of NAS-Bench-201"),
+        ('{"normal/op_2_0": "sep_conv_3x3", "normal/input_2_0": [0]}', "as NNI exports it"),
+        (DARTS_V2.replace("skip_connect", "none"), "An edge that is none adds nothing: leave it out"),
+    ],
+)
+def test_architectures_of_other_programs_are_named(text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=said):
+        load(tmp_path, text)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -156,3 +157,18 @@ def test_any_genotype_builds_runs_scripts_and_travels(normal: Any, reduce: Any, 
     )
     with pytest.raises(BadInput, match=f"{cell}_concat"):
         Genotype.from_dict(values)
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers(tmp_path: Path) -> None:
+    """A cell from argmax and argsort."""
+    plain = find_genotype("darts_v2")
+    of_numpy = {
+        cell: [[[np.str_(op), np.int64(state)] for op, state in node] for node in getattr(plain, cell)]
+        for cell in ("normal", "reduce")
+    }
+    concat = np.arange(2, 6)
+    found = Genotype("n", "s", of_numpy["normal"], tuple(concat), of_numpy["reduce"], tuple(concat))
+    assert plain.diff(found) == []
+    found.save(tmp_path / "g.json")
+    assert Genotype.load(tmp_path / "g.json") == found
+    assert "np." not in repr(found)
