@@ -24,7 +24,8 @@ _MASK = _WORD - 1
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
 _ROUNDS = 10
-_CHOICES, _CHANCE = 0, 1 << 16  # where the blocks of an image begin: sub-policy and operations; signs, centres, p
+CHOICES, CHANCE = 0, 1 << 16
+"""Where the blocks of an image begin: sub-policy and operations; signs, centres, ``p``."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ def sample(tables: Tables, count: int, address: Address) -> Draw:
     device, slots = tables.op.device, tables.op.shape[1]
     images = torch.arange(address.first, address.first + count, device=device)
     one = torch.zeros_like(images)
-    choice = words(one if address.shared_choice or address.shared_all else images, address, _CHOICES, 1 + slots)
-    chance = words(one if address.shared_all else images, address, _CHANCE, 3 * slots + 1)
+    choice = words(one if address.shared_choice or address.shared_all else images, address, CHOICES, 1 + slots)
+    chance = words(one if address.shared_all else images, address, CHANCE, 3 * slots + 1)
     row = torch.searchsorted(tables.ends, choice[:, 0].contiguous(), right=True)
     op, value = tables.op[row], tables.value[row]
     kept = (choice[:, 1:] < tables.threshold[row]) & (op >= 0) & (chance[:, -1:] < tables.chance)

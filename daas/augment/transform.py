@@ -16,7 +16,7 @@ from kornia.augmentation.utils import _transform_input, _transform_input_by_shap
 from kornia.constants import Resample
 from torch import Tensor, nn
 
-from daas.augment import counter, moves, opaque
+from daas.augment import counter, gpu, moves, opaque
 from daas.augment.draw import Draw
 from daas.augment.find import find_policy
 from daas.augment.ops import (
@@ -171,10 +171,11 @@ class DAASPolicy(GeometricAugmentationBase2D):
             batch_size: Number of images.
             generator: A CPU generator; torch's default one if None.
             device: Draws there, from a counter instead of a stream (``daas.augment.counter``): the other three say
-                which draw. It is another one than a generator's, the same on every device, and nothing waits.
+                which draw. It is another one than a generator's, the same on every device, and nothing waits. With
+                ``backend="triton"`` it is one launch.
             seed: From 0 to 2 ** 64 - 1.
             step: From 0 on; a whole number in a tensor on the device, for a captured graph.
-            first: Number of the first image, where a batch is drawn in parts.
+            first: Number of the first image, where a batch is drawn in parts; below 2 ** 32.
 
         Returns:
             The draw; without ``device`` on the CPU. It does not depend on what ``apply`` will run on.
@@ -193,12 +194,18 @@ class DAASPolicy(GeometricAugmentationBase2D):
 
     def _count(self, batch_size: int, device: torch.device, seed: int, step: int | Tensor, first: int) -> Draw:
         """A draw of ``daas.augment.counter``; the policy's tables are sent to each device once."""
-        if not 0 <= seed < 1 << 64 or first < 0 or (isinstance(step, int) and not 0 <= step < 1 << 63):
-            raise BadInput(f"seed is {seed}, step {step}, first {first}; whole numbers from 0 on, below 2 ** 64.")
+        if not 0 <= seed < 1 << 64 or (isinstance(step, int) and not 0 <= step < 1 << 63):
+            raise BadInput(f"seed is {seed} and step {step}; whole numbers from 0 on, below 2 ** 64 and 2 ** 63.")
+        if first < 0 or first + batch_size > 1 << 32:
+            raise BadInput(f"first is {first}; the numbers of the images are from 0 on, below 2 ** 32.")
         if device not in self._there:
             self._there[device] = counter.Tables.on(device, self._tables, self.p)
-        shared = (self.granularity == "batch", self.same_on_batch)
-        return counter.sample(self._there[device], batch_size, counter.Address(seed, step, first, *shared))
+        address = counter.Address(seed, step, first, self.granularity == "batch", self.same_on_batch)
+        if self._requested == "triton" and gpu.reason_against(device) is None:
+            from daas.augment.gpu.draws import sample  # needs Triton
+
+            return sample(self._there[device], batch_size, address)
+        return counter.sample(self._there[device], batch_size, address)
 
     def _choose(self, batch_size: int, generator: torch.Generator | None) -> tuple[Draw, Tensor | None]:
         """A draw, and which images it is for ([B] bool; None: all)."""

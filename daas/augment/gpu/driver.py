@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from functools import cache
 from typing import Any
 
@@ -12,15 +11,13 @@ from triton import next_power_of_2
 
 from daas.augment.draw import Draw
 from daas.augment.gpu import kernels
-from daas.augment.gpu.records import WORDS, records
-from daas.sending import sent
+from daas.augment.gpu.draws import OPTIONS, on, records
+from daas.augment.gpu.records import WORDS
 
 _ONE_PROGRAM = 128 * 128
 """Pixels up to which one program has the whole image."""
 _BLOCK, _TILE = 1024, 8192
 """Pixels that a program has at a time, and of a tile."""
-_OPTIONS = {"num_warps": 4, "enable_fp_fusion": False}
-"""Of the compiler: a product and a sum are two roundings (the kernels do not rely on it)."""
 
 
 def run(
@@ -57,16 +54,17 @@ def run(
     if images.numel() == 0:
         return out
     size, slots = height * width, draw.op.shape[1]
-    words = sent(records(draw, height, width, bilinear), images.device)
+    words = records(draw, height, width, bilinear, images.device)
     constants = _constants(_numbers(colors, scale), images.device)
     scratch = torch.empty(count * 2 * channels * size, dtype=torch.uint8, device=images.device)
     table = torch.empty(count * channels * 256, dtype=torch.uint8, device=images.device)
     normalize, split = scale is not None, size > _ONE_PROGRAM if tiled is None else tiled
     kept = count * slots if split else count  # statistics are added to zeros, so each slot has its own
-    histogram = torch.zeros(kept * channels * 256, dtype=torch.int32, device=images.device)
-    total = torch.zeros(kept, dtype=torch.int64, device=images.device)
-    block: dict[str, Any] = {"CHANNELS": channels, "BLOCK": min(_BLOCK, max(64, next_power_of_2(size))), **_OPTIONS}
-    with torch.cuda.device(images.device) if images.is_cuda else nullcontext():
+    fresh = torch.zeros if split else torch.empty
+    histogram = fresh(kept * channels * 256, dtype=torch.int32, device=images.device)
+    total = fresh(kept, dtype=torch.int64, device=images.device)
+    block: dict[str, Any] = {"CHANNELS": channels, "BLOCK": min(_BLOCK, max(64, next_power_of_2(size))), **OPTIONS}
+    with on(images.device):
         if not split:
             kernels.whole[(count,)](
                 images, out, scratch, words, constants, table, histogram, total, *images.stride(), *out.stride(), slots,
@@ -79,7 +77,7 @@ def run(
             at = (slot, slots)
             kernels.look[grid](scratch, words, histogram, total, *at, height, width, TILE=_TILE, WORDS=WORDS, **block)
             kernels.make[(count,)](
-                words, table, histogram, total, *at, size, 0, CHANNELS=channels, WORDS=WORDS, **_OPTIONS
+                words, table, histogram, total, *at, size, 0, CHANNELS=channels, WORDS=WORDS, **OPTIONS
             )
             kernels.work[grid](
                 scratch, words, constants, table, *at, height, width, 0, TILE=_TILE, WORDS=WORDS, **block

@@ -2,8 +2,11 @@
 
 The arithmetic is Pillow's, and no compiler may fuse a product and a sum into one rounding where it would show. Nearly
 everything is whole numbers. Three places are not: the blends (float32), AutoContrast's table and bilinear geometry
-(float64). There each product goes through ``_rounded``: its bits plus a zero that only the caller knows, which no
-compiler can see through. The kernels are compiled with ``enable_fp_fusion=False`` besides.
+(float64). There each product goes through ``rounded_64``, or its like in 32 bits: its bits plus a zero that only the
+caller knows, which no compiler can see through. The kernels are compiled with ``enable_fp_fusion=False`` besides.
+
+An image is a pointer with three strides (channel, row, column); ``LINEAR`` says that rows follow each other, so that
+neighbours are read together.
 """
 
 from __future__ import annotations
@@ -27,7 +30,8 @@ def _rounded_32(product, zero):
 
 
 @kernel
-def _rounded_64(product, zero):
+def rounded_64(product, zero):
+    """A product, rounded before anything is added to it."""
     return (product.to(tl.int64, bitcast=True) + zero).to(tl.float64, bitcast=True)
 
 
@@ -39,29 +43,32 @@ def _blended(x, base, factor, zero):
 
 
 @kernel
-def _luma(source, at, inside, size, CHANNELS: tl.constexpr):
+def _place(at, width, row, column, LINEAR: tl.constexpr):
+    """Where pixels lie in a channel."""
+    if LINEAR:
+        found = at
+    else:
+        y = at // width
+        found = y * row + (at - y * width) * column
+    return found
+
+
+@kernel
+def _luma(source, channel, place, inside, CHANNELS: tl.constexpr):
     """ITU-R 601 in Pillow's 16-bit fixed point."""
-    red = tl.load(source + at, mask=inside, other=0).to(tl.int32)
+    red = tl.load(source + place, mask=inside, other=0).to(tl.int32)
     if CHANNELS == 3:
-        green = tl.load(source + size + at, mask=inside, other=0).to(tl.int32)
-        blue = tl.load(source + 2 * size + at, mask=inside, other=0).to(tl.int32)
+        green = tl.load(source + channel + place, mask=inside, other=0).to(tl.int32)
+        blue = tl.load(source + 2 * channel + place, mask=inside, other=0).to(tl.int32)
         red = (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16
     return red
 
 
 @kernel
 def measure(
-    source,
-    record,
-    histogram,
-    total,
-    start,
-    stop,
-    size,
-    CHANNELS: tl.constexpr,
-    BLOCK: tl.constexpr,
-    SHARED: tl.constexpr,
-):
+    source, channel, row, column, record, histogram, total, start, stop, width,
+    CHANNELS: tl.constexpr, BLOCK: tl.constexpr, SHARED: tl.constexpr, LINEAR: tl.constexpr,
+):  # fmt: skip
     """Adds what the operation wants to know of pixels ``start`` to ``stop``: a histogram per channel, or all luma.
 
     ``SHARED``: other programs look at other pixels of the image, and the numbers were 0 before.
@@ -74,7 +81,8 @@ def measure(
             for first in range(start, stop, BLOCK):
                 at = first + tl.arange(0, BLOCK)
                 inside = at < stop
-                x = tl.load(source + c * size + at, mask=inside, other=0).to(tl.int32)
+                place = _place(at, width, row, column, LINEAR)
+                x = tl.load(source + c * channel + place, mask=inside, other=0).to(tl.int32)
                 counts += tl.histogram(x, 256, mask=inside)
             if SHARED:
                 tl.atomic_add(histogram + c * 256 + levels, counts)
@@ -85,7 +93,7 @@ def measure(
         for first in range(start, stop, BLOCK):
             at = first + tl.arange(0, BLOCK)
             inside = at < stop
-            grey = _luma(source, at, inside, size, CHANNELS)
+            grey = _luma(source, channel, _place(at, width, row, column, LINEAR), inside, CHANNELS)
             sums += tl.where(inside, grey, 0).to(tl.int64)
         if SHARED:
             tl.atomic_add(total, tl.sum(sums, 0))
@@ -109,8 +117,8 @@ def _stretched(counts, levels, zero):
     low = tl.min(tl.where(counts > 0, levels, 255), 0)
     high = tl.max(tl.where(counts > 0, levels, 0), 0)
     scale = tl.full([256], 255.0, tl.float64) / tl.maximum(high - low, 1).to(tl.float64)
-    offset = _rounded_64(low.to(tl.float64) * scale, zero)
-    product = _rounded_64(levels.to(tl.float64) * scale, zero)
+    offset = rounded_64(low.to(tl.float64) * scale, zero)
+    product = rounded_64(levels.to(tl.float64) * scale, zero)
     table = tl.minimum(tl.maximum(product - offset, 0.0), 255.0).to(tl.int32)
     return tl.where(high > low, table, levels)
 
@@ -144,108 +152,107 @@ def tabulate(record, table, histogram, total, size, zero, CHANNELS: tl.constexpr
 
 
 @kernel
-def _level(source, row, column, inside, width):
-    return tl.load(source + row * width + column, mask=inside, other=0).to(tl.float64)
+def _give(target, level, mask, constants, c, CHANNELS: tl.constexpr, NORMALIZE: tl.constexpr):
+    """Levels into an image of bytes, or ``(x - shift) * factor`` into one of any float type."""
+    if NORMALIZE:
+        shift = tl.load(constants + 2 * CHANNELS + c).to(tl.int32).to(tl.float32, bitcast=True)
+        factor = tl.load(constants + 3 * CHANNELS + c).to(tl.int32).to(tl.float32, bitcast=True)
+        tl.store(target, ((level.to(tl.float32) - shift) * factor).to(target.dtype.element_ty), mask=mask)
+    else:
+        tl.store(target, level.to(tl.uint8), mask=mask)
+
+
+@kernel
+def _level(source, inside):
+    return tl.load(source, mask=inside, other=0).to(tl.float64)
 
 
 @kernel
 def _bilinear(
-    source,
-    target,
-    record,
-    constants,
-    at,
-    x,
-    y,
-    here,
-    height,
-    width,
-    zero,
-    CHANNELS: tl.constexpr,
-):
+    source, channel, row, column, target, other, there, record, constants, x, y, here, height, width, zero,
+    CHANNELS: tl.constexpr, NORMALIZE: tl.constexpr,
+):  # fmt: skip
     """Pillow's bilinear transform, in float64; a source outside of the image is the fill, as a whole."""
     a, b = tl.load(record + 1).to(tl.float64, bitcast=True), tl.load(record + 2).to(tl.float64, bitcast=True)
     c, d = tl.load(record + 3).to(tl.float64, bitcast=True), tl.load(record + 4).to(tl.float64, bitcast=True)
     e, f = tl.load(record + 5).to(tl.float64, bitcast=True), tl.load(record + 6).to(tl.float64, bitcast=True)
     px, py = x.to(tl.float64) + 0.5, y.to(tl.float64) + 0.5
-    u = _rounded_64(a * px, zero) + _rounded_64(b * py, zero) + c
-    v = _rounded_64(d * px, zero) + _rounded_64(e * py, zero) + f
+    u = rounded_64(a * px, zero) + rounded_64(b * py, zero) + c
+    v = rounded_64(d * px, zero) + rounded_64(e * py, zero) + f
     inside = here & (u >= 0) & (u < width) & (v >= 0) & (v < height)
     u, v = tl.where(inside, u, 0.5) - 0.5, tl.where(inside, v, 0.5) - 0.5
     left, top = tl.floor(u), tl.floor(v)
     du, dv = u - left, v - top
     x0, y0 = left.to(tl.int32), top.to(tl.int32)
-    x1, y1 = tl.minimum(x0 + 1, width - 1), tl.minimum(y0 + 1, height - 1)
-    x0, y0 = tl.maximum(x0, 0), tl.maximum(y0, 0)
-    for channel in tl.static_range(CHANNELS):
-        plane = source + channel * height * width
-        first, second = _level(plane, y0, x0, inside, width), _level(plane, y0, x1, inside, width)
-        above = first + _rounded_64((second - first) * du, zero)
-        first, second = _level(plane, y1, x0, inside, width), _level(plane, y1, x1, inside, width)
-        below = first + _rounded_64((second - first) * du, zero)
-        mixed = (above + _rounded_64((below - above) * dv, zero)).to(tl.int32)
-        fill = tl.load(constants + channel).to(tl.int32)
-        tl.store(target + channel * height * width + at, tl.where(inside, mixed, fill).to(tl.uint8), mask=here)
+    x1, y1 = tl.minimum(x0 + 1, width - 1) * column, tl.minimum(y0 + 1, height - 1) * row
+    x0, y0 = tl.maximum(x0, 0) * column, tl.maximum(y0, 0) * row
+    for number in tl.static_range(CHANNELS):
+        plane = source + number * channel
+        first, second = _level(plane + y0 + x0, inside), _level(plane + y0 + x1, inside)
+        above = first + rounded_64((second - first) * du, zero)
+        first, second = _level(plane + y1 + x0, inside), _level(plane + y1 + x1, inside)
+        below = first + rounded_64((second - first) * du, zero)
+        mixed = (above + rounded_64((below - above) * dv, zero)).to(tl.int32)
+        mixed = tl.where(inside, mixed, tl.load(constants + number).to(tl.int32))
+        _give(target + number * other + there, mixed, here, constants, number, CHANNELS, NORMALIZE)
 
 
 @kernel
-def _sharpened(plane, level, at, x, y, here, height, width, factor, zero):
+def _sharpened(plane, level, place, row, column, inner, factor, zero):
     """Away from Pillow's 3 x 3 filter (centre 5, neighbours 1, over 13, rounded); the border stays."""
-    inner = here & (x > 0) & (x < width - 1) & (y > 0) & (y < height - 1)
     summed = 4 * level
     for dy in tl.static_range(3):
         for dx in tl.static_range(3):
-            summed += tl.load(plane + at + (dy - 1) * width + dx - 1, mask=inner, other=0).to(tl.int32)
+            near = plane + place + (dy - 1) * row + (dx - 1) * column
+            summed += tl.load(near, mask=inner, other=0).to(tl.int32)
     smooth = (2 * summed + 13) // 26
     return tl.where(inner, _blended(level, smooth, factor, zero), level)
 
 
 @kernel
 def paint(
-    source,
-    target,
-    record,
-    table,
-    constants,
-    start,
-    stop,
-    height,
-    width,
-    zero,
-    CHANNELS: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
+    source, channel, row, column, target, other, down, right, record, table, constants, start, stop, height, width,
+    zero, CHANNELS: tl.constexpr, BLOCK: tl.constexpr, LINEAR: tl.constexpr, TO_LINEAR: tl.constexpr,
+    NORMALIZE: tl.constexpr,
+):  # fmt: skip
     """Applies the operation to pixels ``start`` to ``stop``; the source is whole, and another one than the target."""
     code = tl.load(record)
     factor = tl.load(record + 1).to(tl.int32).to(tl.float32, bitcast=True)
-    size = height * width
     for first in range(start, stop, BLOCK):
         at = first + tl.arange(0, BLOCK)
         here = at < stop
-        y, x = at // width, at % width
+        y = at // width
+        x = at - y * width
+        there = _place(at, width, down, right, TO_LINEAR)
         if code == _BILINEAR:
-            _bilinear(source, target, record, constants, at, x, y, here, height, width, zero, CHANNELS)
+            _bilinear(
+                source, channel, row, column, target, other, there, record, constants, x, y, here, height, width, zero,
+                CHANNELS, NORMALIZE,
+            )  # fmt: skip
         elif code == _WARP:
             u = (tl.load(record + 1) * x + tl.load(record + 2) * y + tl.load(record + 3)) >> 16
             v = (tl.load(record + 4) * x + tl.load(record + 5) * y + tl.load(record + 6)) >> 16
             inside = here & (u >= 0) & (u < width) & (v >= 0) & (v < height)
+            place = v.to(tl.int32) * row + u.to(tl.int32) * column
             for c in tl.static_range(CHANNELS):
-                fill = tl.load(constants + c).to(tl.int32)
-                level = tl.load(source + c * size + v * width + u, mask=inside, other=0).to(tl.int32)
-                tl.store(target + c * size + at, tl.where(inside, level, fill).to(tl.uint8), mask=here)
+                level = tl.load(source + c * channel + place, mask=inside, other=0).to(tl.int32)
+                level = tl.where(inside, level, tl.load(constants + c).to(tl.int32))
+                _give(target + c * other + there, level, here, constants, c, CHANNELS, NORMALIZE)
         else:
-            grey = _luma(source, at, here, size, CHANNELS)
+            place = _place(at, width, row, column, LINEAR)
+            grey = _luma(source, channel, place, here, CHANNELS)
             left, top = tl.load(record + 1), tl.load(record + 2)
-            right, bottom = tl.load(record + 3), tl.load(record + 4)
-            boxed = (x >= left) & (x <= right) & (y >= top) & (y <= bottom)
+            last, bottom = tl.load(record + 3), tl.load(record + 4)
+            boxed = (x >= left) & (x <= last) & (y >= top) & (y <= bottom)
+            inner = here & (x > 0) & (x < width - 1) & (y > 0) & (y < height - 1)
             for c in tl.static_range(CHANNELS):
-                level = tl.load(source + c * size + at, mask=here, other=0).to(tl.int32)
+                level = tl.load(source + c * channel + place, mask=here, other=0).to(tl.int32)
                 if code >= _FIRST_TABLE:
                     level = tl.load(table + c * 256 + level, mask=here, other=0).to(tl.int32)
                 if code == _COLOR:
                     level = _blended(level, grey, factor, zero)
                 if code == _SHARPNESS:
-                    level = _sharpened(source + c * size, level, at, x, y, here, height, width, factor, zero)
+                    level = _sharpened(source + c * channel, level, place, row, column, inner, factor, zero)
                 if code == _CUTOUT:
                     level = tl.where(boxed, tl.load(constants + CHANNELS + c).to(tl.int32), level)
-                tl.store(target + c * size + at, level.to(tl.uint8), mask=here)
+                _give(target + c * other + there, level, here, constants, c, CHANNELS, NORMALIZE)

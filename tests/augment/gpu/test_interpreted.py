@@ -93,6 +93,76 @@ def test_layouts_types_sizes_and_operations_of_ones_own() -> None:
     assert run("-c", FORMS, TRITON_INTERPRET="1").strip() == "all"
 
 
+DRAWS = """
+import numpy as np, torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from daas import DAASPolicy
+from daas.augment import Draw, Policy, affine, counter, list_policies
+from daas.augment.geometry import fixed_point
+from daas.augment.gpu import drawing, draws, driver, kernels
+from daas.augment.ops import fill_colors
+from daas.augment.space import INDEX
+from tests.augment.inputs import pictures
+
+addresses = [dict(), dict(seed=2**64 - 1, step=2**40 + 3, first=5), dict(seed=2**63, step=torch.tensor(7)),
+             dict(seed=3, step=torch.tensor([2**33 + 1]), first=2**32 - 70)]
+policies = [Policy.random(torch.Generator().manual_seed(1)), *map(DAASPolicy.load, list_policies())]
+for number, policy in enumerate(policies):
+    policy = getattr(policy, "policy", policy)
+    for options in (dict(), dict(granularity="batch"), dict(same_on_batch=True), dict(p=0.3)):
+        given = addresses[number % len(addresses)]
+        same = [DAASPolicy(policy, backend=backend, **options).sample(70, device="cpu", **given)
+                for backend in ("triton", "torch")]
+        for name in ("op", "value", "center"):
+            assert torch.equal(getattr(same[0], name), getattr(same[1], name)), (policy.name, options, name)
+assert len(DAASPolicy(policy, backend="triton").sample(0, device="cpu")) == 0
+
+random = np.random.default_rng(0)
+for height, width in ((32, 32), (7, 13), (1, 1), (224, 97)):
+    for name, function in {"ShearX": affine.shear_x, "ShearY": affine.shear_y, "TranslateX": affine.translate_x,
+                           "TranslateY": affine.translate_y, "Rotate": affine.rotate, "HFlip": affine.flip_x,
+                           "VFlip": affine.flip_y, "Rot90": affine.quarter_turns}.items():
+        value = random.uniform(-45, 45, 300) if name in ("Rotate", "Rot90") else random.uniform(-0.9, 0.9, 300)
+        draw = Draw(*map(torch.from_numpy, (np.full((300, 1), INDEX[name]), value[:, None], random.random((300, 1, 2)))))
+        maps = function(value, height, width)
+        words = draws.records(draw, height, width, False, torch.device("cpu"))[:, 0]
+        assert np.array_equal(words[:, 1:7].numpy(), fixed_point(maps)), (name, height, width)
+        exact = draws.records(draw, height, width, True, torch.device("cpu"))[:, 0, 1:7].view(torch.float64).numpy()
+        assert name in ("HFlip", "VFlip") or np.array_equal(exact, maps), (name, height, width)
+
+class Seen(TorchDispatchMode):
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        asked.append(str(function))
+        return function(*arguments, **(options or {}))
+
+class Counted:
+    def __init__(self, name):
+        self.name = name
+    def __getitem__(self, grid):
+        return lambda *arguments, **options: launched.append(self.name)
+
+ours, images, asked, launched = DAASPolicy(policies[0], backend="triton"), pictures(9, 12, 12), [], []
+driver.run(images, ours.sample(9, device="cpu"), fill_colors((0, 0, 0), 3))  # what is on the device once
+for module in (drawing, kernels):
+    for name in ("drawn", "recorded", "whole", "look", "work"):
+        if hasattr(module, name):
+            setattr(module, name, Counted(name))
+for tiled, expected in ((False, "drawn recorded whole"), (True, "drawn recorded look work work")):
+    launched.clear()
+    with Seen():
+        driver.run(images, ours.sample(9, device="cpu", step=1), fill_colors((0, 0, 0), 3), tiled=tiled)
+    assert launched == expected.split(), launched
+assert set(asked) <= {"aten.empty.memory_format", "aten.zeros.default", "aten.view.default", "aten.view.dtype",
+                      "aten.slice.Tensor"}, set(asked)
+assert asked.count("aten.zeros.default") == 1  # statistics of the tiled way
+print("all")
+"""
+
+
+def test_draws_and_records_are_the_hosts_and_nothing_else_is_launched() -> None:
+    assert run("-c", DRAWS, TRITON_INTERPRET="1").strip() == "all"
+
+
 COMPILED = """
 import triton
 from triton.backends.compiler import GPUTarget
