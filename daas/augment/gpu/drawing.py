@@ -63,10 +63,7 @@ def drawn(
     """
     at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     here = at < count
-    if STEP_LIES_THERE:
-        now = tl.load(step).to(tl.int64)
-    else:
-        now = tl.zeros([], tl.int64) + step
+    now = tl.zeros([], tl.int64) + (tl.load(step) if STEP_LIES_THERE else step)
     key = tl.zeros([], tl.int64) + seed
     image = first + at.to(tl.int64)
     choosing = image * 0 if SHARED_CHOICE or SHARED_ALL else image

@@ -18,6 +18,8 @@ _ONE_PROGRAM = 128 * 128
 """Pixels up to which one program has the whole image."""
 _BLOCK, _TILE = 1024, 8192
 """Pixels that a program has at a time, and of a tile."""
+_REACH = 2**31 - 2**20
+"""Kernels count places within an image in 32 bits."""
 
 
 def run(
@@ -48,44 +50,58 @@ def run(
     Returns:
         [B, C, H, W].
     """
-    count, channels, height, width = images.shape
     kind = torch.uint8 if scale is None else dtype
     out = torch.empty(images.shape, dtype=kind, device=images.device, memory_format=memory_format)
     if images.numel() == 0:
         return out
-    size, slots = height * width, draw.op.shape[1]
+    images = images if _reach(images) <= _REACH else images.contiguous()
+    (count, channels, height, width), slots = images.shape, draw.op.shape[1]
     words = records(draw, height, width, bilinear, images.device)
     constants = _constants(_numbers(colors, scale), images.device)
-    scratch = torch.empty(count * 2 * channels * size, dtype=torch.uint8, device=images.device)
-    table = torch.empty(count * channels * 256, dtype=torch.uint8, device=images.device)
-    normalize, split = scale is not None, size > _ONE_PROGRAM if tiled is None else tiled
-    kept = count * slots if split else count  # statistics are added to zeros, so each slot has its own
-    fresh = torch.zeros if split else torch.empty
-    histogram = fresh(kept * channels * 256, dtype=torch.int32, device=images.device)
-    total = fresh(kept, dtype=torch.int64, device=images.device)
-    block: dict[str, Any] = {"CHANNELS": channels, "BLOCK": min(_BLOCK, max(64, next_power_of_2(size))), **OPTIONS}
+    size = height * width
+    split = size > _ONE_PROGRAM if tiled is None else tiled
+    tiles = -(-size // _TILE) if split else 1
+    scratch = torch.empty(count * 2 * channels * size if slots > 1 else 0, dtype=torch.uint8, device=images.device)
+    table = torch.empty(count * tiles * channels * 256, dtype=torch.uint8, device=images.device)
+    total, histogram = _statistics(count, slots if split else 1, channels, split, images.device)
+    fixed: dict[str, Any] = {
+        "SLOTS": slots, "WORDS": WORDS, "CHANNELS": channels, "BLOCK": min(_BLOCK, max(64, next_power_of_2(size))),
+        "LINEAR": _linear(images), **OPTIONS,
+    }  # fmt: skip
+    written: dict[str, Any] = {"TO_LINEAR": _linear(out), "NORMALIZE": scale is not None, **fixed}
+    source = (images, *images.stride())
+    arguments = (
+        *source, out, *out.stride(), scratch, words, table, histogram, total, constants, height, width, 0
+    )  # fmt: skip
     with on(images.device):
         if not split:
-            kernels.whole[(count,)](
-                images, out, scratch, words, constants, table, histogram, total, *images.stride(), *out.stride(), slots,
-                height, width, 0, NORMALIZE=normalize, WORDS=WORDS, **block,
-            )  # fmt: skip
+            kernels.whole[(count,)](*arguments, **written)
             return out
-        grid = (count, -(-size // _TILE))
-        kernels.take[grid](images, scratch, *images.stride(), height, width, TILE=_TILE, **block)
+        grid = (count, tiles)
+        kernels.look[grid](*source, words, histogram, total, height, width, TILE=_TILE, **fixed)
         for slot in range(slots):
-            at = (slot, slots)
-            kernels.look[grid](scratch, words, histogram, total, *at, height, width, TILE=_TILE, WORDS=WORDS, **block)
-            kernels.make[(count,)](
-                words, table, histogram, total, *at, size, 0, CHANNELS=channels, WORDS=WORDS, **OPTIONS
-            )
-            kernels.work[grid](
-                scratch, words, constants, table, *at, height, width, 0, TILE=_TILE, WORDS=WORDS, **block
-            )
-        kernels.give[grid](
-            scratch, out, constants, *out.stride(), slots, height, width, TILE=_TILE, NORMALIZE=normalize, **block
-        )
+            kernels.work[grid](*arguments, SLOT=slot, TILE=_TILE, **written)
     return out
+
+
+def _reach(images: Tensor) -> int:
+    """How far from its first value an image's last one lies."""
+    return sum((length - 1) * stride for length, stride in zip(images.shape[1:], images.stride()[1:], strict=True))
+
+
+def _linear(images: Tensor) -> bool:
+    """Whether the rows of a channel follow each other."""
+    _, _, height, width = images.shape
+    _, _, row, column = images.stride()
+    return (column == 1 or width == 1) and (row == width or height == 1)
+
+
+def _statistics(count: int, slots: int, channels: int, shared: bool, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Memory for sums of luma and for histograms, of every image and slot; zeros where programs share them."""
+    kept = count * slots
+    fresh = torch.zeros if shared else torch.empty
+    memory = fresh(kept * (1 + 128 * channels), dtype=torch.int64, device=device)
+    return memory[:kept], memory[kept:].view(torch.int32)
 
 
 def _numbers(colors: Tensor, scale: Tensor | None) -> tuple[int, ...]:
