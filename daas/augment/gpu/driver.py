@@ -16,8 +16,8 @@ from daas.augment.gpu.records import WORDS
 
 _ONE_PROGRAM = 128 * 128
 """Pixels up to which one program has the whole image."""
-_BLOCK, _TILE = 1024, 8192
-"""Pixels that a program has at a time, and of a tile."""
+_BLOCK, _TILE = 512, 8192
+"""Pixels that a program has at a time, and of a tile. (With 1,024 at a time an H100 has too few registers: ptxas.)"""
 _REACH = 2**31 - 2**20
 """Kernels count places within an image in 32 bits."""
 
