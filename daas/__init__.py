@@ -9,7 +9,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from daas import models, timm_names
+from daas import working_folder
+
+working_folder.check()  # before torch and timm are looked for
+
+from daas import models, timm_names  # noqa: E402
 
 if TYPE_CHECKING:
     from daas import race, screen, search, train

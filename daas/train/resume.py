@@ -198,14 +198,18 @@ def _same_run(path: Path, meta: Mapping[str, Any], options: TrainOptions, place:
 
 
 def _optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """What ``state_dict`` holds: tensors and numbers, named ``state.PARAMETER.SLOT`` and ``group.N.KEY``."""
+    """What ``state_dict`` holds: tensors and numbers, named ``state.PARAMETER.SLOT`` and ``group.N.KEY``.
+
+    Switches of groups are options, and are not kept.
+    """
     whole = optimizer.state_dict()
     flat = {f"state.{index}.{slot}": v for index, slots in whole["state"].items() for slot, v in slots.items()}
     flat |= {f"group.{n}.{key}": v for n, group in enumerate(whole["param_groups"]) for key, v in group.items()}
     tensors = {f"optimizer.{name}": value for name, value in flat.items() if isinstance(value, Tensor)}
     numbers = {
-        name: value for name, value in flat.items() if isinstance(value, (int, float)) and not isinstance(value, bool)
-    }
+        name: value for name, value in flat.items()
+        if isinstance(value, (int, float)) and not (isinstance(value, bool) and name.startswith("group."))
+    }  # fmt: skip
     return tensors, numbers
 
 

@@ -175,10 +175,11 @@ def _save(run: Run, within_epoch: bool) -> None:
 
 
 def _restore(run: Run, source: Path) -> None:
+    fresh = [group["lr"] for group in run.learner.optimizer.param_groups]
     own, meta = resume.load(source, run.learner, run.options, run.place, run.inputs)
     with checkpoint.fitting(source):
         _take(run, own, meta)
-        _catch_up(run)
+        _catch_up(run, fresh)
 
 
 def _take(run: Run, own: dict[str, Tensor], meta: dict[str, Any]) -> None:
@@ -193,12 +194,14 @@ def _take(run: Run, own: dict[str, Tensor], meta: dict[str, Any]) -> None:
     run.clock.seconds, run.clock.images, run.seconds = dict(meta["clock"]), meta["images"], float(meta["seconds"])
 
 
-def _catch_up(run: Run) -> None:
-    """Brings the schedule to where the run is."""
+def _catch_up(run: Run, fresh: list[float]) -> None:
+    """Brings the schedule from the learning rates that a run begins with to where this one is."""
     losses = run.progress.losses
     schedule, updates = run.learner.schedule, run.learner.updates_per_epoch
     if schedule is None:
         return
+    for group, lr in zip(run.learner.optimizer.param_groups, fresh, strict=True):
+        group["lr"] = lr  # a plateau schedule changes what is there
     rows, run.rows = run.rows, []
     for row in rows:  # a plateau schedule remembers all of them
         run.rows.append(row)

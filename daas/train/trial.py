@@ -54,6 +54,7 @@ def try_out(run: Training) -> int:
         )
     with _as_it_was(model, run.place.device), _Kept(model) as kept:
         _try_step(run, model, optimizer)
+    _refuse_unkept(run.options, optimizer)
     state = (v for values in optimizer.state_dict()["state"].values() for v in values.values())
     weights = sum(tensor.nbytes for tensor in model.state_dict().values())
     gradients = sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
@@ -91,6 +92,18 @@ def _try_step(run: Training, model: nn.Module, optimizer: torch.optim.Optimizer)
         raise BadInput(
             f"--model {options.model} answers {len(images)} images with {found}, not with logits [{len(images)}, "
             f"{classes}]. Choose a classifier for that many classes."
+        )
+
+
+def _refuse_unkept(options: TrainOptions, optimizer: torch.optim.Optimizer) -> None:
+    """Raises BadInput where an optimizer has made a step and knows something that no checkpoint holds."""
+    whole, kept = optimizer.state_dict(), (Tensor, int, float)
+    odd = set(whole) - {"state", "param_groups"}
+    odd |= {name for slots in whole["state"].values() for name, v in slots.items() if not isinstance(v, kept)}
+    if odd:
+        raise BadInput(
+            f"--opt {options.opt} keeps what no checkpoint holds ({', '.join(sorted(map(str, odd)))}), so that it could "
+            "not go on after an interruption; it is not supported. Choose adamw, lamb or another one of timm's."
         )
 
 

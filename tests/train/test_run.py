@@ -40,7 +40,6 @@ def test_validate_gives_the_accuracy_of_the_training(run_train: Train, capsys: p
     assert f"top-1 {top1:.2f}%, " in capsys.readouterr().out
 
 
-@pytest.mark.filterwarnings("ignore:PlateauLRScheduler is deprecated")
 def stop_before(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Presses Ctrl-C when an epoch would begin."""
     original = module._epoch
@@ -53,6 +52,7 @@ def stop_before(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_epoch", stop)
 
 
+@pytest.mark.filterwarnings("ignore:PlateauLRScheduler is deprecated")
 @pytest.mark.parametrize(
     "options",
     [
@@ -60,6 +60,8 @@ def stop_before(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
         "--opt lookahead_adamw --sched plateau --patience-epochs 0 --lr 0.5",
         "--opt lamb --sched-on-updates --warmup-epochs 1 --grad-accum-steps 2",
         "--sched onecycle --mixup 0.2",
+        "--opt muon",
+        "--sched plateau --patience-epochs 0 --decay-rate 0.9 --lr-noise 0 1",
     ],
 )
 def test_interrupted_and_resumed_equals_uninterrupted(

@@ -117,6 +117,7 @@ def daas_test_deep(pretrained: bool = False, **_: object) -> nn.Module:
     [
         (["--model", "daas_test_deep", "-b", "1", "--model-kwargs"], "Batch norm needs more than one value"),
         (["--opt", "adahessian"], "second derivatives"),
+        (["--opt", "kron"], "--opt kron keeps what no checkpoint holds (Q, rng_state)"),
         (["--sched", "step", "--decay-epochs", "0"], "--decay-epochs 0.0: it must be above 0"),
     ],
 )
