@@ -102,8 +102,8 @@ def _refuse_unkept(options: TrainOptions, optimizer: torch.optim.Optimizer) -> N
     odd |= {name for slots in whole["state"].values() for name, v in slots.items() if not isinstance(v, kept)}
     if odd:
         raise BadInput(
-            f"--opt {options.opt} keeps what no checkpoint holds ({', '.join(sorted(map(str, odd)))}), so that it could "
-            "not go on after an interruption; it is not supported. Choose adamw, lamb or another one of timm's."
+            f"--opt {options.opt} keeps what no checkpoint holds ({', '.join(sorted(map(str, odd)))}), so that it "
+            "could not go on after an interruption; it is not supported. Choose adamw, lamb or another one of timm's."
         )
 
 
