@@ -37,7 +37,7 @@ def check() -> None:
 
 def _is_program() -> bool:
     """Whether the process is ``python -m daas...`` or ``daas``, seen while the package is imported."""
-    words = getattr(sys, "argv", None) or [""]
+    words: list[str] = getattr(sys, "argv", None) or [""]
     if words[0] == "-m":  # what Python has there until it has found the module
-        return re.fullmatch(r"(-\w*m)?daas(\..*)?", sys.orig_argv[-len(words)]) is not None
+        return bool(re.fullmatch(r"(-\w*m)?daas(\..*)?", sys.orig_argv[-len(words)]))
     return os.path.basename(words[0]).removesuffix(".exe") == "daas"
