@@ -41,3 +41,22 @@ def facts_of(*sets: Read, also: Sequence[str] = ()) -> dict[str, Any]:
         "unread": dict(unread.most_common()),
         "image_warnings": list(dict.fromkeys([text for one in sets for text in one.warnings] + list(also))),
     }
+
+
+def sentences(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """What people should know of how images were read: those that were left out first.
+
+    Args:
+        facts: As ``facts_of`` gives them; results of earlier versions may lack some.
+
+    >>> sentences({"skipped": 1, "image_warnings": ["Twice the same."]})
+    ('1 image could not be read and was left out.', 'Twice the same.')
+    """
+    skipped = facts.get("skipped", 0)
+    return (*([left_out(skipped)] if skipped else []), *facts.get("image_warnings", ()))
+
+
+def left_out(skipped: int) -> str:
+    """Says how many images could not be read."""
+    which = "1 image could not be read and was" if skipped == 1 else f"{skipped} images could not be read and were"
+    return f"{which} left out."

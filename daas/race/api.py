@@ -33,9 +33,10 @@ from daas.race.rules import Rules
 from daas.race.sets import Screen
 from daas.race.sizes import at_equal_size
 from daas.race.training import Trainer
-from daas.race.words import beginning, duration
+from daas.race.words import beginning
 from daas.ranges import RANGES, check_range
 from daas.search.report.commands import HELD_OUT_PHOTOS
+from daas.train.clock import duration
 from daas.train.fit import FINE_LR, Recipe, streams_as_before
 
 TRAININGS, FOLDS = 48, 4

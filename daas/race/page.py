@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from daas.race import words
 from daas.search.report.commands import parts
+from daas.train.clock import duration
 
 if TYPE_CHECKING:
     from daas.race.result import Race, Row
@@ -86,7 +87,7 @@ def _figures(race: Race) -> list[tuple[str, str]]:
     found = [("chosen", words._of(race, best)), ("accuracy", words.with_error(best.accuracy))]
     if race.final.shelf not in (None, race.final.chosen):
         found.append(("against the shelf's best, points", words.interval(best.difference)))
-    return [*found, ("trainings", str(race.trainings)), ("time, added up", words.duration(race.seconds))]
+    return [*found, ("trainings", str(race.trainings)), ("time, added up", duration(race.seconds))]
 
 
 def _python(race: Race, folder: Path) -> str:

@@ -13,6 +13,7 @@ from torch import nn
 
 from daas import files
 from daas.augment import DAASPolicy, Policy, list_policies
+from daas.data.facts import sentences
 from daas.errors import BadInput
 from daas.models import Genotype
 from daas.race.candidates import NONE, Candidate, Network, slug
@@ -192,7 +193,7 @@ class Race:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What people should know about the images, in sentences."""
-        return tuple(self.setup.facts.get("image_warnings", ()))
+        return sentences(self.setup.facts)
 
     def table(self) -> str:
         """All candidates as text, the best first."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from daas.errors import plain
 from daas.race.statistics import Difference
+from daas.train.clock import duration
 
 if TYPE_CHECKING:
     from daas.race.engine import Budget
@@ -115,18 +116,6 @@ def interval(gap: Difference | None, digits: int = 1) -> str:
         return "-"
     mean = f"{gap.mean:+.{digits}f}"
     return mean if gap.interval is None else f"{mean} [{gap.interval[0]:+.{digits}f}, {gap.interval[1]:+.{digits}f}]"
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people.
-
-    >>> duration(42.0), duration(4000.0)
-    ('42 s', '1 h 7 min')
-    """
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def table(race: Race) -> str:

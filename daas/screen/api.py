@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 from tqdm import tqdm
 
+from daas.data.facts import sentences
 from daas.data.given import Given, named_or_path
 from daas.errors import BadInput
 from daas.locks import locked
@@ -121,7 +122,7 @@ def _run(setting: Setting) -> Screen:
     about = {**setting.about(), "seconds": time.monotonic() - started}
     found = screened(measured, setting.train.class_names, about, options.seed)
     pictures = sure_and_wrong(measured, setting.asked, found.operations, options.seed)
-    warnings = (*setting.facts["image_warnings"], *found.warnings)
+    warnings = (*sentences(setting.facts), *found.warnings)
     found = dataclasses.replace(found, pictures=pictures, warnings=warnings)
     if options.out is not None:
         found.save(options.out)

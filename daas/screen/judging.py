@@ -30,6 +30,7 @@ from daas.screen.verdicts import (
 BOOTSTRAPS = 1000
 _ORDER = (CHANGES, UNCLEAR, HARDER, HARMLESS)
 _FEW = 5  # images of the smallest class
+_NAMED = 5  # unclear operations; the table has them all
 
 
 class Judge:
@@ -166,7 +167,8 @@ def _warnings(rows: Sequence[Seen], court: Judge) -> list[str]:
         if known:
             rest = f" About {max(known)} would do{'' if len(known) == len(unclear) else f' for {len(known)} of them'}."
         names = ", ".join(rows[number].op for number in unclear)
-        found.append(f"{count} validation images are too few to say of {names}.{rest}")
+        which = names if len(unclear) <= _NAMED else f"{len(unclear)} of {len(rows)} operations"
+        found.append(f"{count} validation images are too few to say of {which}.{rest}")
     smallest = torch.bincount(court.labels, minlength=len(court.class_names))
     if int(smallest.min()) < _FEW:
         name = court.class_names[int(smallest.argmin())]

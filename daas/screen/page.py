@@ -62,7 +62,7 @@ def _rows(screen: Screen) -> list[dict[str, Any]]:
             "interval": f"{points(seen.interval[0])} to {points(seen.interval[1])}",
             "accuracy": f"{seen.accuracy:.1f}%",
             "share": share_words(seen),
-            "limit": limit_words(seen),
+            "limit": "" if seen.dropped else limit_words(seen),
         }
         for seen in screen
     ]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _BASE = tuple(operation.name for operation in BASE)
 FLIP, CROP = "HFlip", "Crop"
 YOUR_NETWORK, YOUR_PHOTOS, YOUR_TEST_PHOTOS = "YOUR_NETWORK", "YOUR_PHOTOS", "YOUR_TEST_PHOTOS"
+_BATCH = 128  # images of a batch of daas.train, unless it is told otherwise
 _MEANT = {
     YOUR_NETWORK: "any timm model",
     YOUR_PHOTOS: "a folder of class folders with the images that were screened",
@@ -104,7 +105,14 @@ def train_words(screen: Screen, policy: str | None) -> str:
         words += ["--model", YOUR_NETWORK]
         words += crop_words(screen)
     words += ["--aa", f"daas:{policy}"] if policy else []
-    return shlex.join([*words, "--hflip", f"{screen.flip:g}"])
+    return shlex.join([*words, *_batch_words(screen), "--hflip", f"{screen.flip:g}"])
+
+
+def _batch_words(screen: Screen) -> list[str]:
+    """A smaller batch, eight to an epoch, where the images do not fill one of the default size."""
+    data, source = screen.about["data"], screen.about["source"]
+    images = data["train_images"] + (0 if source.get("val_dir") else data["val_images"])
+    return [] if images >= _BATCH else ["--batch-size", str(max(2, images // 8))]
 
 
 def cuts_by_default(screen: Screen) -> bool:

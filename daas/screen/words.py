@@ -16,7 +16,7 @@ from daas.screen.using import (
     swapped_words,
     train_words,
 )
-from daas.screen.verdicts import CHANGES, UNCLEAR
+from daas.screen.verdicts import CHANGES, TOLERATED, UNCLEAR
 
 MOVED = 0.25
 """Share of a class that has to be taken for another one to be worth a word."""
@@ -41,12 +41,25 @@ def answer(screen: Screen) -> list[str]:
         lines.append(f"A horizontal flip exchanges {pairs}: with exchanged labels it can be used all the same.")
     left = kept(screen)
     limited = [name for name in left if limit_words(screen[name])]
-    lines.append(f"Safe, and in policy.json: {', '.join(left)}." if left else "Nothing is left for a policy.")
+    lines += _policy(screen, left)
     if nowhere := [seen.op for seen in screen if not seen.dropped and limit_words(seen) == "nowhere"]:
         lines.append(f"Left out, for no magnitude is safe: {', '.join(nowhere)}.")
     if limited:
         lines.append("Within limits: " + ", ".join(f"{name} {limit_words(screen[name])}" for name in limited) + ".")
     return [*lines, *_crop(screen), _flip(screen)]
+
+
+def _policy(screen: Screen, left: list[str]) -> list[str]:
+    """What the policy is made of: what is safe, and what is unclear and does not look like a change."""
+    safe = [name for name in left if screen[name].verdict != UNCLEAR]
+    unclear = [name for name in left if screen[name].verdict == UNCLEAR]
+    lines = [f"Safe, and in policy.json: {', '.join(safe)}."] if safe else []
+    if unclear:
+        lines.append(
+            f"Unclear, and in policy.json all the same (estimated to change fewer than {TOLERATED:.0%} of the labels): "
+            f"{', '.join(unclear)}."
+        )
+    return lines or ["Nothing is left for a policy."]
 
 
 def _crop(screen: Screen) -> list[str]:
@@ -151,7 +164,7 @@ def table(screen: Screen) -> str:
             points(seen.excess),
             f"{points(seen.interval[0])} to {points(seen.interval[1])}",
             share_words(seen),
-            limit_words(seen),
+            "" if seen.dropped else limit_words(seen),
         )
         for seen in screen
     ]

@@ -15,6 +15,7 @@ from torch import nn
 
 import daas  # noqa: F401  # registers the models
 from daas.data import ImageData
+from daas.data.facts import sentences
 from daas.data.sources import refuse_among_images
 from daas.errors import BadInput, plain
 from daas.files import digest
@@ -121,14 +122,13 @@ def batches_of(options: TrainOptions, place: Place, policy: EpochPolicy | None, 
     else:
         batches = LoaderBatches(options, place, transform, policy, train)
     if place.first:
-        skipped = batches.facts["skipped"]
-        said = [f"{skipped} images could not be read and were left out."] if skipped else []
+        said = list(sentences(batches.facts))
         if train and options.amp and options.amp_dtype == "float16" and place.device.type == "cpu":
             said.append(
                 "--amp with float16 on a CPU: PyTorch has no fast code for gradients there, and a step takes 10 to 40 "
                 "times as long as without --amp. Leave --amp out, or take --amp-dtype bfloat16."
             )
-        for text in (*said, *batches.facts["image_warnings"]):
+        for text in said:
             print(f"Warning: {plain(text)}", file=sys.stderr)
     return batches
 

@@ -236,6 +236,6 @@ def split_name(dataset: str, name: str) -> str:
 def few_images(name: str, images: int, batch: int) -> str:
     """What to say where there is not one whole batch."""
     return (
-        f"{name} gives {images} training images, fewer than one batch of {batch} (over all processes). Use a smaller "
-        "--batch-size, or more images."
+        f"{name} gives {images} training images, fewer than one batch of {batch}. Use a smaller --batch-size, or more "
+        "images."
     )

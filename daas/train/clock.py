@@ -54,3 +54,15 @@ class Clock:
             f"{self.rate(processes):.1f} images/s in training; waiting for data {100 * self.share('data'):.1f}% and "
             f"augmentation {100 * self.share('augmentation'):.1f}% of the training time"
         )
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people.
+
+    >>> duration(42.0), duration(4000.0)
+    ('42 s', '1 h 7 min')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

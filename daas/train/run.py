@@ -23,6 +23,7 @@ from daas.train import build, resume
 from daas.train.assemble import Given, Run, advance, batches_of, classes_of, put_together, set_up
 from daas.train.batches import Place
 from daas.train.checks import check
+from daas.train.clock import duration
 from daas.train.logs import Logs, mean_lr
 from daas.train.loop import train_epoch, validate
 from daas.train.options import TrainOptions
@@ -85,8 +86,13 @@ def _whole(options: TrainOptions, place: Place, folder: Path, given: Given) -> d
             resume.take_weights(source, folder)
         write_text(folder / ARGS, yaml.safe_dump(as_json(vars(options)), sort_keys=False))
     try:
+        untold = place.first and run.progress.batch == 0  # an epoch that a resumed run finishes says nothing
         while run.progress.epoch < run.epochs:
+            began = time.monotonic()
             _epoch(run)
+            if untold:
+                _say_how_long(run, time.monotonic() - began)
+                untold = False
         if place.first:
             _write(run)
     finally:
@@ -249,6 +255,12 @@ def _say(run: Run, loss: float, metrics: dict[str, float] | None) -> None:
     if metrics is not None:
         found += f"  balanced {metrics['balanced_accuracy']:.2f}%"
     print(f"epoch {run.progress.epoch:>3}/{run.epochs}  train loss {loss:.3f}{found}", flush=True)
+
+
+def _say_how_long(run: Run, seconds: float) -> None:
+    """After the first whole epoch: how long the others take, if they take as long as this one."""
+    if left := run.epochs - run.progress.epoch:
+        print(f"An epoch takes {duration(seconds)}: about {duration(left * seconds)} for the rest.", flush=True)
 
 
 def _summary(run: Run) -> dict[str, Any]:

@@ -95,8 +95,35 @@ def test_unclear_operations_are_used_unless_they_look_harmful(planted: Screen) -
         )
         return replace(planted, operations=rows)
 
-    assert "Posterize" in kept(with_share(0.1))
+    used = with_share(0.1)
+    assert "Posterize" in kept(used)
+    said = answer(used)
+    assert "Safe, and in policy.json: Brightness, AutoContrast." in said
+    assert (
+        "Unclear, and in policy.json all the same (estimated to change fewer than 25% of the labels): Posterize."
+    ) in said
     assert "Posterize" not in kept(with_share(0.3))
+    assert not any(line.startswith("Unclear, and") for line in answer(with_share(0.3)))
+
+
+def test_what_the_policy_leaves_out_has_no_safe_range_in_the_table(planted: Screen) -> None:
+    """Rotations change the label, and are safe up to 15 degrees: the policy has none of them."""
+    assert limit_words(planted["Rotate"])
+    assert limit_words(planted["Rotate"]) not in next(
+        line for line in report(planted).splitlines() if line.startswith("Rotate")
+    )
+
+
+@pytest.mark.parametrize(
+    ("images", "words"), [(100, "--batch-size 12 --hflip"), (128, "--hflip"), (8, "--batch-size 2 ")]
+)
+def test_the_command_fits_the_number_of_images(planted: Screen, images: int, words: str) -> None:
+    data = {**planted.about["data"], "train_images": images // 2, "val_images": images - images // 2}
+    command = train_words(replace(planted, about={**planted.about, "data": data}), None)
+    assert words in command
+    assert ("--batch-size" in command) == ("--batch-size" in words)
+    apart = {**planted.about, "data": {**data, "val_images": 900}, "source": {"data_dir": "a", "val_dir": "b"}}
+    assert "--batch-size" in train_words(replace(planted, about=apart), None)  # those asked about are not trained on
 
 
 @pytest.mark.parametrize(("verdict", "flip"), [("harmless", 0.5), ("harder", 0.0), ("unclear", 0.0)])

@@ -290,6 +290,13 @@ def test_folders_to_ask_about_and_images_that_cannot_be_read(folder: Path, monke
     assert (len(train), len(val), val.image_size) == (40, 60, 12)
 
 
+def test_images_that_are_left_out_are_counted(folder: Path) -> None:
+    (folder / "left" / "bad.png").write_bytes(b"no picture")
+    options: dict[str, Any] = {"epochs": 1, "operations": ["HFlip"], "batch_size": 20, "image_size": 12}
+    found = daas.screen(str(folder), skip_bad_images=True, **options)
+    assert "warning: 1 image could not be read and was left out." in str(found)
+
+
 def test_what_was_not_read_and_what_is_a_copy_is_said(folder: Path) -> None:
     (folder / "left" / "lost.dng").write_bytes(b"raw")
     options: dict[str, Any] = {"epochs": 1, "operations": ["HFlip"], "batch_size": 20, "image_size": 12}

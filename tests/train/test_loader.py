@@ -391,7 +391,7 @@ def test_an_image_that_is_damaged_on_the_way_is_named_in_one_line(
     code, out = run_train(*data, "--skip-bad-images", out="skipped")
     assert code == 0
     assert json.loads((out / "result.json").read_text())["data"]["skipped"] == 1
-    assert "Warning: 1 images could not be read and were left out." in capsys.readouterr().err
+    assert "Warning: 1 image could not be read and was left out." in capsys.readouterr().err
 
 
 def test_what_is_not_read_is_said_before_the_start(

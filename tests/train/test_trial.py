@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -164,3 +165,6 @@ def test_a_summary_says_what_begins(run_train: Train, capsys: pytest.CaptureFixt
         "memory    about 0.0"
     )
     assert said.count("images    ") == 1
+    first = said.index("epoch   1/2")
+    assert re.match(r"An epoch takes \d+ s: about \d+ s for the rest\.\n", said[said.index("\n", first) + 1 :])
+    assert said.count("An epoch takes") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from daas.data.facts import left_out
 from daas.models.genotype import Genotype
 from daas.search.algorithm.state import State
 from daas.search.spaces.cells import CELL_TYPES
@@ -95,6 +96,6 @@ def about_images(facts: dict[str, Any]) -> dict[str, str]:
             "smallest. The accuracy counts images, the balanced accuracy counts every class alike."
         )
     if facts["skipped"]:
-        found["skipped"] = f"{facts['skipped']} images could not be read and were left out."
+        found["skipped"] = left_out(facts["skipped"])
     found |= {f"image warning {number}": text for number, text in enumerate(facts.get("image_warnings", ()))}
     return found
