@@ -91,6 +91,7 @@ def _options(**values: object) -> ScreenOptions:
 
 def test_the_stages_lie_below_the_folder_and_in_the_summary(whole: Path) -> None:
     assert all((whole / name).is_file() for name in (*FILES[:4], "report.html", "race/race.html", "screen/screen.html"))
+    assert "Below is what the search has found; what whole" in (whole / "report.html").read_text(encoding="utf-8")
     summary = json.loads((whole / "summary.json").read_text())
     raced = json.loads((whole / "race" / "race.json").read_text())
     assert summary["options"]["hflip"] == json.loads((whole / "screen" / "screen.json").read_text())["flip"]

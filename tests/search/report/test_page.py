@@ -37,6 +37,7 @@ def test_the_page_shows_everything_and_loads_nothing(run_search: Run) -> None:
         assert text in page
     assert page.count("<img ") == 8 * 6 + 10  # the grid of the policy, one image per class
     assert page.count("<svg") >= 8
+    assert "Below is what the search has found" not in page  # nothing raced
     references = re.findall(r"""(?:src|href)=["']([^"']+)""", page)
     assert all(reference.startswith(("data:", "#")) for reference in references)
     assert f"genotype={out / 'genotype.json'}" in words_of(out)
