@@ -140,7 +140,7 @@ class MemoryBatches(Batches):
         self.global_batch = options.batch_size * place.world
         self.per_epoch = self.train_images // self.global_batch
         if train is not None and not self.per_epoch:
-            raise BadInput(few_images(self.name, self.train_images, self.global_batch))
+            raise BadInput(few_images(self.name, self.train_images, options.batch_size, place.world))
 
     def prepare(self, classes: int, clock: Clock) -> None:
         """Says who counts the time."""
@@ -233,9 +233,10 @@ def split_name(dataset: str, name: str) -> str:
     return known[name]
 
 
-def few_images(name: str, images: int, batch: int) -> str:
-    """What to say where there is not one whole batch."""
+def few_images(name: str, images: int, batch: int, processes: int) -> str:
+    """What to say where there is not one whole batch of all processes."""
+    where = f" over {processes} processes" if processes > 1 else ""
     return (
-        f"{name} gives {images} training images, fewer than one batch of {batch}. Use a smaller --batch-size, or more "
-        "images."
+        f"{name} gives {images} training images, fewer than one batch of {batch * processes}{where}. Use a smaller "
+        "--batch-size, or more images."
     )

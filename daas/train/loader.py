@@ -75,7 +75,7 @@ class LoaderBatches(Batches):
         self.train_images, self.val_images = len(self.train_data), len(self.val_data)
         self.per_epoch = self.train_images // (options.batch_size * place.world)
         if train and not self.per_epoch:
-            raise BadInput(few_images(self.name, self.train_images, options.batch_size * place.world))
+            raise BadInput(few_images(self.name, self.train_images, options.batch_size, place.world))
         self._saved: Tensor | None = None
         self._start = self._before = torch.empty(0, dtype=torch.int64)
 

@@ -21,6 +21,7 @@ def test_a_race_from_the_command_line(
 ):
     out = tmp_path / "out"
     (folder / "left" / "lost.dng").write_bytes(b"raw")
+    (folder / "left" / "broken.png").write_bytes(b"no picture")
     words = [
         "--data-dir",
         str(folder),
@@ -30,6 +31,7 @@ def test_a_race_from_the_command_line(
         "8",
         "--image-size",
         "8",
+        "--skip-bad-images",
         "--out",
         str(out),
         *SHORT,
@@ -41,6 +43,7 @@ def test_a_race_from_the_command_line(
     assert "--hflip 0.0" in told.out
     assert "images that nothing has seen" in told.out
     assert "Warning: images: 1 file was not read: 1 .dng." in told.err
+    assert "Warning: 1 image could not be read and was left out." in told.err
     assert "1 file was not read" in (out / "race.html").read_text()
     written = json.loads((out / "race.json").read_text())
     assert written["chosen"]["hflip"] == 0.0

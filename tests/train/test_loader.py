@@ -26,6 +26,7 @@ from daas.augment import PolicySchedule, Segment
 from daas.data import load_images
 from daas.errors import BadInput
 from daas.train.__main__ import main
+from daas.train.batches import few_images
 from tests.train.conftest import Train, weights
 
 EPOCHS, BATCH = 3, 8
@@ -408,3 +409,8 @@ def test_what_is_not_read_is_said_before_the_start(
         said = capsys.readouterr().err
         assert said.count("Warning: photos: 1 file was not read: 1 .nef.") == 1
         assert json.loads((out / "result.json").read_text())["data"]["unread"] == {".nef": 2}
+
+
+def test_a_batch_that_the_images_do_not_fill_is_that_of_all_processes() -> None:
+    assert few_images("photos", 20, 32, 1).startswith("photos gives 20 training images, fewer than one batch of 32. ")
+    assert "fewer than one batch of 64 over 2 processes. " in few_images("photos", 20, 32, 2)
