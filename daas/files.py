@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from daas.errors import BadInput
+from daas.errors import BadInput, memory_told
 
 _NAME = 255  # bytes of a file's name, on the file systems that there are
 
@@ -176,6 +176,23 @@ def unwritable(path: str | Path, error: Exception, then: str = "") -> BadInput:
         older = Path(path).exists()
     kept = "The file that was there before is whole" if older else "Nothing half-written is left"
     return BadInput(f"{path} could not be written ({reason(error)}). {kept}. {_way_out(error)} {then}".rstrip())
+
+
+@contextmanager
+def system_told() -> Iterator[None]:
+    """Turns what the system refuses anywhere in a program, files and memory, into ``BadInput``: the last net under it.
+
+    Raises:
+        BadInput: A file or folder that may not be entered, that disappeared, a name that is too long, ...; or too
+            little memory.
+    """
+    try:
+        with memory_told():
+            yield
+    except OSError as error:
+        named = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
+        way = f" {_way_out(error)}" if named else ""
+        raise BadInput(f"{named}the system refuses ({reason(error)}).{way}") from error
 
 
 def _aside(path: Path) -> Path:

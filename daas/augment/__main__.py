@@ -18,7 +18,7 @@ from daas.augment.policy import Policy
 from daas.augment.schedule import PolicySchedule
 from daas.augment.space import OPERATIONS, known
 from daas.errors import BadInput
-from daas.files import write_text, written
+from daas.files import system_told, write_text, written
 from daas.options import leave
 
 _ENDINGS = {"daas": ".json", "torchvision": ".py"}
@@ -35,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(argv)
     try:
-        {"list": _list, "show": _show, "convert": _convert}[options.command](options)
+        with system_told():
+            {"list": _list, "show": _show, "convert": _convert}[options.command](options)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

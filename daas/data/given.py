@@ -82,7 +82,7 @@ def named_or_path(data: str | Path) -> tuple[str, Path | None]:
     """
     if isinstance(data, str) and (data == "digits" or data.startswith(_NAMED)):
         return data, None
-    path = Path(data).expanduser()
+    path = Path(os.path.expanduser(data))
     if not os.path.exists(path):
         raise BadInput(
             f"{data}: there is no such folder or archive, and no data set has this name. Known forms are digits, "

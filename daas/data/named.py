@@ -48,6 +48,20 @@ def digits(split: str, size: int) -> MemoryImages:
     return MemoryImages("digits", images, labels, tuple(map(str, range(10))))
 
 
+def usual_place() -> Path:
+    """Where ``torch/`` data sets are stored that nobody named a place for.
+
+    Raises:
+        BadInput: There is no home folder.
+    """
+    try:
+        return Path.home() / ".cache" / "daas"
+    except RuntimeError as error:
+        raise BadInput(
+            "There is no home folder to store data sets in (HOME is not set). Set it, or name a place with --data-dir."
+        ) from error
+
+
 def timm_source(dataset: str, root: Path | None, split: str, download: bool, image_size: int | None) -> Source:
     """A data set that timm opens; those that can only be streamed are read once, from the first image to the last.
 
@@ -64,7 +78,7 @@ def timm_source(dataset: str, root: Path | None, split: str, download: bool, ima
     from timm.data import create_dataset
 
     if root is None and dataset.lower().startswith("torch/"):
-        root = Path.home() / ".cache" / "daas"
+        root = usual_place()
     try:
         found: Any = create_dataset(
             dataset, root=None if root is None else str(root), split=split, is_training=False, download=download

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from daas.answers import HubFailure, scrub
 from daas.errors import BadInput
+from daas.files import system_told
 from daas.hub.exporting import APACHE, export
 from daas.hub.pulling import pull
 from daas.hub.pushing import push
@@ -31,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for handler in logging.getLogger("huggingface_hub").handlers:
         handler.addFilter(_scrubbed)  # its warnings name addresses that may be signed
     try:
-        return _do(options)
+        with system_told():
+            return _do(options)
     except BadInput as error:
         print(f"error: {scrub(str(error))}", file=sys.stderr)
         return 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -192,6 +193,6 @@ def without_folders(value: Any) -> Any:
         return [without_folders(inner) for inner in value]
     if not isinstance(value, str):
         return value
-    if Path(value).expanduser().is_absolute():
+    if os.path.isabs(os.path.expanduser(value)):
         return Path(value).name
     return _FOLDERS.sub("", value)

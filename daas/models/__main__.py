@@ -13,7 +13,7 @@ import timm
 import torch
 
 from daas.errors import BadInput, plain
-from daas.files import write_text
+from daas.files import system_told, write_text
 from daas.models.cell_net import CellNet
 from daas.models.drawing import genotype_svg
 from daas.models.genotype import Genotype
@@ -33,10 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        if words[:1] == ["convert"]:
-            _convert(words[1:])
-        else:
-            _show(words)
+        with system_told():
+            if words[:1] == ["convert"]:
+                _convert(words[1:])
+            else:
+                _show(words)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from daas.errors import BadInput, memory_told, plain
+from daas.errors import BadInput, plain
+from daas.files import system_told
 from daas.options import leave
 from daas.race.options import parse
 from daas.search.report.commands import HELD_OUT_PHOTOS
@@ -22,11 +23,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     out = None
     try:
-        options = parse(sys.argv[1:] if argv is None else argv)
-        out = options.out
-        from daas.race.api import print_line, race  # after the options: --help needs none of it
+        with system_told():
+            options = parse(sys.argv[1:] if argv is None else argv)
+            out = options.out
+            from daas.race.api import print_line, race  # after the options: --help needs none of it
 
-        with memory_told():
             found = race(**options.arguments(), callbacks=[print_line])
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from daas.errors import BadInput, memory_told
+from daas.errors import BadInput
+from daas.files import system_told
 from daas.options import leave
 from daas.screen.options import parse
 
@@ -20,12 +21,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     try:
-        options = parse(sys.argv[1:] if argv is None else argv)
-        from daas.screen.api import run  # after the options: --help needs none of it
-        from daas.screen.saving import PAGE, POLICY
-        from daas.screen.words import next_lines, report
+        with system_told():
+            options = parse(sys.argv[1:] if argv is None else argv)
+            from daas.screen.api import run  # after the options: --help needs none of it
+            from daas.screen.saving import PAGE, POLICY
+            from daas.screen.words import next_lines, report
 
-        with memory_told():
             found = run(options)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)

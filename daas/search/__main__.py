@@ -6,7 +6,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from daas.errors import BadInput, memory_told
+from daas.errors import BadInput
+from daas.files import system_told
 from daas.options import leave
 from daas.search.options import parse
 from daas.search.report import __main__ as report
@@ -32,8 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[:1] == ["report"]:
         return report.main(words[1:])
     try:
-        config = parse(words)
-        with memory_told():
+        with system_told():
+            config = parse(words)
             found = repeat(config) if config.seeds else search(config)
     except BadInput as error:
         print(f"{error_word}: {error}", file=sys.stderr)

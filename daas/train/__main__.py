@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import torch
 
-from daas.errors import BadInput, memory_told
+from daas.errors import BadInput
+from daas.files import system_told
 from daas.options import leave
 from daas.train.command_line import parse
 from daas.train.run import train
@@ -24,8 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     joined = _joined()
     try:
-        options = parse(sys.argv[1:] if argv is None else argv)
-        with memory_told():
+        with system_told():
+            options = parse(sys.argv[1:] if argv is None else argv)
             result = train(options)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)

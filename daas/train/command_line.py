@@ -33,7 +33,7 @@ def parse(argv: Sequence[str]) -> TrainOptions:
     recipe = _checked(_recipe(named.recipe), f"--recipe {named.recipe}") if named.recipe else {}
     config: dict[str, Any] = {}
     if named.config:
-        path = Path(named.config).expanduser()
+        path = Path(os.path.expanduser(named.config))
         config = _beside(_checked(_yaml(path, "--config"), f"--config {named.config}"), path.parent)
     values = _read(rest, {**recipe, **config})
     if "dataset" in recipe and (values["data"] or values["data_dir"] or values["dataset"] != recipe["dataset"]):
@@ -69,7 +69,7 @@ def options_of(values: Mapping[str, Any], where: str) -> TrainOptions:
     if values.get("data_dir") or values.get("dataset"):
         found = _without_images(found)
     if config:
-        found |= _checked(_yaml(Path(config).expanduser(), "--config"), f"--config {config}")
+        found |= _checked(_yaml(Path(os.path.expanduser(config)), "--config"), f"--config {config}")
     given = _checked(values, where)
     for name in ("model_kwargs", "opt_kwargs"):  # these join those of a recipe or file
         if name in given:

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 from daas.augment import DAASPolicy
 from daas.data.facts import facts_of
 from daas.data.layout import HELD_OUT
+from daas.data.named import usual_place
 from daas.data.overlap import copies, refuse_training_images
 from daas.data.pictures import Pictures, class_map
 from daas.data.sources import open_source
@@ -244,7 +245,7 @@ def _named(options: TrainOptions, split: str, validation: bool) -> Any:
             "neighbours. Leave it out, or choose --train-crop-mode pad."
         )
     if root is None and name.lower().startswith("torch/"):
-        root = str(Path.home() / ".cache" / "daas")
+        root = str(usual_place())
     try:
         data = create_dataset(
             name, root=root, split=split, is_training=not validation, class_map=options.class_map,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from daas.errors import BadInput, plain
+from daas.files import system_told
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,7 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from daas.search.report.page import write_report  # at need: it draws
 
     try:
-        print(plain(str(write_report(options.run))))
+        with system_told():
+            print(plain(str(write_report(options.run))))
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
