@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ def read_tensors(path: str | Path, kind: str = "safetensors file") -> tuple[dict
     Raises:
         BadInput: No such file, or no whole safetensors file: with what it is where that can be seen.
     """
-    if not Path(path).is_file():
+    if not os.path.isfile(Path(path)):
         raise BadInput(f"{path}: there is no such {kind}.")
     check_look_alike(path)
     try:
@@ -192,13 +193,13 @@ def load_latest(path: Path) -> Latest:
     try:
         return Latest(path, *load(path))
     except BadInput as error:
-        if not previous(path).exists():
+        if not os.path.exists(previous(path)):
             raise
         try:
             found = load(previous(path))
         except BadInput as second:
             raise BadInput(f"{error} The one before it cannot be read either: {second}") from second
-        return Latest(previous(path), *found, damage=str(error) if path.exists() else "")
+        return Latest(previous(path), *found, damage=str(error) if os.path.exists(path) else "")
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, module: nn.Module, prefix: str) -> Iterator[tuple[str, Tensor]]:

@@ -37,11 +37,11 @@ def written(path: str | Path, then: str = "", keep: Path | None = None) -> Itera
     path = Path(path)
     aside = _aside(path)
     try:
-        if path.exists() and not path.is_file():
+        if os.path.exists(path) and not os.path.isfile(path):
             raise BadInput(f"{path} is no file that could be written over: it is {kind_of(path)}. Name another file.")
         yield aside
         flush(aside)
-        if keep is not None and path.exists():
+        if keep is not None and os.path.exists(path):
             os.replace(path, keep)
         os.replace(aside, path)
     except Exception as error:
@@ -173,7 +173,7 @@ def unwritable(path: str | Path, error: Exception, then: str = "") -> BadInput:
     """
     older = False
     with suppress(OSError, ValueError):
-        older = Path(path).exists()
+        older = os.path.exists(Path(path))
     kept = "The file that was there before is whole" if older else "Nothing half-written is left"
     return BadInput(f"{path} could not be written ({reason(error)}). {kept}. {_way_out(error)} {then}".rstrip())
 
@@ -247,6 +247,6 @@ def _is_list(value: Any) -> bool:
 
 def kind_of(path: Path) -> str:
     """What something is that is no regular file, in words."""
-    if path.is_dir():
+    if os.path.isdir(path):
         return "a folder"
     return "a pipe, socket or device"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection
 from contextlib import suppress
@@ -135,7 +136,7 @@ def _cache(repository: Repository) -> Path:
 
 def _commits_here(repository: Repository) -> list[str]:
     folder = _cache(repository) / "snapshots"
-    return [entry.name for entry in folder.iterdir() if _COMMIT.fullmatch(entry.name)] if folder.is_dir() else []
+    return [entry.name for entry in folder.iterdir() if _COMMIT.fullmatch(entry.name)] if os.path.isdir(folder) else []
 
 
 def _remember(repository: Repository, commit: str) -> None:
@@ -153,12 +154,12 @@ def _copy(repository: Repository, only: Collection[str]) -> Snapshot | None:
     """What an earlier call has brought of a repository, if it is all here that is needed."""
     revision = repository.revision or constants.DEFAULT_REVISION
     note = _cache(repository) / "refs" / revision
-    commit = note.read_text().strip() if note.is_file() else ""
+    commit = note.read_text().strip() if os.path.isfile(note) else ""
     if not commit:
         whole = [found for found in _commits_here(repository) if found.startswith(revision)]
         commit = whole[0] if len(whole) == 1 else ""
     folder = _cache(repository) / "snapshots" / commit
-    if not commit or not folder.is_dir() or not all((folder / path).is_file() for path in only):
+    if not commit or not os.path.isdir(folder) or not all(os.path.isfile(folder / path) for path in only):
         return None
     return Snapshot(folder, commit)
 
@@ -212,7 +213,7 @@ def local_name(model: str) -> str:
 def _check_weights(folder: Path) -> None:
     """Refuses a folder whose weights timm would unpickle."""
     for path in (folder / CONFIG, folder / WEIGHTS):
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise BadInput(
                 f"local-dir:{folder} has no {path.name}; a model folder holds {CONFIG} and {WEIGHTS} (python -m "
                 "daas.hub export makes one). Weights in a pickle are not read: convert them to safetensors."

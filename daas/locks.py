@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -27,13 +27,16 @@ def locked(folder: str | Path, flag: str = "--out") -> Iterator[None]:
         BadInput: Another process works on it, or it cannot be made.
     """
     folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not os.path.isdir(folder):
         raise BadInput(f"{flag} {folder} is a file; name a folder.")
-    new = [place for place in (folder, *folder.parents) if not place.exists()]
-    make_folder(folder, flag)
+    new = [place for place in (folder, *folder.parents) if not os.path.exists(place)]
     path = folder / LOCK
     try:
+        make_folder(folder, flag)
         handle = _acquire(path)
+    except BadInput:
+        _removed(new)
+        raise
     except OSError as error:
         raise unwritable(path, error) from error
     if handle is None:
@@ -48,9 +51,14 @@ def locked(folder: str | Path, flag: str = "--out") -> Iterator[None]:
         path.unlink(missing_ok=True)
         _held.discard(handle)
         os.close(handle)
-        with suppress(OSError):  # there is something in it
-            for place in new:
-                place.rmdir()
+        _removed(new)
+
+
+def _removed(new: Sequence[Path]) -> None:
+    """Removes the empty ones of folders that were made, the innermost first."""
+    for place in new:
+        with suppress(OSError):  # there is something in it, or it was not made
+            place.rmdir()
 
 
 def _acquire(path: Path) -> int | None:

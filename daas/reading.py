@@ -122,7 +122,7 @@ def check_look_alike(path: str | Path) -> None:
     """
     found = ""
     with suppress(OSError, ValueError):
-        if Path(path).is_file():
+        if os.path.isfile(Path(path)):
             with open(path, "rb") as file:
                 found = look_alike(file.read(512))
     if found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import zipfile
 from collections.abc import Iterable
@@ -93,7 +94,7 @@ def litter_of(folder: Path) -> list[str]:
 
 
 def _all_files(folder: Path) -> list[str]:
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise BadInput(f"{folder}: no such folder.")
     home = folder.resolve()
     cache = Path(constants.HF_HUB_CACHE).resolve()  # where snapshots are links, made by the Hub's client
@@ -101,13 +102,13 @@ def _all_files(folder: Path) -> list[str]:
     found = []
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
-        if path.is_dir() or relative.parts[0] == ".git" or relative.parts[:2] == (".cache", "huggingface"):
+        if os.path.isdir(path) or relative.parts[0] == ".git" or relative.parts[:2] == (".cache", "huggingface"):
             continue
         if not path.resolve().is_relative_to(inside):
             raise BadInput(
                 f"{folder} holds {relative.as_posix()!r}, a link that leaves the folder; copy the file there."
             )
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise BadInput(f"{folder} holds {relative.as_posix()!r}, which is no regular file; remove it.")
         found.append(relative.as_posix())
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -183,7 +184,7 @@ def _find(options: argparse.Namespace) -> Policy | PolicySchedule:
     ):
         if given not in (None, []):
             raise BadInput(f"--{option} belongs to a published format ({', '.join(PREFIXES)}); {text} is none.")
-    if text not in list_policies() and Path(text).is_file():
+    if text not in list_policies() and os.path.isfile(Path(text)):
         values = read_json(text)
         if isinstance(values, dict) and values.get("format") == SCHEDULE_FORMAT:
             return PolicySchedule.load(text)
@@ -203,7 +204,7 @@ def _one_policy(options: argparse.Namespace) -> Policy:
 
 
 def _check_free(options: argparse.Namespace) -> None:
-    if options.out.exists() and not options.force:
+    if os.path.exists(options.out) and not options.force:
         raise BadInput(f"{options.out} is there already; --force writes over it.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.resources import files
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def find_policy(name: str | Path) -> Policy:
         with_path = files("daas.augment").joinpath("policies").joinpath(f"{text}.json")
         return Policy.load(Path(str(with_path)))
     if text and _is_there(Path(text)):
-        return _in_folder(Path(text)) if Path(text).is_dir() else Policy.load(text)
+        return _in_folder(Path(text)) if os.path.isdir(Path(text)) else Policy.load(text)
     if Path(text).name == _FILE and _is_there(Path(text).parent / _SCREEN):
         raise _nothing_left(Path(text).parent)
     raise BadInput(
@@ -61,23 +62,23 @@ def find_policy(name: str | Path) -> Policy:
 
 def _is_there(path: Path) -> bool:
     try:
-        return path.exists()
+        return os.path.exists(path)
     except (OSError, ValueError):  # a name that no file can have
         return False
 
 
 def _in_folder(folder: Path) -> Policy:
     """The policy of a run or a repository on this disk."""
-    if (folder / _FILE).is_file():
+    if os.path.isfile(folder / _FILE):
         return Policy.load(folder / _FILE)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise BadInput(f"{folder}: no such folder; a run or a repository on this disk has its policy in {_FILE}.")
-    if (folder / _SCHEDULE).is_file():
+    if os.path.isfile(folder / _SCHEDULE):
         raise BadInput(
             f"{folder} has a schedule ({_SCHEDULE}), a policy for every epoch: "
             f"daas.augment.PolicySchedule.load({str(folder / _SCHEDULE)!r}).at(epoch) gives one of its policies."
         )
-    if (folder / _SCREEN).is_file():
+    if os.path.isfile(folder / _SCREEN):
         raise _nothing_left(folder)
     raise BadInput(
         f"{folder}: there is no {_FILE} in it. A search writes one to its output folder when it is done, and a "

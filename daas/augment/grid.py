@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,9 +35,9 @@ def pictures(folder: Path, count: int, size: int) -> list[Tensor]:
     Raises:
         BadInput: No such folder, no pictures in it, or one that cannot be read.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise BadInput(f"--images {folder}: no such folder.")
-    found = sorted(path for path in files_below(folder) if path.suffix.lower() in EXTENSIONS and path.is_file())
+    found = sorted(path for path in files_below(folder) if path.suffix.lower() in EXTENSIONS and os.path.isfile(path))
     if not found:
         raise BadInput(f"--images {folder}: there are no pictures in it ({', '.join(EXTENSIONS)}).")
     chosen = [found[index * len(found) // count] for index in range(count)] if count < len(found) else found

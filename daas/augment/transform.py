@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from daas.augment import counter, gpu, moves, opaque
 from daas.augment.draw import Draw
+from daas.augment.files import is_number
 from daas.augment.find import find_policy
 from daas.augment.ops import (
     Backend,
@@ -102,8 +103,8 @@ class DAASPolicy(GeometricAugmentationBase2D):
             raise BadInput(f"granularity is {granularity!r}; it is 'image' or 'batch'.")
         if interpolation not in ("nearest", "bilinear"):
             raise BadInput(f"interpolation is {interpolation!r}; it is 'nearest' or 'bilinear'.")
-        if not 0.0 <= p <= 1.0:
-            raise BadInput(f"p is {p}; it is the probability, from 0 to 1, that an image is augmented.")
+        if not is_number(p) or not 0.0 <= p <= 1.0:
+            raise BadInput(f"p is {p!r}; it is the probability, from 0 to 1, that an image is augmented.")
         if normalize is not None:
             _check_statistics(normalize)
         if dtype is not None and (normalize is None or not dtype.is_floating_point):

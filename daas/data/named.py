@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,7 +37,7 @@ def digits(split: str, size: int) -> MemoryImages:
     """
     package = find_spec("sklearn")
     place = None if package is None else Path(*package.submodule_search_locations or ()) / _DIGITS
-    if place is None or not place.is_file():
+    if place is None or not os.path.isfile(place):
         raise BadInput("--dataset digits comes with scikit-learn: pip install 'timm-daas[demo]'.")
     rows = torch.from_numpy(np.loadtxt(place, delimiter=","))
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))

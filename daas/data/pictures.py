@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,7 @@ def class_map(path: str, root: str) -> dict[str, int]:
         BadInput: No such file, or no text.
     """
     for place in (Path(path), Path(root) / path):
-        if place.is_file():
+        if os.path.isfile(place):
             break
     else:
         raise BadInput(f"--class-map {path}: there is no such file, and none below {root or 'the images'}.")

@@ -19,7 +19,7 @@ def check_new(folder: Path) -> None:
     Raises:
         BadInput: It does.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if os.path.exists(folder) and (not os.path.isdir(folder) or any(folder.iterdir())):
         raise BadInput(f"{folder} exists already, and nothing is written over. Name another folder, or remove it.")
 
 
@@ -44,7 +44,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
         inside = Path(beside) / folder.name
         inside.mkdir()
         yield inside
-        if not folder.exists():
+        if not os.path.exists(folder):
             inside.rename(folder)
             return
         for path in inside.iterdir():  # it may be the folder in which somebody works: it stays the same one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 import time
@@ -118,7 +119,7 @@ def _staged(source: Path, target: Repository) -> Iterator[Path]:
     """A checked copy of what is to be sent, with the repository's name on the card."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / target.id.split("/")[1]
-        if (source / RESULT).is_file() and not (source / CONFIG).is_file():
+        if os.path.isfile(source / RESULT) and not os.path.isfile(source / CONFIG):
             export(source, folder)
         else:
             report = verify_folder(source)

@@ -72,7 +72,7 @@ class Run:
             BadInput: No run folder, or a file of it that cannot be used.
         """
         path = folder / RESULT
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise BadInput(
                 f"{folder} is no run folder of python -m daas.train: {RESULT} is missing. A training writes it after "
                 "its first epoch."
@@ -93,7 +93,7 @@ class Run:
         absent = [f"{key}.{name}" for key, names in parts.items() for name in names if name not in result[key]]
         if absent:
             raise BadInput(f"{path}: {', '.join(absent)} is missing.")
-        if not (folder / CURVES).is_file():
+        if not os.path.isfile(folder / CURVES):
             raise BadInput(f"{folder / CURVES} is missing; a training writes it after its first epoch.")
         result["data"]["name"] = without_folders(str(result["data"]["name"]))
         policy, schedule = result.get("policy"), result.get("policy_schedule")
@@ -166,7 +166,7 @@ def _homeless(found: _Named) -> _Named:
 
 def _read_options(folder: Path) -> dict[str, Any]:
     path = folder / "args.yaml"
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise BadInput(f"{path} is missing.")
     options = read_yaml(path, "options")
     if not isinstance(options, dict):

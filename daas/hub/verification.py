@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ class Verification:
             BadInput: There is none, or it is none.
         """
         path = folder / VERIFICATION
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise BadInput(f"{VERIFICATION} is missing: the folder was not made by python -m daas.hub export.")
         values = read_json(path, "verification")
         keys = {"format", "written", "torch", "files", "logits"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,7 +65,7 @@ def verify(source: str | Path) -> Report:
         BadInput: Neither; a path that leaves the folder, or a pickle: such a folder is not looked into.
         HubFailure: No connection.
     """
-    if Path(source).is_dir():
+    if os.path.isdir(Path(source)):
         return verify_folder(Path(source))
     repository = Repository.parse(str(source))
     found = fetch(repository)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -75,7 +76,7 @@ def _convert(words: list[str]) -> None:
     out = Path(options.out)
     if out.suffix != ".json":
         raise BadInput(f"{out}: genotype files end with .json; give the file that ending.")
-    if out.exists():
+    if os.path.exists(out):
         raise BadInput(f"{out} exists already, and nothing is written over. Name another file, or remove it.")
     genotype = Genotype.load(options.log, options.name)
     genotype.save(out)

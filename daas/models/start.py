@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -79,7 +80,7 @@ class Start:
     def check_files(self) -> None:
         """Raises BadInput where a file is missing, under the name of its option."""
         for name, value in self.named().items():
-            if value is not True and not Path(value).is_file():
+            if value is not True and not os.path.isfile(Path(value)):
                 raise BadInput(f"--{name.replace('_', '-')} {value}: there is no such file.")
 
     def words(self) -> list[str]:

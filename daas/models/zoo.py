@@ -64,7 +64,7 @@ def find_genotype(genotype: GenotypeLike) -> Genotype:
     """A genotype from what a user may pass.
 
     Args:
-        genotype: A Genotype, its dict, the path of its file, or the name of a registered one.
+        genotype: A Genotype, its dict, the path of its file or its run, or the name of a registered one.
 
     Raises:
         BadInput: No genotype, and neither a file nor a registered name.
@@ -77,6 +77,10 @@ def find_genotype(genotype: GenotypeLike) -> Genotype:
         return _genotypes[str(genotype)]
     if os.path.isfile(genotype):  # os.path: false, not an error, for what can be no file's name
         return Genotype.load(genotype)
+    if os.path.isdir(genotype):
+        if os.path.isfile(inside := os.path.join(genotype, "genotype.json")):
+            return Genotype.load(inside)
+        raise BadInput(f"{genotype}: there is no genotype.json in it. A search of cells writes one when it is done.")
     raise BadInput(
         f"genotype {str(genotype)[:200]!r} is neither a file nor registered. Registered are "
         f"{', '.join(sorted(_genotypes))}; a search writes its own to genotype.json in its output folder."

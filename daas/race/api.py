@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 import tempfile
 import time
@@ -169,7 +170,7 @@ def race(
 
 def entering(folder: Path | None, most: int | None) -> int:
     """How many of the default set enter: half as many as trainings, at least 4; in a resumed race as many as before."""
-    if folder is not None and (folder / JOURNAL).exists():
+    if folder is not None and os.path.exists(folder / JOURNAL):
         known = Journal(folder, ()).config().get("entering")
         if known is not None:
             return int(known)
@@ -329,7 +330,7 @@ def _screen(
         return given
     if not given:
         return None
-    if folder is not None and (folder / "screen.json").is_file():
+    if folder is not None and os.path.isfile(folder / "screen.json"):
         return Screened.load(folder)
     room: Any = import_module("daas.screen")
     kept: dict[str, Any] = {} if folder is None else {"out": folder, "resume": "auto"}
@@ -349,14 +350,14 @@ def _folder(out: Path, resume: bool, join: bool) -> Path:
     Raises:
         BadInput: It holds another race, or none to join.
     """
-    if out.exists() and not out.is_dir():
+    if os.path.exists(out) and not os.path.isdir(out):
         raise BadInput(f"--out {out} is a file; name a folder.")
-    there = (out / JOURNAL).exists()
+    there = os.path.exists(out / JOURNAL)
     if join and not there:
         raise BadInput(f"--join: there is no race in {out} ({JOURNAL} is missing). Start one without --join.")
     if there and not (resume or join):
         raise BadInput(f"--out {out} holds a race; go on with it by --resume or --join, or choose another folder.")
-    present = [name for name in RESULTS if (out / name).exists()]
+    present = [name for name in RESULTS if os.path.exists(out / name)]
     if present and not there:
         raise BadInput(f"--out {out} holds {', '.join(present)}, and nothing is written over. Choose another folder.")
     return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -111,8 +112,8 @@ def network(given: Any, kwargs: Mapping[str, Any] | None = None, start: Start = 
         start.check(given)
         known_config(given)  # so that a name that leads nowhere is told at once
         return Network(given, given, arguments, start=start)
-    path = Path(given) / GENOTYPE if Path(given).is_dir() else Path(given)
-    if not path.is_file() and given not in list_genotypes():
+    path = Path(given) / GENOTYPE if os.path.isdir(Path(given)) else Path(given)
+    if not os.path.isfile(path) and given not in list_genotypes():
         raise BadInput(
             f"no model {given}: timm knows none of this name, nor does daas, and it is no genotype. timm.list_models() "
             "and python -m daas.models list them; a genotype is a file, or the name of a published one."

@@ -7,6 +7,7 @@ process ends, whatever ended it: a claim whose lock is free is stale at once, an
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -238,7 +239,7 @@ def _short(value: Any) -> str:
 
 def _drop_half_line(path: Path) -> None:
     """Cuts off a last line that was not written whole, as after a power failure; Optuna would refuse the journal."""
-    if not path.exists():
+    if not os.path.exists(path):
         return
     with path.open("rb+") as file:
         content = file.read()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -264,7 +265,7 @@ class Race:
             BadInput: It holds the results of another race.
         """
         folder = Path(folder)
-        present = [name for name in RESULTS if (folder / name).exists()]
+        present = [name for name in RESULTS if os.path.exists(folder / name)]
         if present:
             raise BadInput(f"{folder} holds {', '.join(present)} already, and nothing is written over. Choose another.")
         self.write(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -228,13 +229,13 @@ def _from_text(text: str, setting: Setting) -> list[Candidate]:
     """``POLICY,NAME=VALUE,...``; ``network=NAME`` names the network; the folder of a search names both."""
     name, *pairs = text.split(",")
     values = name_values(pairs, f"candidate {text}:")
-    if (Path(name) / GENOTYPE).is_file() and "network" not in values:
+    if os.path.isfile(Path(name) / GENOTYPE) and "network" not in values:
         values["network"] = name
     named = values.pop("network", None)
     if named is None:
         net = _network(setting)
     else:
-        in_folder = isinstance(named, str) and (Path(named) / GENOTYPE).is_file()
+        in_folder = isinstance(named, str) and os.path.isfile(Path(named) / GENOTYPE)
         net = network(named, folder_size(Path(named)) if in_folder else {})
     return _with_values(net, name, values, text, setting)
 

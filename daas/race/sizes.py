@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +37,7 @@ def searched_size(summary: Mapping[str, Any]) -> dict[str, int]:
 def folder_size(folder: Path) -> dict[str, int]:
     """The same, of the folder of a search; empty where it has no summary."""
     path = folder / "summary.json"
-    return searched_size(read_json(path, "summary")) if path.is_file() else {}
+    return searched_size(read_json(path, "summary")) if os.path.isfile(path) else {}
 
 
 def at_equal_size(candidates: Sequence[Candidate], classes: int) -> list[Candidate]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     assert options.out is not None, "parse gives a folder"
     policy = options.out / POLICY
     print(report(found))
-    print("\n" + "\n".join(next_lines(found, str(policy) if policy.exists() else None)))
+    print("\n" + "\n".join(next_lines(found, str(policy) if os.path.exists(policy) else None)))
     print(f"\nDone. Results in {options.out}; look at {options.out / PAGE}")
     return 0
 

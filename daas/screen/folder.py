@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def resumed(options: ScreenOptions, made_of: dict[str, Any]) -> Screen | dict[st
         if options.resume:
             raise BadInput("resume='auto' goes on with what is in a folder; name it with out=.")
         return None
-    present = [name for name in (JSON, NETWORK, CHECKPOINT) if (out / name).exists()]
+    present = [name for name in (JSON, NETWORK, CHECKPOINT) if os.path.exists(out / name)]
     if not present:
         return None
     if not options.resume:
@@ -74,9 +75,9 @@ def operations_before(options: ScreenOptions) -> tuple[str, ...]:
     out = options.out
     if out is None or not options.resume:
         return ()
-    if (out / JSON).exists():
+    if os.path.exists(out / JSON):
         before = dict(Screen.load(out).about).get("made_of", {})
-    elif (out / NETWORK).exists():
+    elif os.path.exists(out / NETWORK):
         before = checkpoint.load(out / NETWORK)[1].get("made_of", {})
     else:
         before = (unfinished(out, {}).found() or {}).get("made_of", {})

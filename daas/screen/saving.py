@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,7 @@ def load(path: Path) -> Screen:
     Raises:
         BadInput: No such file, no JSON, or no screen; the message names the file.
     """
-    file = path / JSON if path.is_dir() else path
+    file = path / JSON if os.path.isdir(path) else path
     values = read_json(file, "screen", "python -m daas.screen writes one.")
     try:
         return from_dict(values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -133,7 +134,7 @@ class Found:
             BadInput: The folder holds a search already, or cannot be written to.
         """
         out = Path(folder)
-        if out.exists() and not out.is_dir():
+        if os.path.exists(out) and not os.path.isdir(out):
             raise BadInput(f"{out} is a file; name a folder.")
         if present := present_in(out):
             raise BadInput(
@@ -181,9 +182,9 @@ def found_in(folder: Path) -> Found:
     """
     cells, policy, page = folder / "genotype.json", folder / "policy.json", folder / "report.html"
     return Found(
-        Genotype.load(cells) if cells.exists() else None,
-        Policy.load(policy) if policy.exists() else None,
-        metrics.read_lines(folder / METRICS) if (folder / METRICS).exists() else [],
+        Genotype.load(cells) if os.path.exists(cells) else None,
+        Policy.load(policy) if os.path.exists(policy) else None,
+        metrics.read_lines(folder / METRICS) if os.path.exists(folder / METRICS) else [],
         read_json(folder / "summary.json", "summary"),
-        page=page if page.exists() else None,
+        page=page if os.path.exists(page) else None,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,7 @@ class EpochPolicy:
         if isinstance(spec, DAASPolicy):
             self.transform = spec
             return
-        if Path(spec).is_file() and _is_schedule(spec):
+        if os.path.isfile(Path(spec)) and _is_schedule(spec):
             self.schedule = PolicySchedule.load(spec).stretched(epochs)
         self.transform = (
             DAASPolicy.load(spec, backend=backend)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ class Kept:
         Raises:
             BadInput: The file is damaged.
         """
-        if not self.path.exists():
+        if not os.path.exists(self.path):
             return None
         about: dict[str, Any] = checkpoint.load(self.path)[1].get("about", {})
         return about
@@ -65,7 +66,7 @@ class Kept:
         Raises:
             BadInput: What is kept is damaged, or of a training with other options.
         """
-        if not self.path.exists():
+        if not os.path.exists(self.path):
             return []
         own, meta = resume.load(self.path, run.learner, run.options, run.place, {})
         restore(own["random"], run.place.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -38,14 +39,14 @@ def find(options: TrainOptions, folder: Path) -> Path | None:
     path: Path | None
     if options.resume and options.resume != "auto":
         path = Path(options.resume)
-        path = path / CHECKPOINT if path.is_dir() else path
+        path = path / CHECKPOINT if os.path.isdir(path) else path
         if path.resolve().parent == folder.resolve():
             return path
-    elif options.resume == "auto" and own.exists():
+    elif options.resume == "auto" and os.path.exists(own):
         return own
     else:
         path = None
-    if any((folder / name).exists() for name in (CHECKPOINT, SUMMARY, RESULT)):
+    if any(os.path.exists(folder / name) for name in (CHECKPOINT, SUMMARY, RESULT)):
         raise BadInput(
             f"{folder} holds another run, and nothing is written over. Go on with it by --resume auto (which needs its "
             f"{CHECKPOINT}), or name another --experiment."
@@ -180,7 +181,7 @@ def _gathered(tensor: Tensor, place: Place) -> Tensor:
 def take_weights(source: Path, folder: Path) -> None:
     """Brings the best and the last weights along where a run goes on in another folder."""
     for name in (BEST, LAST):
-        if (source.parent / name).exists() and source.parent.resolve() != folder.resolve():
+        if os.path.exists(source.parent / name) and source.parent.resolve() != folder.resolve():
             copy(source.parent / name, folder / name)
 
 

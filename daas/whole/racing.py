@@ -147,7 +147,7 @@ def published(net: Network, config: SearchConfig, classes: int, out: Path | None
     """
     if net.genotype is None or config.max_macs or config.max_latency or papers(config.preset):
         return None
-    if out is not None and (out / JOURNAL).exists():
+    if out is not None and os.path.exists(out / JOURNAL):
         names = Journal(out, ()).config().get("candidates", [])
         if not any(str(name).startswith(f"{PUBLISHED}:") for name in names):
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -102,7 +103,7 @@ def _check(config: SearchConfig, given: Given) -> None:
 
 
 def _check_stages(config: SearchConfig, out: Path) -> None:
-    there = [name for name in (screening.FOLDER, racing.FOLDER) if (out / name).is_dir()]
+    there = [name for name in (screening.FOLDER, racing.FOLDER) if os.path.isdir(out / name)]
     if there and not config.resume:
         raise BadInput(
             f"--out {out} holds another run ({', '.join(there)}), and nothing is written over. Go on with it by "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -104,7 +105,7 @@ def keep_lines(path: Path, last_step: int) -> list[dict[str, Any]]:
     Returns:
         The lines that are kept.
     """
-    lines = read_lines(path) if path.exists() else []
+    lines = read_lines(path) if os.path.exists(path) else []
     kept = [line for line in lines if line["step"] <= last_step and not line.get("partial")]
     write_lines(path, kept)
     return kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from importlib.resources import files
@@ -47,7 +48,7 @@ def write_report(out: Path) -> Path:
     Raises:
         BadInput: The folder holds no finished search.
     """
-    if not (out / "summary.json").is_file() or not (out / METRICS).is_file():
+    if not os.path.isfile(out / "summary.json") or not os.path.isfile(out / METRICS):
         raise BadInput(f"{out} holds no finished search: summary.json or metrics.jsonl is missing.")
     found = found_in(out)
     try:

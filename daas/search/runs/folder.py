@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from daas import checkpoint
@@ -24,10 +25,10 @@ def checkpoint_to_resume(config: SearchConfig) -> Path | None:
     out = config.out
     if out is None:
         return None
-    if out.exists() and not out.is_dir():
+    if os.path.exists(out) and not os.path.isdir(out):
         raise BadInput(f"--out {out} is a file; name a folder.")
     named = Path(config.resume) if config.resume not in ("", "auto") else None
-    if named is not None and not named.is_file():
+    if named is not None and not os.path.isfile(named):
         raise BadInput(f"--resume {named}: there is no such checkpoint. auto takes the one in --out.")
     if named is not None and named.resolve().parent == out.resolve():
         return named
@@ -52,7 +53,7 @@ def folder(config: SearchConfig) -> Path:
 
 def present_in(out: Path) -> list[str]:
     """Files of a search that a folder holds."""
-    return [name for name in (*RESULTS, SEEDS, CHECKPOINT, PREVIOUS) if (out / name).exists()]
+    return [name for name in (*RESULTS, SEEDS, CHECKPOINT, PREVIOUS) if os.path.exists(out / name)]
 
 
 def occupied(out: Path, present: list[str]) -> BadInput:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,7 @@ def check_output(config: SearchConfig) -> None:
 def _is_independent(out: Path) -> bool:
     """Whether the results in a folder were gathered from two stages; they are where a run of these was cut off."""
     path = out / "summary.json"
-    if not path.exists():
+    if not os.path.exists(path):
         return bool(present_in(out / "arch"))
     return bool(read_json(path, "summary")["options"]["mode"] == "independent")
 
@@ -130,8 +131,8 @@ def _hand_over(out: Path | None) -> None:
     if out is None:
         return
     found, stage = out / "arch" / "genotype.json", out / "aug"
-    if (stage / NETWORK).exists() and (stage / NETWORK).read_bytes() != found.read_bytes():
-        aside = next(path for n in itertools.count(1) if not (path := out / f"aug-before-{n}").exists())
+    if os.path.exists(stage / NETWORK) and (stage / NETWORK).read_bytes() != found.read_bytes():
+        aside = next(path for n in itertools.count(1) if not os.path.exists(path := out / f"aug-before-{n}"))
         stage.rename(aside)
         tqdm.write(f"The architecture has changed since {stage} began: moved to {aside}, and begun anew.")
     make_folder(stage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
@@ -80,7 +81,7 @@ def earlier_latency(config: SearchConfig, source: Path | None) -> Latency | None
     if source is None or config.max_latency is None:
         return None
     path = source.parent / LATENCY
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise BadInput(f"{path} is missing: the times by which the run limits latency. Copy that file too.")
     return load_latency(path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 from contextlib import nullcontext
@@ -114,7 +115,7 @@ def _start(config: SearchConfig, given: Given, device: torch.device) -> Run:
             run.signal = measures.PolicySignal.of(epoch)
         run.step, run.before = int(progress["step"]), float(progress["seconds"])
         history = source.parent / METRICS
-        if run.step >= plan.last_step and not history.exists():
+        if run.step >= plan.last_step and not os.path.exists(history):
             raise BadInput(f"{source} has nothing left to do, and its {METRICS} is not beside it. Copy that file too.")
     processes.check_same("At the start", checkpoint.tensors(state))
     if run.writes:
@@ -137,11 +138,11 @@ def _open_output(run: Run, source: Path | None, damage: str) -> None:
         print(f"{damage}\nGoing on from the checkpoint before it, iteration {run.step}.", file=sys.stderr)
         if source == out / CHECKPOINT:
             source.replace(source.with_name("checkpoint.damaged.safetensors"))
-    if source is not None and not source.parent.samefile(out) and (source.parent / METRICS).exists():
+    if source is not None and not source.parent.samefile(out) and os.path.exists(source.parent / METRICS):
         copy(source.parent / METRICS, out / METRICS, metrics.GO_ON)
     if run.latency is not None:
         save_latency(out / LATENCY, run.latency)
-    if not (out / CHECKPOINT).exists():
+    if not os.path.exists(out / CHECKPOINT):
         run.save()  # from here on there is always something to go on from
     run.lines = metrics.keep_lines(out / METRICS, run.step)
     if run.config.tensorboard:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from dataclasses import replace
 from pathlib import Path
@@ -58,7 +59,7 @@ def repeat(config: SearchConfig, given: Given | None = None) -> Found:
         if first:
             _write(config, runs)
         processes.wait()
-    diverged = [str(seed) for seed, one in runs.items() if not (folder(one) / "summary.json").exists()]
+    diverged = [str(seed) for seed, one in runs.items() if not os.path.exists(folder(one) / "summary.json")]
     if diverged:
         raise Diverged(f"The searches with seed {', '.join(diverged)} diverged; the table has the others.")
     return found_in(out)
@@ -73,7 +74,7 @@ def check_output(config: SearchConfig) -> dict[int, SearchConfig]:
     config.check()
     out = folder(config)
     runs = {seed: replace(config, seed=seed, seeds="", out=out / f"seed-{seed}") for seed in config.seed_numbers}
-    if not (config.resume and (out / SEEDS).exists()):
+    if not (config.resume and os.path.exists(out / SEEDS)):
         checkpoint_to_resume(replace(config, resume=""))
     for one in runs.values():
         (independent.check_output if one.mode == "independent" else checkpoint_to_resume)(one)
@@ -92,7 +93,7 @@ def _write(config: SearchConfig, runs: dict[int, SearchConfig]) -> None:
     rows = [
         _row(seed, folder(one) / "summary.json")
         for seed, one in runs.items()
-        if (folder(one) / "summary.json").exists()
+        if os.path.exists(folder(one) / "summary.json")
     ]
     if not rows:
         return
