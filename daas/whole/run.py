@@ -16,7 +16,7 @@ from daas.search.found import Found
 from daas.search.given import Given
 from daas.search.options import SearchConfig
 from daas.search.runs import independent, one, seeds
-from daas.search.runs.build import read_images
+from daas.search.runs.build import check_batch, read_images
 from daas.search.runs.folder import checkpoint_to_resume, present_in
 from daas.whole import racing, screening
 from daas.whole.found import Answer
@@ -92,8 +92,10 @@ def _before(config: SearchConfig, given: Given) -> tuple[Screen | None, SearchCo
 
 def _check(config: SearchConfig, given: Given) -> None:
     """Raises BadInput for what a later stage would stumble over, while nothing is written."""
+    images = read_images(config, given)[0]
+    check_batch(images, config, given)
     if config.race:
-        racing.check(read_images(config, given)[0], config)
+        racing.check(images, config)
     out = config.out
     if out is not None:
         check = independent.check_output if config.mode == "independent" else checkpoint_to_resume

@@ -157,6 +157,19 @@ def test_a_folder_of_another_run_is_left_alone(whole: Path, tmp_path: Path, caps
     assert time.time() - started < 120
 
 
+@pytest.mark.parametrize("race", ["0", "4"])
+def test_too_few_images_for_a_batch_are_told_before_the_screen(
+    race: str, two_classes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--preset", "cpu", "--data-dir", str(two_classes), "--race", race, "--out", str(tmp_path / "out")]
+    assert main(words) == 2
+    told = capsys.readouterr()
+    assert "has 80 images, of which a half is for validation: the other has 40, fewer than one batch of 64." in told.err
+    assert "Use --batch-size 10, or more images." in told.err
+    assert "Stage" not in told.out + told.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_papers_presets_neither_screen_nor_race() -> None:
     for preset in ("paper-cifar10", "paper-cifar100", "paper-imagenet"):
         config = SearchConfig(preset=preset)

@@ -83,10 +83,22 @@ def _reading(config: SearchConfig) -> dict[str, Any]:
     return {"skip_bad_images": config.skip_bad_images, "workers": config.workers}
 
 
+def check_batch(images: ImageData, config: SearchConfig, given: Given) -> None:
+    """Raises BadInput where the images that are trained on, all or a half of them, do not fill a batch."""
+    count, what = len(images), f"{images.name} has {len(images)} images"
+    if config.mode != "one-level" and config.val_dir is None and given.val is None:
+        count = min(map(len, stratified_halves(images.labels, config.seed)))
+        what += f", of which a half is for validation: the other has {count}"
+    if count < config.batch_size:
+        fits = max(2, count // 4)
+        raise BadInput(f"{what}, fewer than one batch of {config.batch_size}. Use --batch-size {fits}, or more images.")
+
+
 def build_data(config: SearchConfig, given: Given | None = None) -> SearchData:
     """Reads the images, chooses classes and images, splits them in two halves (or reads the validation images)."""
     given = Given() if given is None else given
     images, classes = read_images(config, given)
+    check_batch(images, config, given)
     own_val = config.val_dir if given.val is None else given.val
     if config.mode == "one-level":
         train = val = images
