@@ -180,9 +180,8 @@ def optimizer(options: TrainOptions, model: nn.Module, world: int) -> torch.opti
         made: torch.optim.Optimizer = create_optimizer_v2(model, **arguments, **options.opt_kwargs)
     except (AssertionError, TypeError, ValueError) as error:
         near = [name for name in list_optimizers() if name.startswith(options.opt[:3])]
-        raise BadInput(
-            f"--opt {options.opt} cannot be used ({error}). Near it: {', '.join(near) or 'nothing'}."
-        ) from error
+        hint = f" Near it: {', '.join(near)}." if near and options.opt not in near else ""
+        raise BadInput(f"--opt {options.opt} cannot be used ({str(error).rstrip('.')}).{hint}") from error
     return made
 
 

@@ -22,6 +22,7 @@ from daas.train.options import TrainOptions
 from daas.train.step import step
 from daas.train.training import Training
 
+_MOSTLY = 0.5  # share of the first weights in a moving average from which it is said
 _SAMPLED = 500  # updates at which the schedule is looked at
 
 
@@ -43,6 +44,7 @@ def try_out(run: Training) -> int:
             "Use fewer processes, or more images."
         )
     _try_schedule(run)
+    _look_at_average(run)
     model = run.learner.model
     if run.place.world > 1:
         model = copy.deepcopy(model)  # gradients of the other one are exchanged between the processes
@@ -145,6 +147,23 @@ def _said(run: Training, error: BaseException) -> str:
         way = "Take a smaller --batch-size (and --grad-accum-steps for the rest), smaller images (--img-size), --amp, "
         way += "or --grad-checkpointing"
     return f"--model {options.model} cannot take a step on {batch} with --opt {options.opt}: {text.rstrip('.')}. {way}."
+
+
+def _look_at_average(run: Training) -> None:
+    """Says where a moving average that is validated and saved will mostly be the weights that a training began with."""
+    ema = run.learner.ema
+    if ema is None or run.options.model_ema_force_cpu or not run.place.first:
+        return
+    share, updates = 1.0, run.epochs * run.learner.updates_per_epoch
+    for update in range(2, updates + 1):  # the first one is taken over whole
+        share *= ema.get_decay(update)
+        if share < _MOSTLY:
+            return
+    print(
+        f"Warning: after all {updates} updates the moving average (--model-ema-decay {run.options.model_ema_decay:g}), "
+        f"which is validated and saved, still consists to {100 * share:.0f}% of the weights that it began with. Take a "
+        "smaller decay, --model-ema-warmup, or no --model-ema.", file=sys.stderr
+    )  # fmt: skip
 
 
 def _try_schedule(run: Training) -> None:

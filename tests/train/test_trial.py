@@ -139,6 +139,25 @@ def test_a_warm_up_as_long_as_the_run_is_said(run_train: Train, capsys: pytest.C
     assert "warm-up" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ("--epochs 2", ""),
+        ("--epochs 2 --model-ema", "still consists to 100% of the weights that it began with"),
+        ("--epochs 2 --model-ema --model-ema-decay 0.2", ""),
+        ("--epochs 2 --model-ema --model-ema-warmup", ""),
+        ("--epochs 2 --model-ema --model-ema-force-cpu", ""),
+    ],
+)
+def test_a_moving_average_that_does_not_move_is_said(
+    flags: str, said: str, run_train: Train, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_train(*flags.split())
+    warned = capsys.readouterr().err
+    assert said in warned
+    assert bool(said) == ("moving average" in warned)
+
+
 def test_what_begins_is_said_before_a_step_is_tried(
     run_train: Train, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
