@@ -42,7 +42,10 @@ class HubFailure(RuntimeError):
 
 def scrub(text: str) -> str:
     """Takes tokens, credentials and signatures out of a text that people will see."""
-    token = get_token()
+    try:
+        token = get_token()
+    except OSError:  # its file may not be read: it is in no text either
+        token = None
     if token:
         text = text.replace(token, "***")
     for pattern, instead in _SECRETS:

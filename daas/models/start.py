@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -200,7 +201,12 @@ def _refused(model: str, error: Exception) -> BadInput:
     if ":" not in model:
         known_config(model)  # a name that timm does not know is said with those near it
     said = " ".join((str(error) or repr(error)).split())[:600].rstrip(".")
-    return BadInput(f"--model {model} could not be made: {said}.")
+    way_out = ""
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        way_out = (
+            " Mend its permissions, or set HF_HOME to a folder of your own, where weights from the Hub are kept then."
+        )
+    return BadInput(f"--model {model} could not be made: {said}.{way_out}")
 
 
 def known_config(model: str) -> dict[str, Any]:

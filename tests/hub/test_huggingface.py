@@ -51,6 +51,14 @@ def test_messages_hold_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     assert scrub(text) == "***, hf_***, Bearer *** http://***@hub/x, https://s3/o?*** (end)"
 
 
+def test_a_token_that_may_not_be_read_hides_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise PermissionError("token")
+
+    monkeypatch.setattr("daas.answers.get_token", refuse)
+    assert scrub("hf_abcDEF123 is no folder") == "hf_*** is no folder"
+
+
 def test_timm_loads_the_same_logits_to_the_bit(hub: Hub, exported: Path) -> None:
     push(exported, REPO)
     assert torch.equal(logits(f"hf-hub:{REPO}"), logits(f"local-dir:{exported}"))

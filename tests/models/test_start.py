@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import huggingface_hub
@@ -143,3 +144,12 @@ def test_a_folder_whose_weights_are_of_other_classes_or_names(saved: tuple[torch
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(BadInput, match=r"no whole safetensors file .*download it again"):
         known_config(name)
+
+
+def test_a_cache_that_may_not_be_written_says_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "/root/.cache/huggingface/token")
+
+    monkeypatch.setattr(timm, "create_model", refuse)
+    with pytest.raises(BadInput, match=r"huggingface/token.*set HF_HOME to a folder of your own"):
+        create("resnet10t", 3, Start(pretrained=True))
