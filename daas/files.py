@@ -191,8 +191,9 @@ def system_told() -> Iterator[None]:
             yield
     except OSError as error:
         named = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
+        said = f"the system refuses ({reason(error)})" if error.errno else reason(error)  # libraries raise it, too
         way = f" {_way_out(error)}" if named else ""
-        raise BadInput(f"{named}the system refuses ({reason(error)}).{way}") from error
+        raise BadInput(f"{named}{said}.{way}") from error
 
 
 def _aside(path: Path) -> Path:

@@ -122,3 +122,18 @@ def test_a_genotype_is_saved_by_the_same_writer(tmp_path: Path) -> None:
 def test_strangers_text_cannot_steer_a_terminal() -> None:
     assert plain("cat\x1b[2J\x07\u202e\udcf6 ü 猫") == r"cat\x1b[2J\x07\u202e\udcf6 ü 猫"
     assert str(BadInput("a\x1b[31m\nb")) == r"a\x1b[31m\nb"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (FileNotFoundError(2, "No such file", "runs/a"), "runs/a: the system refuses (No such file or directory). Its"),
+        (OSError(28, "No space left on device"), "the system refuses (No space left on device)."),
+        (OSError("no image"), "no image."),
+        (MemoryError(), "there is not enough memory"),
+    ],
+)
+def test_what_the_system_refuses_is_said_in_a_line(error: Exception, said: str) -> None:
+    with pytest.raises(BadInput) as found, files.system_told():
+        raise error
+    assert str(found.value).startswith(said)
