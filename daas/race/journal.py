@@ -84,7 +84,7 @@ class Journal:
                     sampler=optuna.samplers.RandomSampler(seed=0),
                     load_if_exists=True,
                 )
-            except (ValueError, KeyError, AttributeError) as error:
+            except (ValueError, KeyError, AttributeError, TypeError, AssertionError) as error:
                 raise BadInput(
                     f"{path} is no journal of a race, or damaged ({error}). Choose another --out."
                 ) from error

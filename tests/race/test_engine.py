@@ -194,8 +194,12 @@ def test_half_a_line_is_forgotten(whole: Journal, tmp_path: Path):
     assert Journal(tmp_path, NAMES).results() == whole.results()
 
 
-def test_another_file_is_no_journal(tmp_path: Path):
-    (tmp_path / JOURNAL).write_text("hello\nworld\n")
+@pytest.mark.parametrize(
+    "text", ["hello\nworld\n", '{"op_code": 99}\n', '{"op_code": 99, "worker_id": "w"}\n', "[1]\n", "3\n"]
+)
+def test_another_file_is_no_journal(text: str, tmp_path: Path):
+    """Nor is one of an Optuna to come."""
+    (tmp_path / JOURNAL).write_text(text)
     with pytest.raises(BadInput, match="no journal of a race"):
         Journal(tmp_path, NAMES)
 
