@@ -6,12 +6,12 @@ training script) take policies as ``daas:NAME``; everything else is imported whe
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
 from daas import working_folder
 
-working_folder.check()  # before torch and timm are looked for
+working_folder.check()  # before anything else is looked for
+
+from importlib import import_module  # noqa: E402
+from typing import TYPE_CHECKING, Any  # noqa: E402
 
 from daas import models, timm_names  # noqa: E402
 

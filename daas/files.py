@@ -178,6 +178,12 @@ def unwritable(path: str | Path, error: Exception, then: str = "") -> BadInput:
     return BadInput(f"{path} could not be written ({reason(error)}). {kept}. {_way_out(error)} {then}".rstrip())
 
 
+_CLEAR = (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ENOTDIR
+)  # fmt: skip
+"""Errors that say what to do, whoever met them."""
+
+
 @contextmanager
 def system_told() -> Iterator[None]:
     """Turns what the system refuses anywhere in a program, files and memory, into ``BadInput``: the last net under it.
@@ -191,8 +197,9 @@ def system_told() -> Iterator[None]:
             yield
     except OSError as error:
         named = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
-        said = f"the system refuses ({reason(error)})" if error.errno else reason(error)  # libraries raise it, too
-        way = f" {_way_out(error)}" if named else ""
+        system = (error.errno or 0) > 0  # libraries raise it, too, with numbers of their own
+        said = f"the system refuses ({reason(error)})" if system else str(error) or type(error).__name__
+        way = f" {_way_out(error)}" if named and error.errno in _CLEAR else ""
         raise BadInput(f"{named}{said}.{way}") from error
 
 

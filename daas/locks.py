@@ -38,6 +38,7 @@ def locked(folder: str | Path, flag: str = "--out") -> Iterator[None]:
         _removed(new)
         raise
     except OSError as error:
+        _removed(new)
         raise unwritable(path, error) from error
     if handle is None:
         raise BadInput(

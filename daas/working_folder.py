@@ -17,21 +17,24 @@ def check() -> None:
 
     Python looks for modules in the working folder first when a program is started by ``python -m``; a ``random.py`` or
     ``timm.py`` of the user's would be imported in place of the real one. For this package's own programs the folder
-    comes last, where ``--device-modules`` still finds what is in it.
+    comes last, where ``--device-modules`` still finds what is in it; unless the package itself is there, which later
+    processes have to find, too.
 
     Raises:
         SystemExit: The folder is gone, and this is one of the package's programs; the exit code is 2.
-        FileNotFoundError: The folder is gone. torch would end the process where it is imported.
+        FileNotFoundError: The folder is gone. Parts of torch that are imported next would end with less to say, or end the
+            process.
     """
     program = _is_program()
     try:
         here = os.getcwd()
-    except FileNotFoundError as error:
-        if not program:
-            raise FileNotFoundError(_GONE) from error
-        print(f"error: {_GONE}", file=sys.stderr)
-        raise SystemExit(2) from None
-    if program and not sys.flags.safe_path and sys.path[:1] == [here]:
+    except OSError as error:
+        if program:
+            print(f"error: {_GONE}", file=sys.stderr)
+            raise SystemExit(2) from None
+        raise FileNotFoundError(_GONE) from error
+    own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    if program and not sys.flags.safe_path and sys.path[:1] == [here] and os.path.realpath(own) != here:
         sys.path.append(sys.path.pop(0))
 
 

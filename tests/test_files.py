@@ -127,7 +127,7 @@ def test_strangers_text_cannot_steer_a_terminal() -> None:
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (FileNotFoundError(2, "No such file", "runs/a"), "runs/a: the system refuses (No such file or directory). Its"),
+        (FileNotFoundError(2, "No such file", "runs/a"), "runs/a: the system refuses (No such file or directory)."),
         (OSError(28, "No space left on device"), "the system refuses (No space left on device)."),
         (OSError("no image"), "no image."),
         (MemoryError(), "there is not enough memory"),

@@ -40,10 +40,21 @@ def test_an_import_in_a_folder_that_is_gone_raises(tmp_path: Path) -> None:
 
 
 def test_files_that_are_called_like_modules_take_no_modules_place(tmp_path: Path) -> None:
-    for name in ("random", "queue", "copy", "platform", "numpy", "torch", "timm", "yaml", "tqdm"):
+    for name in ("random", "queue", "copy", "platform", "typing", "numpy", "torch", "timm", "yaml", "tqdm"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong file')")
     (tmp_path / "mine.py").write_text("print('mine is found')")
     found = _run("-m", "daas.train", "digits", "--device-modules", "mine", "--device", "nowhere", cwd=tmp_path)
     assert found.stdout == "mine is found\n", found.stderr
     assert found.returncode == 2
     assert found.stderr.startswith("error: --device nowhere cannot be used")
+
+
+def test_a_package_that_is_in_the_folder_itself_stays_first_for_later_processes(tmp_path: Path) -> None:
+    script = tmp_path / "looks.py"
+    script.write_text("import sys; sys.argv[0] = 'daas'\nimport daas\nprint(sys.path[0])")
+    for here, first in ((ROOT, True), (str(tmp_path), False)):
+        found = _run(
+            "-c", f"import sys; sys.path.insert(0, {here!r}); exec(open({str(script)!r}).read())", cwd=Path(here)
+        )
+        assert (found.stdout.strip() == here) is first, found.stdout + found.stderr
+        assert found.returncode == 0

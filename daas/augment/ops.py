@@ -223,9 +223,9 @@ def _shift_and_factor(mean: tuple[float, ...], std: tuple[float, ...], channels:
             f"normalize is {(mean, std)}; images of {channels} channels need a mean and a positive standard deviation "
             "for each, as shares of the full range."
         )
-    if not all(0 <= m <= 1 for m in mean):
+    if not all(0 <= m <= 1 for m in mean) or not all(s <= 1 for s in std):
         raise BadInput(
-            f"normalize is {(mean, std)}; means are shares of the full range, from 0 to 1. Divide levels from 0 to 255 "
+            f"normalize is {(mean, std)}; both are shares of the full range, from 0 to 1. Divide levels from 0 to 255 "
             "by 255, mean and standard deviation alike."
         )
     values = [[255.0 * m for m in mean], [1.0 / (255.0 * s) for s in std]]

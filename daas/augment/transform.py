@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from daas.augment import counter, gpu, moves, opaque
 from daas.augment.draw import Draw
-from daas.augment.files import is_number
+from daas.augment.files import is_number, plain
 from daas.augment.find import find_policy
 from daas.augment.ops import (
     Backend,
@@ -94,6 +94,7 @@ class DAASPolicy(GeometricAugmentationBase2D):
         same_on_batch: bool = False,
         keepdim: bool = False,
     ) -> None:
+        p = plain(p)
         super().__init__(p=p, same_on_batch=same_on_batch, keepdim=keepdim)
         if not isinstance(policy, Policy):
             raise BadInput(

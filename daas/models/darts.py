@@ -58,7 +58,7 @@ def read_darts(text: str, name: str = "") -> dict[str, Any]:
         raise BadInput(
             f"Genotype(...) has the fields {', '.join(sorted(fields))[:200]}; it needs {', '.join(_FIELDS)}."
         )
-    values = {key: _value(key, _Plain().visit(node)) for key, node in fields.items()}
+    values = {key: _value(key, node) for key, node in fields.items()}
     return {key: _nodes(key, value) if key in ("normal", "reduce") else value for key, value in values.items()}
 
 
@@ -103,7 +103,7 @@ def _value(key: str, node: ast.expr) -> Any:
         if node.func.id == "range" and 1 <= len(bounds) == len(node.args) <= 2:
             return list(range(*bounds))
     try:
-        return ast.literal_eval(node)
+        return ast.literal_eval(_Plain().visit(node))
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
         raise BadInput(f"Genotype(...): {key} is no list of literals.") from error
 

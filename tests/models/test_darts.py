@@ -11,6 +11,7 @@ import pytest
 from daas.errors import BadInput
 from daas.models import Genotype
 from daas.models.__main__ import main
+from daas.models.darts import read_darts
 from daas.models.zoo import find_genotype
 
 # DARTS (Liu et al., ICLR 2019), second order, as its repository prints it
@@ -120,3 +121,8 @@ def test_what_numpy_torch_and_gdas_print_around_values_is_taken_off(
 def test_architectures_of_other_programs_are_named(text: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=said):
         load(tmp_path, text)
+
+
+def test_a_sum_without_an_end_is_told_in_a_line() -> None:
+    with pytest.raises(BadInput, match=r"no list of literals|no Python"):
+        read_darts(f"Genotype(normal={'1+' * 700}1, normal_concat=[2], reduce=[], reduce_concat=[2])")

@@ -1,7 +1,8 @@
 """The operations as fused Triton kernels for uint8 images on CUDA (the extra ``gpu``).
 
 They have never run on a GPU: what is known of them is what Triton's interpreter shows on the CPU, which is every bit of
-the arithmetic and nothing of the speed. ``backend="triton"`` takes them, ``backend="auto"`` does not.
+the arithmetic and nothing of the speed, and that they compile. ``backend="triton"`` takes them, ``backend="auto"`` does
+not.
 """
 
 from __future__ import annotations

@@ -88,6 +88,7 @@ def _there(draw: Draw, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
 
 def _signed(word: int) -> int:
     """A number below 2 ** 64 with the same bits, as a kernel takes it."""
+    word = int(word)
     return word - (1 << 64) if word >= 1 << 63 else word
 
 

@@ -176,10 +176,11 @@ pointers = {"images": "*u8", "scratch": "*u8", "table": "*u8", "words": "*i64", 
 always = {"SLOTS": 2, "CHANNELS": 3, "BLOCK": 256, "TILE": 8192, "NORMALIZE": True, "WORDS": 8, "LINEAR": True,
           "TO_LINEAR": False}
 for name, more in (("whole", {}), ("whole", {"SLOTS": 1, "sw": 1, "LINEAR": False}), ("look", {}),
-                   ("work", {"SLOT": 0}), ("work", {"SLOT": 1})):
-    kernel = getattr(kernels, name)
+                   ("work", {"SLOT": 0}), ("work", {"SLOT": 1}),
+                   ("whole", {"SLOTS": 3, "CHANNELS": 1, "NORMALIZE": False, "TO_LINEAR": True, "out": "*u8"})):
+    kernel, given = getattr(kernels, name), {**pointers, "out": more.pop("out", "*bf16")}
     constants = {key: value for key, value in {**always, **more}.items() if key in kernel.arg_names}
-    types = {n: "constexpr" if n in constants else pointers.get(n, "i32") for n in kernel.arg_names}
+    types = {n: "constexpr" if n in constants else given.get(n, "i32") for n in kernel.arg_names}
     made = triton.compile(ASTSource(kernel, types, constants), target=GPUTarget("cuda", 90, 32), options=OPTIONS)
     print(name, len(made.asm["cubin"]) > 1000, made.asm["ptx"].count("fma.rn"))
 
@@ -187,11 +188,13 @@ pointers = {"op_out": "*i64", "value_out": "*fp64", "center_out": "*fp64", "op":
             "value": "*fp64", "center": "*fp64", "signed": "*i1", "ends": "*i64", "codes": "*i64", "out": "*i64"}
 always = {"SLOTS": 2, "HALVINGS": 8, "SHARED_CHOICE": False, "SHARED_ALL": False, "BLOCK": 128, "WORDS": 8,
           "SMOOTH": True}
-for name, more in (("drawn", {"STEP_LIES_THERE": True}), ("drawn", {"STEP_LIES_THERE": False}), ("recorded", {})):
+for name, more, whole in (("drawn", {"STEP_LIES_THERE": True}, "i64"), ("drawn", {"STEP_LIES_THERE": False}, "i32"),
+                          ("recorded", {}, "i64"), ("recorded", {"rows": 1, "columns": 1}, "i32"),
+                          ("drawn", {"STEP_LIES_THERE": False, "others": 1, "HALVINGS": 1}, "i32")):
     kernel = getattr(drawing, name)
     constants = {key: value for key, value in {**always, **more}.items() if key in kernel.arg_names}
     step = {"step": "*i64"} if more.get("STEP_LIES_THERE") else {}
-    types = {n: "constexpr" if n in constants else {**pointers, **step}.get(n, "i64") for n in kernel.arg_names}
+    types = {n: "constexpr" if n in constants else {**pointers, **step}.get(n, whole) for n in kernel.arg_names}
     made = triton.compile(ASTSource(kernel, types, constants), target=GPUTarget("cuda", 90, 32), options=OPTIONS)
     print(name, len(made.asm["cubin"]) > 1000, made.asm["ttir"].count("math.fma"))
 """
@@ -200,7 +203,7 @@ for name, more in (("drawn", {"STEP_LIES_THERE": True}), ("drawn", {"STEP_LIES_T
 def test_they_compile_for_a_gpu_without_a_fused_product_and_sum(tmp_path: Path) -> None:
     """Down to the machine's code, for which no GPU is needed."""
     printed = run("-c", COMPILED, TRITON_CACHE_DIR=str(tmp_path), TRITON_INTERPRET="0")
-    names = ["whole", "whole", "look", "work", "work", "drawn", "drawn", "recorded"]
+    names = ["whole", "whole", "look", "work", "work", "whole", "drawn", "drawn", "recorded", "recorded", "drawn"]
     assert printed.splitlines() == [f"{name} True 0" for name in names]
 
 
