@@ -22,8 +22,8 @@ def check() -> None:
 
     Raises:
         SystemExit: The folder is gone, and this is one of the package's programs; the exit code is 2.
-        FileNotFoundError: The folder is gone. Parts of torch that are imported next would end with less to say, or end the
-            process.
+        FileNotFoundError: The folder is gone. Parts of torch that are imported next would end with less to say, or end
+            the process.
     """
     program = _is_program()
     try:

@@ -92,15 +92,15 @@ def _before(config: SearchConfig, given: Given) -> tuple[Screen | None, SearchCo
 
 def _check(config: SearchConfig, given: Given) -> None:
     """Raises BadInput for what a later stage would stumble over, while nothing is written."""
-    images = read_images(config, given)[0]
-    check_batch(images, config, given)
-    if config.race:
-        racing.check(images, config)
     out = config.out
     if out is not None:
         check = independent.check_output if config.mode == "independent" else checkpoint_to_resume
         (seeds.check_output if config.seeds else check)(config)
         _check_stages(config, out)
+    images = read_images(config, given)[0]
+    check_batch(images, config, given)
+    if config.race:
+        racing.check(images, config)
     processes.wait()  # nobody writes before all have looked
 
 
