@@ -34,6 +34,7 @@ TALKS = (
 )
 WAITS = (
     f"{ALONE}"
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job behind & begins without
     "from pathlib import Path\n"
     "from daas.options import leave\n"
     "def main():\n"

@@ -189,7 +189,7 @@ def test_validation_in_other_batches_is_the_same(run_train: Train) -> None:
         (["--dataset", ""], "No images"),
         (["--initial-checkpoint", "nowhere.safetensors"], "no such safetensors file"),
         (["--initial-checkpoint", "weights.pth"], "nothing is unpickled"),
-        (["--mean", "1", "2"], "three numbers each"),
+        (["--mean", "0.1", "0.2"], "three numbers each"),
         (["--std", "0"], "--std 0.0: it must be at least 0.0001"),
         (["--input-size", "1", "16", "16"], "read as RGB"),
         (["--input-size", "3", "16", "24"], "are square"),
