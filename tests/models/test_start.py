@@ -148,7 +148,7 @@ def test_a_folder_whose_weights_are_of_other_classes_or_names(saved: tuple[torch
 
 def test_a_cache_that_may_not_be_written_says_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied", "/root/.cache/huggingface/token")
+        raise PermissionError(errno.EACCES, "Permission denied", "/home/ada/.cache/huggingface/token")
 
     monkeypatch.setattr(timm, "create_model", refuse)
     with pytest.raises(BadInput, match=r"huggingface/token.*set HF_HOME to a folder of your own"):
