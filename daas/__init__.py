@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from daas import working_folder
 
-working_folder.check()  # before anything else is looked for
+working_folder.check()  # first: it says where the imports below are looked for
 
-from importlib import import_module  # noqa: E402
-from typing import TYPE_CHECKING, Any  # noqa: E402
+from importlib import import_module  # noqa: E402  # after the check
+from typing import TYPE_CHECKING, Any  # noqa: E402  # after the check
 
-from daas import models, timm_names  # noqa: E402
+from daas import models, timm_names  # noqa: E402  # after the check
 
 if TYPE_CHECKING:
     from daas import race, screen, search, train

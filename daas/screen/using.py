@@ -12,6 +12,7 @@ from daas.augment.space import BASE, named
 from daas.errors import BadInput
 from daas.models.start import WEIGHTS, Start
 from daas.screen.verdicts import CHANGES, HARMLESS, UNCLEAR
+from daas.train.options import TrainOptions
 
 if TYPE_CHECKING:
     from daas.screen.result import Screen, Seen
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 _BASE = tuple(operation.name for operation in BASE)
 FLIP, CROP = "HFlip", "Crop"
 YOUR_NETWORK, YOUR_PHOTOS, YOUR_TEST_PHOTOS = "YOUR_NETWORK", "YOUR_PHOTOS", "YOUR_TEST_PHOTOS"
-_BATCH = 128  # images of a batch of daas.train, unless it is told otherwise
 _MEANT = {
     YOUR_NETWORK: "any timm model",
     YOUR_PHOTOS: "a folder of class folders with the images that were screened",
@@ -112,7 +112,7 @@ def _batch_words(screen: Screen) -> list[str]:
     """A smaller batch, eight to an epoch, where the images do not fill one of the default size."""
     data, source = screen.about["data"], screen.about["source"]
     images = data["train_images"] + (0 if source.get("val_dir") else data["val_images"])
-    return [] if images >= _BATCH else ["--batch-size", str(max(2, images // 8))]
+    return [] if images >= TrainOptions.batch_size else ["--batch-size", str(max(2, images // 8))]
 
 
 def cuts_by_default(screen: Screen) -> bool:
