@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.pairs_table import WITH_CELLS
 from benchmarks.regret_lines import Lines
 from benchmarks.tables.records import revision
 from benchmarks.tasks import task
@@ -32,7 +33,7 @@ from daas.race.engine import Budget, work
 from daas.race.journal import Journal
 from daas.race.rules import Rules, final
 from daas.race.sets import Setting, candidates
-from daas.race.sizes import at_equal_size, folder_size
+from daas.race.sizes import alike, at_equal_size, folder_size
 from daas.race.statistics import Score, score
 from daas.race.training import Trainer
 from daas.search.options import SearchConfig
@@ -129,7 +130,8 @@ class Bench:
             journal = Journal(Path(place), [candidate.name for candidate in entered])
             budget = Budget(self.size.trainings, None)
             work(journal, len(entered), rules, budget, lambda c, run: self._run(entered[c], run), lambda: False)
-            breadth = [candidate.breadth(0) for candidate in entered]  # one network
+            weights = alike([candidate.network.parameters(len(self.images.class_names)) for candidate in entered])
+            breadth = [candidate.breadth(number) for candidate, number in zip(entered, weights, strict=True)]
             return entered[final(journal.results(), journal.rounds(), breadth, rules).chosen]
 
     def pairs(self) -> dict[str, Candidate]:
@@ -170,7 +172,7 @@ class Bench:
             return found
 
         cells = candidate.network.genotype is None  # published ones, that race beside the found network
-        pair = candidate.name if cells else candidate.policy_words
+        pair = f"{candidate.name}, as large" if cells else candidate.policy_words
         return self._line({"kind": "run", "pair": pair, "run": run}, candidate, train)
 
     def _trainer(self, candidate: Candidate) -> Trainer:
@@ -205,7 +207,7 @@ def go(bench: Bench) -> None:
     for pair, candidate in bench.pairs().items():
         bench.whole(pair, candidate)
     bench.whole("chosen", bench.raced(*bench.searched()))
-    bench.whole("chosen, with cells", bench.raced_with_cells(*bench.searched()))
+    bench.whole(WITH_CELLS, bench.raced_with_cells(*bench.searched()))
 
 
 def main() -> None:

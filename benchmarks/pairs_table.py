@@ -13,8 +13,10 @@ from benchmarks.tables.statistics import Estimate, estimate, paired
 from benchmarks.timing import table
 
 Seeds = dict[int, float]
-_SUGGESTED = 1  # the seed whose lines suggested a further way (pairs-plan.md)
-_OWN = ("chosen", "chosen, with cells", "found", "random")
+WITH_CELLS = "chosen, with cells as large"
+_SUGGESTED = {"chosen, with cells": (1,), WITH_CELLS: (1, 2)}
+"""Seeds whose lines suggested a further way (pairs-plan.md)."""
+_OWN = ("chosen", WITH_CELLS, "chosen, with cells", "found", "random")
 
 
 def judged(lines: Iterable[Mapping[str, Any]]) -> dict[str, Seeds]:
@@ -44,12 +46,14 @@ def page(lines: Iterable[Mapping[str, Any]]) -> str:
     text = ["# A chosen pair against the shelf", "", "`python -m benchmarks.pairs --data-dir ARCHIVE`; plan: "
             "`pairs-plan.md`.", "", table(["pair", "weights (last seed)", "accuracy"], body), ""]  # fmt: skip
     best = best_of_the_shelf(accuracy)
-    for name in _OWN[:3]:
+    for name in _OWN[:4]:
         if best is not None and (gap := paired(accuracy.get(name, {}), accuracy[best])) is not None:
             text.append(f"- {name} minus the best of the shelf ({best}): {_words(gap)}{_interval(gap)}.")
-            later = {seed: value for seed, value in accuracy[name].items() if seed != _SUGGESTED}
-            if "cells" in name and (without := paired(later, accuracy[best])) is not None:
-                text.append(f"  Without seed {_SUGGESTED}, which suggested it: {_words(without)}{_interval(without)}.")
+            early = _SUGGESTED.get(name, ())
+            later = {seed: value for seed, value in accuracy[name].items() if seed not in early}
+            if early and (without := paired(later, accuracy[best])) is not None:
+                seeds = " and ".join(str(seed) for seed in early)
+                text.append(f"  Without seed {seeds}, which suggested it: {_words(without)}{_interval(without)}.")
     text += _against_random(accuracy)
     return "\n".join(text) + "\n"
 

@@ -76,6 +76,15 @@ class Network:
         with torch.random.fork_rng(devices=[]):
             return sum(parameter.numel() for parameter in self.create(classes).parameters())
 
+    @property
+    def searched(self) -> bool:
+        """Whether its cells are a search's, and not published ones.
+
+        >>> network("p_darts").searched
+        False
+        """
+        return self.genotype is not None and self.genotype.name not in list_genotypes()
+
 
 def network(given: Any, kwargs: Mapping[str, Any] | None = None, start: Start = RANDOM) -> Network:
     """A network from a timm name, a genotype (also its file, a folder with one, a published one's name), or a module.
@@ -182,17 +191,18 @@ class Candidate:
     def breadth(self, parameters: int) -> tuple[float, ...]:
         """The stated order of preference among equals, smallest first.
 
-        1. the network with fewer weights; 2. more different operations, the flip counted; 3. fewer operations per
-        image; 4. fewer further values of the recipe. What is still equal goes by the order of the candidates.
+        1. the network with fewer weights; 2. a network that others know before cells that a search has found; 3. more
+        different operations, the flip counted; 4. fewer operations per image; 5. fewer further values of the recipe.
+        What is still equal goes by the order of the candidates.
 
         Args:
-            parameters: Weights of the network.
+            parameters: Weights of the network, as ``daas.race.sizes.alike`` has them.
         """
         share = {} if self.policy is None else self.policy.operation_share()
         flips = float(self.values.get("hflip", 0.5) > 0)
         operations = sum(value > 0 for value in share.values()) + flips
         extras = sum(name not in ("hflip", "hflip_swap") for name, _ in self.recipe)
-        return float(parameters), -operations, sum(share.values()), float(extras)
+        return float(parameters), float(self.network.searched), -operations, sum(share.values()), float(extras)
 
 
 def _words(name: str, value: Any) -> str:

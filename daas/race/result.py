@@ -19,6 +19,7 @@ from daas.errors import BadInput
 from daas.models import Genotype
 from daas.race.candidates import NONE, Candidate, Network, slug
 from daas.race.rules import Final, Results, Rules, against, complete_runs, final, why_left
+from daas.race.sizes import alike
 from daas.race.statistics import Difference, Score, mean_and_error
 from daas.train.fit import Recipe
 
@@ -101,7 +102,7 @@ class Race:
     @cached_property
     def final(self) -> Final:
         """Who won, and who cannot be told from the winner."""
-        breadth = [c.breadth(weights) for c, weights in zip(self.candidates, self.parameters, strict=True)]
+        breadth = [c.breadth(weights) for c, weights in zip(self.candidates, alike(self.parameters), strict=True)]
         return final(self.results, self.rounds, breadth, self.rules)
 
     @property

@@ -64,31 +64,48 @@ def at_equal_size(candidates: Sequence[Candidate], classes: int) -> list[Candida
         net = one.network
         if _cells(net) and not _sized(net):
             if net not in known:
-                known[net] = _of_size(net, weights, layers, classes)
+                sized, nearest = _of_size(net, weights, layers, classes)
+                if sized is None:
+                    raise BadInput(
+                        f"No network of the cells {net.name} has {weights:,} weights to within a tenth; the nearest "
+                        f"has {nearest:,}. Give its size (channels=, layers=), or race without equal sizes "
+                        "(equal_size=False, --no-equal-size)."
+                    )
+                known[net] = sized
             one = replace(one, network=known[net])
         found.append(one)
     return found
 
 
-def no_larger(net: Network, than: Network, classes: int) -> Network | None:
-    """Cells with at most as many weights as a network has, and at least nine tenths of them.
+def as_large(net: Network, than: Network, classes: int, most: int | None = None) -> Network | None:
+    """Cells with as many weights as a network has, to within a tenth.
 
-    The number of cells is the nearest to the other network's with which that can be; channels are as many as go in.
+    The number of cells is the nearest to the other network's with which that can be.
 
     Args:
         net: Cells of no size yet.
         than: A network of cells.
         classes: Of the images.
+        most: How many weights are allowed; None for no limit.
 
     Returns:
         None where there is no such network.
     """
     weights, layers = _weights(than, classes), int(dict(than.kwargs).get("layers", 20))
-    for count in _counts(layers):
-        smaller, held = _around(net, weights, count, classes)[0]
-        if (1 - TOLERANCE) * weights <= held <= weights:
-            return smaller
-    return None
+    return _of_size(net, weights, layers, classes, most)[0]
+
+
+def alike(weights: Sequence[int]) -> list[int]:
+    """Numbers of weights, those alike that lie within a tenth: each as the smallest one of its kind.
+
+    >>> alike([105, 100, 111, 300])
+    [100, 100, 111, 300]
+    """
+    least: list[int] = []
+    for number in sorted(weights):
+        if not least or number > (1 + TOLERANCE) * least[-1]:
+            least.append(number)
+    return [max(one for one in least if one <= number) for number in weights]
 
 
 def _counts(layers: int) -> list[int]:
@@ -110,19 +127,21 @@ def _weights(net: Network, classes: int) -> int:
         return net.parameters(classes)
 
 
-def _of_size(net: Network, weights: int, layers: int, classes: int) -> Network:
-    """The network with about so many weights, and the number of cells that is nearest to ``layers``."""
+def _of_size(
+    net: Network, weights: int, layers: int, classes: int, most: int | None = None
+) -> tuple[Network | None, int]:
+    """The network with about so many weights, and the number of cells that is nearest to ``layers``.
+
+    Where there is none, the number of weights that came nearest goes with it.
+    """
     nearest = 0
     for count in _counts(layers):
-        smaller, larger = _around(net, weights, count, classes)
-        best = min((smaller, larger), key=lambda one: abs(one[1] - weights))
-        if abs(best[1] - weights) <= TOLERANCE * weights:
-            return best[0]
-        nearest = min((nearest, best[1]), key=lambda value: abs(value - weights))
-    raise BadInput(
-        f"No network of the cells {net.name} has {weights:,} weights to within a tenth; the nearest has {nearest:,}. "
-        "Give its size (channels=, layers=), or race without equal sizes (equal_size=False, --no-equal-size)."
-    )
+        allowed = [one for one in _around(net, weights, count, classes) if most is None or one[1] <= most]
+        for sized, held in sorted(allowed, key=lambda one: abs(one[1] - weights)):
+            if abs(held - weights) <= TOLERANCE * weights:
+                return sized, held
+            nearest = min((nearest, held), key=lambda value: abs(value - weights))
+    return None, nearest
 
 
 def _around(net: Network, weights: int, layers: int, classes: int) -> tuple[tuple[Network, int], tuple[Network, int]]:

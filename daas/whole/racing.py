@@ -18,7 +18,7 @@ from daas.race.candidates import CELLS, Candidate, Network
 from daas.race.candidates import network as network_of
 from daas.race.journal import JOURNAL, Journal, check_installed
 from daas.race.result import Race
-from daas.race.sizes import no_larger, searched_size
+from daas.race.sizes import as_large, searched_size
 from daas.race.words import with_error
 from daas.screen.result import Screen
 from daas.search.algorithm.method import model_arguments
@@ -133,7 +133,7 @@ def entrants(setting: sets.Setting, policy: Policy | None, name: str, cells: Net
 
 
 def published(net: Network, config: SearchConfig, classes: int, out: Path | None) -> Network | None:
-    """Published cells that are no larger than found ones, and hardly smaller.
+    """Published cells of the size of the found ones, to within a tenth, and of no more weights than are allowed.
 
     Args:
         net: The network of the race.
@@ -151,7 +151,7 @@ def published(net: Network, config: SearchConfig, classes: int, out: Path | None
         names = Journal(out, ()).config().get("candidates", [])
         if not any(str(name).startswith(f"{PUBLISHED}:") for name in names):
             return None
-    cells = no_larger(network_of(PUBLISHED), net, classes)
+    cells = as_large(network_of(PUBLISHED), net, classes, config.cost_limits.get("params"))
     if cells is None:
         print(f"No network of the published cells {PUBLISHED} has about as many weights: found cells race alone.")
     return cells

@@ -5,7 +5,7 @@ import torch
 
 from benchmarks import pairs
 from benchmarks.pairs import Bench, Size, go
-from benchmarks.pairs_table import best_of_the_shelf, judged, page
+from benchmarks.pairs_table import WITH_CELLS, best_of_the_shelf, judged, page
 from benchmarks.regret_lines import Lines
 from daas.data import MemoryImages
 
@@ -28,7 +28,7 @@ def test_every_pair_is_trained_once_at_equal_size(bench: Bench):
     go(bench)
     lines = list(Lines(bench.lines.path))
     whole = {line["pair"]: line for line in lines if line["kind"] == "whole"}
-    assert set(whole) == {"found", "darts_v2 x none", "darts_v2 x cutout", "random", "chosen", "chosen, with cells"}
+    assert set(whole) == {"found", "darts_v2 x none", "darts_v2 x cutout", "random", "chosen", WITH_CELLS}
     assert all(abs(line["params"] / whole["found"]["params"] - 1) <= 0.1 for line in whole.values())
     assert whole["chosen"]["params"] == whole["found"]["params"]
     assert "cutout 4" in whole["darts_v2 x cutout"]["candidate"]
@@ -62,6 +62,16 @@ def test_the_table_compares_with_the_best_of_the_shelf_and_with_a_random_pair():
     )
     assert "chosen minus random: 10.50 (sd 0.71, n = 2), 95% interval +4.15 to +16.85, p = 0.0303" in text
     assert "found minus" not in text
+
+
+def test_seeds_that_suggested_a_way_are_told_apart():
+    lines = lines_of(
+        ("a x none", 1, 70.0), ("a x none", 2, 71.0), ("a x none", 3, 72.0),
+        (WITH_CELLS, 1, 71.0), (WITH_CELLS, 2, 70.0), (WITH_CELLS, 3, 73.0),
+    )  # fmt: skip
+    text = page(lines)
+    assert f"{WITH_CELLS} minus the best of the shelf (a x none): 0.33 (sd 1.15, n = 3)" in text
+    assert "Without seed 1 and 2, which suggested it: 1.00 (n = 1), too few for an interval." in text
 
 
 def test_a_table_of_nothing_says_nothing():

@@ -18,7 +18,7 @@ from daas.models import Genotype, find_genotype
 from daas.race.candidates import Candidate, Network, network
 from daas.race.options import parse
 from daas.race.sets import Setting, candidates
-from daas.race.sizes import TOLERANCE, at_equal_size, searched_size
+from daas.race.sizes import TOLERANCE, alike, at_equal_size, searched_size
 
 CELLS = replace(find_genotype("gdas_v1"), name="searched")
 
@@ -117,3 +117,18 @@ def test_candidates_of_ones_own_class_are_sized_too() -> None:
     ]
     first, second = (one.network.parameters(10) for one in at_equal_size(entered, 10))
     assert abs(second / first - 1) <= TOLERANCE
+
+
+def test_sizes_within_a_tenth_are_alike_and_no_chain_of_them_is() -> None:
+    assert alike([]) == []
+    assert alike([120, 100, 110, 130]) == [120, 100, 100, 120]
+    assert alike([111, 100, 100]) == [111, 100, 100]
+
+
+def test_among_equals_of_about_one_size_known_cells_go_before_searched_ones() -> None:
+    """Three per cent fewer weights are no reason to take cells that nobody else has tried."""
+    named = [Candidate(network(one), None, "none") for one in (CELLS, "darts_v2_cifar", "resnet10t")]
+    order = [one.breadth(size) for one, size in zip(named, alike([100, 103, 120]), strict=True)]
+    assert sorted(order) == [order[1], order[0], order[2]]
+    far = [one.breadth(size) for one, size in zip(named, alike([100, 115, 120]), strict=True)]
+    assert min(far) == far[0]

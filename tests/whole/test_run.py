@@ -266,12 +266,22 @@ def test_published_cells_race_against_found_ones() -> None:
 
 
 @pytest.mark.parametrize("layers", [3, 4, 5, 8])
-def test_published_cells_are_not_larger_and_hardly_smaller(layers: int) -> None:
-    """Among equals the network with fewer weights is taken: found cells have to be better."""
+def test_published_cells_are_as_large_and_as_deep(layers: int) -> None:
     net = network({"channels": 8, "layers": layers})
     cells = racing.published(net, SearchConfig(preset="cpu"), 10, None)
     assert cells is not None
-    assert 0.9 * net.parameters(10) <= cells.parameters(10) <= net.parameters(10)
+    assert abs(cells.parameters(10) / net.parameters(10) - 1) <= 0.1
+    assert dict(cells.kwargs)["layers"] == layers
+
+
+def test_published_cells_keep_to_the_limit_of_a_search() -> None:
+    net = network({"channels": 8, "layers": 4})
+    own, free = net.parameters(10), racing.published(net, SearchConfig(preset="cpu"), 10, None)
+    assert free is not None
+    assert free.parameters(10) > own
+    held = racing.published(net, SearchConfig(preset="cpu", max_params=str(own)), 10, None)
+    assert held is not None
+    assert 0.9 * own <= held.parameters(10) <= own
 
 
 def test_published_cells_stay_away(
