@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -202,18 +202,22 @@ def _revision() -> str:
     return revision(Path(__file__).parents[1])
 
 
-def go(bench: Bench) -> None:
-    """Every pair of one seed; what is done is not done again."""
+def go(bench: Bench, wanted: Collection[str] = ()) -> None:
+    """Every pair of one seed, or those that are named; what is done is not done again."""
     for pair, candidate in bench.pairs().items():
-        bench.whole(pair, candidate)
-    bench.whole("chosen", bench.raced(*bench.searched()))
-    bench.whole(WITH_CELLS, bench.raced_with_cells(*bench.searched()))
+        if not wanted or pair in wanted:
+            bench.whole(pair, candidate)
+    if not wanted or "chosen" in wanted:
+        bench.whole("chosen", bench.raced(*bench.searched()))
+    if not wanted or WITH_CELLS in wanted:
+        bench.whole(WITH_CELLS, bench.raced_with_cells(*bench.searched()))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", type=Path, help="photographs: an archive or a folder of class folders")
     parser.add_argument("--seed", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--pair", nargs="+", default=(), help="these alone (by default all)")
     parser.add_argument("--lines", type=Path, default=RESULTS)
     parser.add_argument("--out", type=Path, default=Path("runs/pairs"), help="where the searches are kept")
     parser.add_argument("--table", action="store_true", help="make the table of the lines that there are")
@@ -227,7 +231,11 @@ def main() -> None:
     torch.set_num_threads(1)
     photographs = load_images("", options.data_dir, image_size=Size().side)
     for seed in options.seed:
-        go(Bench(seed, photographs, lines, options.out / f"seed-{seed}", Size()))
+        bench = Bench(seed, photographs, lines, options.out / f"seed-{seed}", Size())
+        unknown = set(options.pair) - {*bench.pairs(), "chosen", WITH_CELLS}
+        if unknown:
+            parser.error(f"no pair {', '.join(sorted(unknown))}; {', '.join([*bench.pairs(), 'chosen', WITH_CELLS])}")
+        go(bench, options.pair)
 
 
 if __name__ == "__main__":

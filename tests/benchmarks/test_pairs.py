@@ -25,6 +25,8 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 
 def test_every_pair_is_trained_once_at_equal_size(bench: Bench):
+    go(bench, ["found", "darts_v2 x none"])
+    assert [line["pair"] for line in Lines(bench.lines.path)] == ["found", "darts_v2 x none"]
     go(bench)
     lines = list(Lines(bench.lines.path))
     whole = {line["pair"]: line for line in lines if line["kind"] == "whole"}
