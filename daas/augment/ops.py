@@ -245,8 +245,9 @@ def choose_backend(requested: Backend, images: Tensor | None = None, quantize: b
     """Which implementation runs.
 
     Args:
-        requested: ``auto``: compiled where it can be, that is on the CPU, for images of 256 levels (uint8 or quantised
-            float), if numba is installed; torch otherwise, on GPUs too. ``torch``, ``numba`` and ``triton`` force.
+        requested: ``auto``, for images of 256 levels (uint8 or quantised float): compiled on the CPU, if numba is
+            installed, and the Triton kernels on a CUDA device that has just shown that they give the same bytes there;
+            torch otherwise. ``torch``, ``numba`` and ``triton`` force.
         images: The batch; None asks for a uint8 batch on the CPU.
         quantize: As for ``apply``.
 
@@ -264,6 +265,8 @@ def choose_backend(requested: Backend, images: Tensor | None = None, quantize: b
             reason = _NO_LEVELS
         if reason is not None:
             raise BadInput(f"backend='triton' cannot be used: {reason}. backend='auto' takes another one.")
+        return "triton"
+    if requested == "auto" and levels and images is not None and gpu.trusted(images.device, images.shape[-2:].numel()):
         return "triton"
     reason = None
     if not cpu.available():

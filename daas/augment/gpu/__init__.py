@@ -1,8 +1,8 @@
 """The operations as fused Triton kernels for uint8 images on CUDA (the extra ``gpu``).
 
 They have never run on a GPU: what is known of them is what Triton's interpreter shows on the CPU, which is every bit of
-the arithmetic and nothing of the speed, and that they compile. ``backend="triton"`` takes them, ``backend="auto"`` does
-not.
+the arithmetic and nothing of the speed, and that they compile. ``backend="triton"`` takes them; ``backend="auto"`` does
+on a device on which they have given the CPU's bytes just before (``daas.augment.gpu.proof``).
 """
 
 from __future__ import annotations
@@ -24,3 +24,24 @@ def reason_against(device: torch.device) -> str | None:
             return None
         return "it works on CUDA and the images are on cpu (Triton's interpreter takes those: TRITON_INTERPRET=1)"
     return f"it works on CUDA and the images are on {device}"
+
+
+def trusted(device: torch.device, pixels: int) -> bool:
+    """Whether ``backend="auto"`` takes the kernels; the first time on a device they are tried there.
+
+    Args:
+        device: Of the images.
+        pixels: Of an image.
+    """
+    if device.type != "cuda" or reason_against(device) is not None or not torch.cuda.is_available():
+        return False
+    from daas.augment.gpu.driver import ONE_PROGRAM  # needs Triton
+    from daas.augment.gpu.proof import passed
+
+    number = torch.cuda.current_device() if device.index is None else device.index
+    return passed(torch.device("cuda", number), pixels > ONE_PROGRAM)
+
+
+def draws(requested: str, device: torch.device) -> bool:
+    """Whether draws on a device are made by a kernel; they are the same without."""
+    return reason_against(device) is None if requested == "triton" else requested == "auto" and trusted(device, 0)

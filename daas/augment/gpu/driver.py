@@ -14,7 +14,7 @@ from daas.augment.gpu import kernels
 from daas.augment.gpu.draws import OPTIONS, on, records
 from daas.augment.gpu.records import WORDS
 
-_ONE_PROGRAM = 128 * 128
+ONE_PROGRAM = 128 * 128
 """Pixels up to which one program has the whole image."""
 _BLOCK, _TILE = 512, 8192
 """Pixels that a program has at a time, and of a tile. (With 1,024 at a time an H100 has too few registers: ptxas.)"""
@@ -59,7 +59,7 @@ def run(
     words = records(draw, height, width, bilinear, images.device)
     constants = _constants(_numbers(colors, scale), images.device)
     size = height * width
-    split = size > _ONE_PROGRAM if tiled is None else tiled
+    split = size > ONE_PROGRAM if tiled is None else tiled
     tiles = -(-size // _TILE) if split else 1
     scratch = torch.empty(count * 2 * channels * size if slots > 1 else 0, dtype=torch.uint8, device=images.device)
     table = torch.empty(count * tiles * channels * 256, dtype=torch.uint8, device=images.device)
