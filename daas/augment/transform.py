@@ -55,9 +55,9 @@ class DAASPolicy(GeometricAugmentationBase2D):
         policy: The distribution over sub-policies.
         granularity: ``image``: every image gets a sub-policy of its own; ``batch``: one for the whole batch (random
             signs and places of Cutout and crops still differ between images).
-        backend: ``auto``, for uint8 and quantised floats: numba on the CPU if it is installed, Triton on CUDA devices that
-            pass a comparison with the CPU (seconds, once); torch for all others. ``torch``, ``numba`` and ``triton``
-            force. ``backend_for`` says which runs.
+        backend: ``auto``, for uint8 and quantised floats: numba on the CPU if it is installed, Triton on CUDA devices
+            that pass a comparison with the CPU (seconds, once); torch for all others. ``torch``, ``numba`` and
+            ``triton`` force. ``backend_for`` says which runs.
         normalize: (mean, std) per channel, as shares of the full range: the output is then a normalised float batch.
         quantize: For float input: True gives what uint8 would give; False truncates nowhere and passes gradients.
         interpolation: Of operations that move pixels: ``nearest`` or ``bilinear``. Masks: always the nearest.
