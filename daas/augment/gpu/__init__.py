@@ -12,6 +12,10 @@ from importlib.util import find_spec
 
 import torch
 
+from daas.augment.gpu.records import ONE_PROGRAM
+
+_answers: dict[tuple[int, bool], bool] = {}
+
 
 def reason_against(device: torch.device) -> str | None:
     """Why the kernels cannot run on images of a device; None: they can."""
@@ -33,13 +37,19 @@ def trusted(device: torch.device, pixels: int) -> bool:
         device: Of the images.
         pixels: Of an image.
     """
-    if device.type != "cuda" or reason_against(device) is not None or not torch.cuda.is_available():
+    if device.type != "cuda":
         return False
-    from daas.augment.gpu.driver import ONE_PROGRAM  # needs Triton
-    from daas.augment.gpu.proof import passed
-
     number = torch.cuda.current_device() if device.index is None else device.index
-    return passed(torch.device("cuda", number), pixels > ONE_PROGRAM)
+    key = (number, pixels > ONE_PROGRAM)
+    if key not in _answers:
+        there = torch.device("cuda", number)
+        possible = torch.cuda.is_available() and reason_against(there) is None
+        if possible and torch.cuda.is_current_stream_capturing():
+            return False  # nothing can be compared within a capture
+        from daas.augment.gpu.proof import passed
+
+        _answers[key] = possible and passed(there, key[1])
+    return _answers[key]
 
 
 def draws(requested: str, device: torch.device) -> bool:

@@ -12,10 +12,8 @@ from triton import next_power_of_2
 from daas.augment.draw import Draw
 from daas.augment.gpu import kernels
 from daas.augment.gpu.draws import OPTIONS, on, records
-from daas.augment.gpu.records import WORDS
+from daas.augment.gpu.records import ONE_PROGRAM, WORDS
 
-ONE_PROGRAM = 128 * 128
-"""Pixels up to which one program has the whole image."""
 _BLOCK, _TILE = 512, 8192
 """Pixels that a program has at a time, and of a tile. (With 1,024 at a time an H100 has too few registers: ptxas.)"""
 _REACH = 2**31 - 2**20

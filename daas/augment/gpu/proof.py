@@ -15,31 +15,26 @@ from daas.seeds import generator
 _SIDES = {False: (32, 31), True: (144, 121)}  # one program for an image, or several
 _COLORS = ((9, 200, 30), (125, 123, 114))
 _SEED = 20
-_answers: dict[tuple[torch.device, bool], bool] = {}
 
 
 def passed(device: torch.device, large: bool) -> bool:
-    """Whether ``backend="auto"`` takes the kernels on a device; where it does not, a warning says why.
+    """Whether the kernels give the CPU's bytes on a device; where they do not, a warning says why.
 
-    The first time, every operation runs on images there, after and before another one, and is compared with the
-    CPU's bytes, and so are draws; the first time on a machine that compiles kernels, which takes seconds.
+    Every operation runs on images there, after and before every other one, and so does a draw; what has not been
+    compiled on this machine is, which takes seconds.
 
     Args:
         device: Of CUDA.
         large: For images of more than 128 x 128 pixels.
     """
-    if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
-        return _answers.get((device, large), False)  # nothing can be compared within a capture
-    if (device, large) not in _answers:
-        reason = differing(device, large)
-        if reason is not None:
-            warnings.warn(
-                f"the Triton kernels are not used on {device}: {reason}. torch augments there, with Pillow's bits, and "
-                "takes longer; backend='torch' does so without asking.",
-                stacklevel=2,
-            )
-        _answers[device, large] = reason is None
-    return _answers[device, large]
+    reason = differing(device, large)
+    if reason is not None:
+        warnings.warn(
+            f"the Triton kernels are not used on {device}: {reason}. torch augments there, with Pillow's bits, and "
+            "takes longer; backend='torch' does so without asking.",
+            stacklevel=2,
+        )
+    return reason is None
 
 
 def differing(device: torch.device, large: bool, images: int = 400) -> str | None:

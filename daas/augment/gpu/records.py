@@ -11,6 +11,8 @@ from daas.augment.space import BASE, OPERATIONS
 
 WORDS = 8
 """Whole numbers of a record; the last is padding."""
+ONE_PROGRAM = 128 * 128
+"""Pixels up to which one program has the whole image."""
 
 NOTHING, WARP, BILINEAR, COLOR, SHARPNESS, CUTOUT = range(6)
 EQUALIZE, AUTOCONTRAST, INVERT, SOLARIZE, POSTERIZE, BRIGHTNESS, CONTRAST = range(6, 13)  # look-up tables

@@ -48,15 +48,12 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> list[tuple[torch.device, bool]]:
         asked.append((device, large))
         return "4 of 400 images differ from Pillow's" if large else None
 
-    driver = ModuleType("daas.augment.gpu.driver")
-    driver.ONE_PROGRAM = 128 * 128  # type: ignore[attr-defined]  # all that is asked of it
-    monkeypatch.setitem(sys.modules, "daas.augment.gpu.driver", driver)
     monkeypatch.setattr(augment.gpu, "reason_against", lambda device: None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(proof, "differing", differing)
-    monkeypatch.setattr(proof, "_answers", {})
+    monkeypatch.setattr(augment.gpu, "_answers", {})
     return asked
 
 
