@@ -98,6 +98,19 @@ def rows(setting: Setting) -> Rows:
             if setting.left(began) <= 0:
                 return
             yield {"what": backend, "pixels": size, **parity(str(device), [size], each, policies, [backend])}
+    if "triton" in backends:
+        for large in (False, True):
+            yield comparison(device, large)
+
+
+def comparison(device: torch.device, large: bool) -> dict[str, Any]:
+    """What ``backend="auto"`` asks of a device before it takes the kernels, and how long that takes."""
+    from daas.augment.gpu.proof import differing  # needs Triton
+
+    began = time.monotonic()
+    reason = differing(device, large)
+    return {"what": "auto, larger images" if large else "auto", "takes": "torch" if reason else "triton",
+            "reason": reason, "seconds": round(time.monotonic() - began, 2)}  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> int:

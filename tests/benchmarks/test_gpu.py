@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.gpu import parity
 from benchmarks.gpu.__main__ import PARTS, main
 from benchmarks.gpu.setting import Setting
 
@@ -67,3 +68,11 @@ def test_parts_alone_are_written_with_their_conditions(tmp_path: Path, monkeypat
     assert list(found["parts"]) == ["a"]
     assert found["parts"]["a"]["rows"][0]["differ"] == 0
     assert all(part["rows"] and part["ended"] is None and not part["failed"] for part in found["parts"].values())
+
+
+@pytest.mark.parametrize("reason", [None, "3 of 400 images differ"])
+def test_what_auto_takes_and_why_is_a_row(monkeypatch: pytest.MonkeyPatch, reason: str | None) -> None:
+    monkeypatch.setattr("daas.augment.gpu.proof.differing", lambda device, large: reason)
+    row = parity.comparison(torch.device("cuda"), True)
+    assert row.pop("seconds") >= 0
+    assert row == {"what": "auto, larger images", "takes": "torch" if reason else "triton", "reason": reason}
