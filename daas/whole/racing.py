@@ -33,7 +33,6 @@ from daas.train.fit import Recipe
 FOLDER = "race"
 PUBLISHED = "darts_v2_cifar"
 """Cells that found ones have to be better than, at equal size."""
-_SEVERAL = 6  # candidates for each flip, from which on published cells race too
 _UPDATES = 1500  # optimizer steps of a training that is long enough to compare policies by
 _EPOCHS = (30, 60)  # at least, at most
 _BATCHES, _LEAST = 10, 16  # per epoch, at least, of at least so many images
@@ -106,8 +105,8 @@ def raced(found: Found, config: SearchConfig, given: Given, seen: Screen | None)
 def entrants(setting: sets.Setting, policy: Policy | None, name: str, cells: Network | None = None) -> list[Candidate]:
     """Who races: the searched policy before the default set, and half as strong behind the set's first three.
 
-    Where at least six race for each flip, published cells race beside the found ones, under each of those three.
-    However few there are, the last one is off the shelf where no other is.
+    Published cells race before the found ones under each of those three. However few there are, the last one is off
+    the shelf where no other is.
 
     Args:
         setting: What they are made from; ``most`` is how many there are.
@@ -116,10 +115,10 @@ def entrants(setting: sets.Setting, policy: Policy | None, name: str, cells: Net
         cells: Published cells; None for none.
     """
     flips, default = setting.flips(), sets.default(replace(setting, most=10_000))
-    several, first = cells is not None and setting.most >= _SEVERAL * len(flips), default[: 3 * len(flips)]
-    if cells is not None and several:
+    first = default[: 3 * len(flips)]
+    if cells is not None:
         kinds = [first[start : start + len(flips)] for start in range(0, len(first), len(flips))]
-        first = [one for kind in kinds for one in (*kind, *(replace(own, network=cells) for own in kind))]
+        first = [one for kind in kinds for one in (*(replace(own, network=cells) for own in kind), *kind)]
     entered = [*first, *default[3 * len(flips) :]]
     if policy is not None and setting.network is not None:
         own = [Candidate(setting.network, policy, name, tuple(flip.items())) for flip in flips]
@@ -127,6 +126,7 @@ def entrants(setting: sets.Setting, policy: Policy | None, name: str, cells: Net
         half = [Candidate(setting.network, weaker, title, tuple(flip.items())) for flip in flips]
         entered = [*own, *first, *half, *default[3 * len(flips) :]]
     few = entered[: setting.most]
+    several = cells is not None
     if not any(sets.on_shelf(one, several) for one in few):  # there would be nothing to compare the winner with
         few[-1] = next(one for one in entered if sets.on_shelf(one, several))
     return few
