@@ -5,22 +5,17 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks.regret_comparisons import comparisons
+from benchmarks.regret_judged import SHELF, Judged, Seeds, judged
 from benchmarks.regret_lines import Lines
 from benchmarks.timing import table, write
 from daas.seeds import generator
 
-SHELF = {
-    f"{policy}{cutout}, flip": f"{policy}{cutout}, flip"
-    for policy in ("none", "trivialaugment", "randaugment", "autoaugment_cifar10")
-    for cutout in ("", ", cutout 8")
-}
-"""Ways that choose nothing: what everybody takes, with the flip that every script has."""
 README = Path(__file__).parents[1] / "README.md"
 DOCS = Path(__file__).parents[1] / "docs" / "results.md"
 BEGIN, END = "<!-- regret: written by python -m benchmarks.regret --table -->\n", "<!-- regret: end -->\n"
@@ -34,68 +29,6 @@ _WORDS = {
     "screen, race": "**the race's choice after the screen**",
     "random policy": "a random policy, flip",
 }
-Seeds = dict[int, float]
-
-
-@dataclass
-class Judged:
-    """What was judged of one task.
-
-    Attributes:
-        accuracy: Candidate -> seed -> accuracy on the images that judge.
-        choices: Way -> seed -> candidate.
-    """
-
-    accuracy: dict[str, Seeds] = field(default_factory=lambda: defaultdict(dict))
-    choices: dict[str, dict[int, str]] = field(default_factory=lambda: defaultdict(dict))
-
-    def by_way(self) -> dict[str, Seeds]:
-        """Accuracy of what each way takes, by seed; only where it was judged."""
-        found = {
-            name: dict(self.accuracy[candidate]) for name, candidate in SHELF.items() if candidate in self.accuracy
-        }
-        for way, chosen in self.choices.items():
-            judged_ = {seed: self.accuracy.get(candidate, {}) for seed, candidate in chosen.items()}
-            found[way] = {seed: accuracies[seed] for seed, accuracies in judged_.items() if seed in accuracies}
-        return found
-
-    def seeds(self) -> set[int]:
-        """Those whose default candidates are all judged, which comes before any choice; all where nothing is chosen."""
-        chosen = {seed for seeds in self.choices.values() for seed in seeds}
-        return chosen or {seed for seeds in self.accuracy.values() for seed in seeds}
-
-    def best(self) -> tuple[str, Seeds]:
-        """The candidate with the highest mean over all seeds, of those that have all."""
-        known = self.seeds()
-        whole = {
-            name: {seed: seeds[seed] for seed in sorted(known)}
-            for name, seeds in self.accuracy.items()
-            if known <= seeds.keys()
-        }
-        if not whole:  # no candidate was judged with all of them
-            most = max(len(seeds) for seeds in self.accuracy.values())
-            whole = {name: seeds for name, seeds in self.accuracy.items() if len(seeds) == most}
-        name = max(whole, key=lambda name: statistics.fmean(whole[name].values()))
-        return name, whole[name]
-
-    def regret(self) -> dict[str, Seeds]:
-        """Way -> seed -> accuracy of the task's best minus that of what the way takes."""
-        _, best = self.best()
-        return {
-            way: {seed: best[seed] - value for seed, value in seeds.items() if seed in best}
-            for way, seeds in self.by_way().items()
-        }
-
-
-def judged(lines: Iterable[Mapping[str, Any]]) -> dict[str, Judged]:
-    """The lines by task; tasks with nothing judged are left out."""
-    found: dict[str, Judged] = defaultdict(Judged)
-    for line in lines:
-        if line["kind"] == "whole":
-            found[line["task"]].accuracy[line["candidate"]][line["seed"]] = line["accuracy"]
-        elif line["kind"] == "choice":
-            found[line["task"]].choices[line["way"]][line["seed"]] = line["candidate"]
-    return {name: one for name, one in found.items() if one.accuracy}
 
 
 def interval(values: Sequence[Seeds], draws: int = 10_000) -> tuple[float, float]:
@@ -129,6 +62,7 @@ def page(lines: Lines, tasks: Sequence[str], seeds: Sequence[int]) -> str:
         "Regret in points: accuracy of the task's best candidate minus that of what was taken, mean over the seeds.",
     ]
     parts.append(by_task_and_way(lines, tasks))
+    parts.append("\n".join(f"- {said}" for said in comparisons(by_task)))
     for name in (name for name in tasks if name in regrets):
         one = by_task[name]
         best, values = one.best()

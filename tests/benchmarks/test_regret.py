@@ -5,8 +5,9 @@ import torch
 
 from benchmarks import regret
 from benchmarks.regret import Bench, Regime, race, random_search
+from benchmarks.regret_judged import judged
 from benchmarks.regret_lines import Lines
-from benchmarks.regret_table import BEGIN, DOCS, END, GOALS, README, by_task_and_way, interval, judged, page, short
+from benchmarks.regret_table import BEGIN, DOCS, END, GOALS, README, by_task_and_way, interval, page, short
 from daas.data import MemoryImages
 from daas.race.candidates import Candidate
 
