@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 from daas.errors import BadInput, unknown_name
+from daas.ranges import plain
 from daas.streams import Termination, lasting
 
 T = TypeVar("T")
@@ -276,6 +277,9 @@ def _typed(options: type[Any], option: Field[Any], value: Any, where: str) -> An
 
 
 def _one(kind: Any, value: Any, name: str, where: str) -> Any:
+    value = plain(value)
+    if name == "device":
+        value = str(value)  # also a torch.device
     if kind is dict and isinstance(value, Mapping):
         return dict(value)
     if kind is Path and isinstance(value, (str, os.PathLike)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 from daas.errors import BadInput
@@ -79,6 +80,20 @@ RANGES: Mapping[str, Range] = {
 """By the name of an option, with underscores; of an option with several values, for each of them."""
 
 
+def plain(value: Any) -> Any:
+    """A number of NumPy as one of Python, which JSON can hold; anything else as it is.
+
+    >>> import numpy as np
+    >>> plain(np.float32(0.5)), plain(np.int64(3)), plain(True), plain("0.5")
+    (0.5, 3, True, '0.5')
+    """
+    if isinstance(value, int | float):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    return float(value) if isinstance(value, Real) else value
+
+
 def check_ranges(options: Any, **other: Range) -> None:
     """Checks all numbers of a dataclass of options.
 
@@ -107,6 +122,6 @@ def check_range(name: str, value: Any, allowed: Range) -> None:
         BadInput: It is out of its range.
     """
     several: Iterable[Any] = value if isinstance(value, tuple) else () if value is None else (value,)
-    if not all(isinstance(one, int | float) and allowed.holds(one) for one in several):
+    if not all(isinstance(plain(one), int | float) and allowed.holds(one) for one in several):
         said = " ".join(map(str, value)) if isinstance(value, tuple) else value
         raise BadInput(f"--{name.replace('_', '-')} {said}: it must be {allowed}.{allowed.hint}")

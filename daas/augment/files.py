@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypeGuard, TypeVar
 
@@ -126,20 +125,6 @@ def shown(value: object) -> str:
     except ValueError:  # Python does not write out whole numbers of thousands of digits
         return f"a {type(value).__name__} with a number of thousands of digits"
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def plain(value: Any) -> Any:
-    """A number of NumPy as one of Python, which JSON can hold; anything else as it is.
-
-    >>> import numpy as np
-    >>> plain(np.float32(0.5)), plain(np.int64(3)), plain(True), plain("0.5")
-    (0.5, 3, True, '0.5')
-    """
-    if isinstance(value, int | float):
-        return value
-    if isinstance(value, Integral):
-        return int(value)
-    return float(value) if isinstance(value, Real) else value
 
 
 def is_number(value: object) -> TypeGuard[float]:

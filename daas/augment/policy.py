@@ -17,7 +17,6 @@ from daas.augment.files import (
     check_texts,
     is_number,
     load,
-    plain,
     shown,
     write_json,
 )
@@ -31,6 +30,7 @@ from daas.augment.sub_policy import (
 )
 from daas.augment.uniform import uniform
 from daas.errors import BadInput
+from daas.ranges import plain
 
 __all__ = ["Policy", "PolicyOp", "SubPolicy"]
 

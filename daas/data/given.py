@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, Subset
 
 from daas.data.images import ImageData, MemoryImages, Source
-from daas.data.layout import held_out
+from daas.data.labels import checked, class_names, gaps, numbers, said, two_classes
 from daas.data.sources import load_images, read_source
 from daas.errors import BadInput
 
@@ -23,7 +23,6 @@ _KINDS = (
     "images and labels (uint8 [n, 3, H, W], int64 [n]), a torch Dataset of (image, label), the path of a folder of "
     "class folders or of an archive of one, or the name of a data set (digits, torch/cifar10, hfds/...)"
 )
-_MOST_CLASSES = 2**20  # as --num-classes may have
 _NAMED = ("torch/", "tfds/", "hfds/", "hfids/", "wds/")
 
 
@@ -70,8 +69,11 @@ def images_from(
     if isinstance(data, IterableDataset):
         raise BadInput("A data set that can only be iterated over cannot be split and shuffled; pass a map-style one.")
     if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, tuple | list | dict):
-        return read_source(_dataset_source(data, split), image_size, skip_bad_images)
-    raise BadInput(f"data is {_said(data)}; it can be {_KINDS}.")
+        source, items = _dataset_source(data, split)
+        found = read_source(source, image_size, skip_bad_images)
+        items.check()
+        return found
+    raise BadInput(f"data is {said(data)}; it can be {_KINDS}.")
 
 
 def named_or_path(data: str | Path) -> tuple[str, Path | None]:
@@ -92,101 +94,105 @@ def named_or_path(data: str | Path) -> tuple[str, Path | None]:
 
 
 def _from_tensors(images: Any, labels: Any, image_size: int | None, split: str) -> ImageData:
-    images, labels = _tensor(images, "images"), _tensor(labels, "labels")
+    images, labels = _tensor(images, "images"), numbers(labels)
     if images.dtype != torch.uint8 or images.dim() != 4 or images.shape[1] != 3:
-        hint = ""
-        if images.is_floating_point():
-            hint = " Floats in [0, 1] become bytes by (255 * images).round().to(torch.uint8)."
-        elif images.dim() == 4 and images.shape[1] == 1:
-            hint = " Grey images become colour by images.expand(-1, 3, -1, -1)."
-        elif images.dim() == 4 and images.shape[3] == 3:
-            hint = " Channels come first: images.permute(0, 3, 1, 2)."
-        raise BadInput(f"images is {_said(images)}; it must be uint8 [n, 3, H, W].{hint}")
-    labels = _labels(labels, len(images))
+        raise BadInput(f"images is {said(images)}; it must be uint8 [n, 3, H, W].{_way_to_bytes(images)}")
+    labels = checked(labels, len(images))
     height, width = images.shape[2:]
     names = tuple(map(str, range(int(labels.max()) + 1)))
-    _two_classes(names)
+    two_classes(names)
     if height == width and image_size in (None, height):
         return MemoryImages(
             "given images", images.detach().cpu().contiguous(), labels, names,
-            warnings=tuple(f"given images: {text}" for text in _gaps(labels, names, split)),
+            warnings=tuple(f"given images: {text}" for text in gaps(labels, names, split)),
         )  # fmt: skip
 
     def read(index: int) -> Image.Image:
         return _picture(images[index])
 
-    source = Source("given images", read, labels.tolist(), names, "image {}".format, notes=_gaps(labels, names, split))
+    source = Source("given images", read, labels.tolist(), names, "image {}".format, notes=gaps(labels, names, split))
     return read_source(source, image_size)
 
 
-def _labels(labels: Tensor, count: int) -> Tensor:
-    """[n] int64 on the CPU, checked."""
-    if labels.dim() != 1 or len(labels) != count or labels.is_floating_point() or labels.is_complex():
-        raise BadInput(f"labels is {_said(labels)}; it must be int64 [{count}], one class number per image.")
-    if not count:
-        raise BadInput("There are no images.")
-    labels = labels.detach().cpu().long()
-    if int(labels.min()) < 0:
-        raise BadInput(f"A label is {int(labels.min())}; classes are numbered from 0.")
-    if int(labels.max()) >= _MOST_CLASSES:
-        raise BadInput(
-            f"A label is {int(labels.max())}; classes are numbered from 0, one after the other. Numbers of another "
-            "kind become such labels by torch.unique(labels, return_inverse=True)[1]."
-        )
-    return labels
+def _way_to_bytes(images: Tensor) -> str:
+    """How images of another kind become uint8 [n, 3, H, W]; empty where that is not clear."""
+    if images.dim() == 4 and images.shape[1] == 1:
+        return " Grey images become colour by images.expand(-1, 3, -1, -1)."
+    if images.dim() == 4 and images.shape[1] != 3 and images.shape[3] == 3:
+        return " Channels come first: images.permute(0, 3, 1, 2)."
+    if images.dtype == torch.uint8 or images.is_complex() or not images.numel():
+        return ""
+    low, high = float(images.min()), float(images.max())
+    if images.is_floating_point() and low >= 0 and high <= 1:
+        return " Floats in [0, 1] become bytes by (255 * images).round().to(torch.uint8)."
+    if low >= 0 and high <= 255:
+        return " Levels from 0 to 255 become bytes by images.to(torch.uint8)."
+    return f" Its values go from {low:.3g} to {high:.3g}: undo the normalisation; the search does its own."
 
 
-def _gaps(labels: Tensor, names: tuple[str, ...], split: str) -> tuple[str, ...]:
-    """A sentence about classes that no training image has."""
-    missing = [names[label] for label, count in enumerate(labels.bincount(minlength=len(names)).tolist()) if not count]
-    if not missing or held_out(split):
-        return ()
-    more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-    return (
-        f"{len(missing)} of {len(names)} classes have no images: {', '.join(missing[:5])}{more}. Their outputs learn "
-        "nothing. Number classes from 0, one after the other.",
-    )
-
-
-def _dataset_source(data: Any, split: str) -> Source:
-    """A torch data set as a source; where it does not tell its labels, it is read through once for them."""
+def _dataset_source(data: Any, split: str) -> tuple[Source, _Items]:
+    """A torch data set as a source, and what reads it; without a list of labels it is read through once for them."""
     known = _known_labels(data)
-    try:
-        first = data[0]
-    except IndexError as error:
-        raise BadInput("The data set is empty.") from error
+    if not len(data):
+        raise BadInput("The data set is empty.")
+    first = _item(data, 0)
     if not isinstance(first, tuple | list) or len(first) != 2:
-        raise BadInput(f"The items of the data set are {_said(first)}; they must be (image, label).")
+        way = " Rows of Hugging Face's become that by (row['image'], row['label'])." if isinstance(first, dict) else ""
+        raise BadInput(f"The items of the data set are {said(first)}; they must be (image, label).{way}")
     _picture(first[0])  # says what is wrong with all of them
-    labels = _labels(_class_numbers([data[i][1] for i in range(len(data))] if known is None else known), len(data))
-    if known is not None and _class_numbers([first[1]]).tolist() != [int(labels[0])]:
-        raise BadInput(
-            f"The data set's own list of labels, .targets, says {int(labels[0])} of item 0, and the item says "
-            f"{first[1]}. Make them agree, or wrap it in a Dataset without .targets."
-        )
-    names = getattr(data.dataset if isinstance(data, Subset) else data, "classes", None)
-    count = int(labels.max()) + 1
-    names = tuple(map(str, names)) if names is not None and len(names) >= count else tuple(map(str, range(count)))
-    _two_classes(names)
-    return Source(
-        type(data).__name__, lambda i: _picture(data[i][0]), labels.tolist(), names, "item {} of the data set".format,
-        notes=_gaps(labels, names, split),
+    labels = checked(numbers([_item(data, i)[1] for i in range(len(data))] if known is None else known), len(data))
+    names = class_names(data, int(labels.max()) + 1)
+    two_classes(names)
+
+    items = _Items(data, None if known is None else labels.tolist())
+    items(0)
+    items.check()
+    source = Source(
+        type(data).__name__, items, labels.tolist(), names, "item {} of the data set".format,
+        notes=gaps(labels, names, split),
     )  # fmt: skip
+    return source, items
 
 
-def _class_numbers(labels: Any) -> Tensor:
-    """The labels of a data set as a tensor.
+class _Items:
+    """Reads the pictures of a data set, and looks whether its items have the labels that it lists.
+
+    Args:
+        data: The data set.
+        listed: Its own list of labels; None where they are of the items themselves.
+    """
+
+    def __init__(self, data: Any, listed: list[int] | None) -> None:
+        self.data, self.listed = data, listed
+        self.wrong: tuple[int, Any] | None = None
+
+    def __call__(self, index: int) -> Image.Image:
+        image, label = self.data[index]
+        if self.listed is not None and numbers([label]).flatten().tolist() != [self.listed[index]]:
+            self.wrong = self.wrong or (index, label)
+        return _picture(image)
+
+    def check(self) -> None:
+        """Raises BadInput where an item that was read has another label than the list."""
+        if self.wrong is not None and self.listed is not None:
+            index, label = self.wrong
+            raise BadInput(
+                f"The data set's own list of labels, .targets, says {self.listed[index]} of item {index}, and the item "
+                f"says {label}. Make them agree, or wrap it in a Dataset without .targets."
+            )
+
+
+def _item(data: Any, index: int) -> Any:
+    """An item that is read for its label.
 
     Raises:
-        BadInput: They are no numbers.
+        BadInput: It cannot be read.
     """
     try:
-        return torch.as_tensor(labels)
-    except (TypeError, ValueError, RuntimeError) as error:
-        first = labels[0]
+        return data[index]
+    except (Exception, MemoryError) as error:  # a program's own data set raises anything
         raise BadInput(
-            f"The labels of the data set are no class numbers; the first is {first!r:.40} (of type "
-            f"{type(first).__name__}). They must be int, counted from 0."
+            f"item {index} of the data set cannot be read ({type(error).__name__}: {error}). Repair it or leave it out."
         ) from error
 
 
@@ -200,11 +206,6 @@ def _known_labels(data: Any) -> Any:
     return getattr(data, "targets", None)
 
 
-def _two_classes(names: tuple[str, ...]) -> None:
-    if len(names) < 2:
-        raise BadInput("All labels are the same; a search needs at least 2 classes.")
-
-
 def _picture(image: Any) -> Image.Image:
     """A picture of Pillow's from one, from uint8 [1 or 3, H, W], or from floats in [0, 1].
 
@@ -215,7 +216,7 @@ def _picture(image: Any) -> Image.Image:
         return image
     tensor = _tensor(image, "an image")
     if tensor.dim() != 3 or tensor.shape[0] not in (1, 3):
-        raise BadInput(f"An image is {_said(tensor)}; it must be a picture, or a tensor [3, H, W] or [1, H, W].")
+        raise BadInput(f"An image is {said(tensor)}; it must be a picture, or a tensor [3, H, W] or [1, H, W].")
     if tensor.is_floating_point():
         if not bool(((tensor >= 0) & (tensor <= 1)).all()):
             raise BadInput(
@@ -224,7 +225,7 @@ def _picture(image: Any) -> Image.Image:
             )
         tensor = (255 * tensor).round().to(torch.uint8)
     if tensor.dtype != torch.uint8:
-        raise BadInput(f"An image is {_said(tensor)}; it must be uint8, or float in [0, 1].")
+        raise BadInput(f"An image is {said(tensor)}; it must be uint8, or float in [0, 1].")
     pixels = tensor.detach().cpu().permute(1, 2, 0).contiguous().numpy()
     return Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0])
 
@@ -233,12 +234,4 @@ def _tensor(value: Any, name: str) -> Tensor:
     try:
         return value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
     except (TypeError, ValueError, RuntimeError) as error:
-        raise BadInput(f"{name} is {_said(value)}, which is no tensor; data can be {_KINDS}.") from error
-
-
-def _said(value: Any) -> str:
-    if isinstance(value, Tensor):
-        return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
-    if isinstance(value, tuple | list):
-        return f"a {type(value).__name__} of {len(value)}"
-    return f"of type {type(value).__name__}"
+        raise BadInput(f"{name} is {said(value)}, which is no tensor; data can be {_KINDS}.") from error

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from daas.data.formats import read_image
 from daas.data.images import MemoryImages, Source
+from daas.data.labels import distinct
 from daas.data.pixels import UNREADABLE, fitted, picture
 from daas.errors import BadInput
 
@@ -107,7 +108,7 @@ def _class_names(found: Any, count: int) -> tuple[str, ...]:
     if known is None:
         by_name = getattr(getattr(found, "reader", None), "class_to_idx", None) or {}
         known = sorted(by_name, key=lambda name: int(by_name[name]))
-    names = tuple(map(str, known))
+    names = distinct(tuple(map(str, known)))
     return names if len(names) >= count else tuple(map(str, range(count)))
 
 

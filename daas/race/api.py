@@ -35,8 +35,9 @@ from daas.race.sets import Screen
 from daas.race.sizes import at_equal_size
 from daas.race.training import Trainer
 from daas.race.words import beginning
-from daas.ranges import RANGES, check_range
+from daas.ranges import RANGES, check_range, plain
 from daas.search.report.commands import HELD_OUT_PHOTOS
+from daas.surroundings import refuse_without_gradients, usual_torch
 from daas.train.clock import duration
 from daas.train.fit import FINE_LR, Recipe, streams_as_before
 
@@ -44,6 +45,7 @@ TRAININGS, FOLDS = 48, 4
 Callback = Callable[[dict[str, Any]], Any]
 
 
+@usual_torch()
 def race(
     data: Given,
     candidates: Iterable[Any] | None = None,
@@ -116,9 +118,14 @@ def race(
     """
     for name in unknown:
         raise BadInput(f"daas.race: {unknown_name(name, inspect.signature(race).parameters.keys() - {'unknown'})}")
+    refuse_without_gradients("A race")
     check_installed()
     from daas.processes import local_device
 
+    seed, folds, workers = map(plain, (seed, folds, workers))
+    trainings, time_budget, epochs, batch_size, image_size = map(
+        plain, (trainings, time_budget, epochs, batch_size, image_size)
+    )
     start = Start(pretrained, str(pretrained_path), str(initial_checkpoint))
     net = _network(network, start)
     chosen = _recipe(recipe or _usual(net), epochs, batch_size)
@@ -148,7 +155,7 @@ def race(
         images.name, images.class_names, len(images), images.image_size,
         tuple(train_words) or _train_words(data, images), chosen, seed, facts_of(images),
     )  # fmt: skip
-    trainer = Trainer(entered, images, chosen, folds, seed, str(local_device(device)))
+    trainer = Trainer(entered, images, chosen, folds, seed, str(local_device(str(device))))
     if workers > 1 and not isinstance(images, MemoryImages) and not trainer.device.startswith("cuda"):
         raise BadInput(
             "workers > 1 need images that fit into memory: choose a smaller image_size (--image-size), or start "

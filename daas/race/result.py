@@ -22,6 +22,7 @@ from daas.race.rules import Final, Results, Rules, against, complete_runs, final
 from daas.race.sizes import alike
 from daas.race.statistics import Difference, Score, mean_and_error
 from daas.train.fit import Recipe
+from daas.train.options import TrainOptions
 
 FORMAT = "daas-race/1"
 RESULTS = ("race.json", "race.html", "policy.json", "genotype.json", "policies", "genotypes")
@@ -232,7 +233,8 @@ class Race:
         words += [*(["--model-kwargs", *kwargs] if kwargs else []), *network.start.words()]
         words += [] if self.policy is None else ["--aa", f"daas:{folder / 'policy.json'}"]
         words += ["--img-size", str(self.setup.image_size)]
-        return shlex.join([*words, *self.recipe.words()])
+        recipe = self.recipe if self.recipe.amp else replace(self.recipe, amp_dtype=TrainOptions().amp_dtype)
+        return shlex.join([*words, *recipe.words()])
 
     def to_dict(self) -> dict[str, Any]:
         """race.json."""

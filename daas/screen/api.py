@@ -25,6 +25,7 @@ from daas.screen.result import Screen
 from daas.screen.setting import PLACES, Setting, gather
 from daas.screen.start import Pace, beginning
 from daas.screen.tries import everything
+from daas.surroundings import refuse_without_gradients, usual_torch
 from daas.train.fit import Recipe, fit
 from daas.train.keeping import Kept
 
@@ -86,6 +87,7 @@ def screen(
     return run(ScreenOptions(**values), data, val, network)
 
 
+@usual_torch()
 def run(options: ScreenOptions, data: Any = None, val: Any = None, network: nn.Module | None = None) -> Screen:
     """A screen from options to a result, written where ``options.out`` says.
 
@@ -99,6 +101,7 @@ def run(options: ScreenOptions, data: Any = None, val: Any = None, network: nn.M
         BadInput: As ``screen``.
         FloatingPointError: As ``screen``.
     """
+    refuse_without_gradients("A screen")
     setting = gather(options, data, val, network)
     with nullcontext() if options.out is None else locked(options.out):
         return _run(setting)

@@ -27,6 +27,7 @@ from daas.search.runs.build import Kind, build_state
 from daas.search.runs.limits import limit, skips
 from daas.search.spaces.cell_space import CellSpace
 from daas.search.spaces.policy_space import PolicySpace
+from daas.surroundings import usual_torch
 
 Statistics = tuple[tuple[float, float, float], tuple[float, float, float]]
 _OF_A_STEP = frozenset(
@@ -106,6 +107,7 @@ class Search:
         self._side = 0
         self._latency: Latency | None = None
 
+    @usual_torch()
     def step(
         self,
         train: Batch,

@@ -13,6 +13,7 @@ from daas.data.given import named_or_path
 from daas.data.layout import HELD_OUT
 from daas.errors import BadInput
 from daas.models import Genotype
+from daas.surroundings import refuse_without_gradients
 from daas.timm_names import PREFIX
 from daas.train.assemble import Given
 from daas.train.augmentation import EpochPolicy
@@ -63,6 +64,8 @@ def train(
     for name in options:
         if name in _TAKEN:
             raise BadInput(f"daas.train takes no {name}; pass {_TAKEN[name]}.")
+    if not options.get("validate"):
+        refuse_without_gradients("A training")
     values = dict(options)
     if model is not None:
         values["model"] = model

@@ -20,6 +20,7 @@ from daas.data.sources import refuse_among_images
 from daas.errors import BadInput, plain
 from daas.files import digest
 from daas.models import CellNet
+from daas.models.auxiliary import CellNetWithAux
 from daas.models.weights import Weights, load_weights
 from daas.train import build
 from daas.train.augmentation import BatchAugmentation, EpochPolicy, policy_of
@@ -27,6 +28,7 @@ from daas.train.batches import Batches, MemoryBatches, Place, memory_batches
 from daas.train.captured import captured_step, why_eager
 from daas.train.checks import holds_images
 from daas.train.clock import Clock
+from daas.train.effects import without_effect
 from daas.train.labels import by_name
 from daas.train.loader import LoaderBatches
 from daas.train.logs import Logs
@@ -89,6 +91,10 @@ def put_together(options: TrainOptions, place: Place, folder: Path, given: Given
     model = build.batch_norms(options, model, place)
     if options.initial_checkpoint:
         load_weights(model, options.initial_checkpoint, batches.class_names)
+    build.initial_head(options, model)
+    if place.first:
+        for text in without_effect(options, isinstance(model, CellNetWithAux)):
+            print(f"Warning: {text}", file=sys.stderr)
     optimizer = build.optimizer(options, model, place.world)
     ema = build.moving_average(options, model)
     setting = set_up(options, place, batches, classes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from types import SimpleNamespace
 from typing import Any
 
@@ -107,21 +108,25 @@ def network(options: TrainOptions, classes: int) -> nn.Module:
             f"--img-size {side}: the auxiliary classifier needs at least {model.smallest_image} pixels. Leave "
             "it out with --model-kwargs aux_head=False, or take larger images."
         )
-    _initial_head(options, model)
     return model
 
 
-def _initial_head(options: TrainOptions, model: nn.Module) -> None:
+def initial_head(options: TrainOptions, model: nn.Module) -> None:
+    """``--head-init-scale`` and ``--head-init-bias``, on a network that has the weights that it begins with.
+
+    Raises:
+        BadInput: Its classifier has no weights.
+    """
     classifier: Any = getattr(model, "get_classifier", lambda: None)
     head = classifier()
+    changes = (("scale", "weight", "mul_"), ("scale", "bias", "mul_"), ("bias", "bias", "fill_"))
     with torch.no_grad():
-        for flag, name, change in (("scale", "weight", "mul_"), ("bias", "bias", "fill_")):
-            value = getattr(options, f"head_init_{flag}")
-            if value is not None:
-                tensor = getattr(head, name, None)
-                if tensor is None:
-                    raise BadInput(f"--head-init-{flag}: the classifier of {options.model} has no {name}.")
+        for flag, name, change in changes:
+            value, tensor = getattr(options, f"head_init_{flag}"), getattr(head, name, None)
+            if value is not None and tensor is not None:
                 getattr(tensor, change)(value)
+            elif value is not None and (flag, name) != ("scale", "bias"):
+                raise BadInput(f"--head-init-{flag}: the classifier of {options.model} has no {name}.")
 
 
 def wrapped(options: TrainOptions, model: nn.Module, where: Place) -> nn.Module:
@@ -194,10 +199,12 @@ def schedule(options: TrainOptions, made: torch.optim.Optimizer, updates_per_epo
     if options.sched == "onecycle":
         return OneCycle(made, options.epochs * updates_per_epoch, options.min_lr), options.epochs
     try:
-        found = create_scheduler_v2(
-            made, **scheduler_kwargs(options, decreasing_metric=options.eval_metric == "loss"),
-            updates_per_epoch=updates_per_epoch,
-        )  # fmt: skip
+        with warnings.catch_warnings():  # a plateau goes on exactly here, and timm warns that it does not
+            warnings.filterwarnings("ignore", "PlateauLRScheduler is deprecated", FutureWarning)
+            found = create_scheduler_v2(
+                made, **scheduler_kwargs(options, decreasing_metric=options.eval_metric == "loss"),
+                updates_per_epoch=updates_per_epoch,
+            )  # fmt: skip
     except (AssertionError, ValueError, TypeError) as error:
         raise BadInput(f"--sched {options.sched} cannot be used ({error}).") from error
     return found[0], int(found[1])

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from daas.augment import DAASPolicy
 from daas.data.facts import facts_of
+from daas.data.labels import distinct
 from daas.data.layout import HELD_OUT
 from daas.data.named import usual_place
 from daas.data.overlap import copies, refuse_training_images
@@ -101,7 +102,7 @@ class LoaderBatches(Batches):
             std=transform["std"],
             num_workers=options.workers,
             distributed=self.place.world > 1,
-            pin_memory=options.pin_mem,
+            pin_memory=options.pin_mem and self.place.device.type != "cpu",
             device=self.place.device,
             use_prefetcher=self.prefetch,
             worker_seeding=options.worker_seeding,
@@ -294,4 +295,4 @@ def _class_names(options: TrainOptions, data: Any) -> tuple[str, ...]:
         if options.num_classes is None:
             raise BadInput(f"--dataset {options.dataset} does not name its classes. Say how many with --num-classes.")
         names = range(options.num_classes)
-    return tuple(map(str, names))
+    return distinct(tuple(map(str, names)))

@@ -48,7 +48,7 @@ class ModelOptions:
     interpolation: str = _o("", "resampling when validation images are resized; by default the model's")
     grad_checkpointing: bool = _o(False, "compute activations again in the backward pass: less memory, more time")
     channels_last: bool = _o(False, "memory layout with the channels last")
-    head_init_scale: float | None = _o(None, "multiply the classifier's initial weights")
+    head_init_scale: float | None = _o(None, "multiply the classifier's initial weights and biases")
     head_init_bias: float | None = _o(None, "the classifier's initial bias")
     aux_weight: float = _o(0.4, "(*) weight of the auxiliary loss (models with aux_head=True)")
 

@@ -19,6 +19,7 @@ from daas.files import write_text
 from daas.locks import locked
 from daas.models.weights import Weights
 from daas.randomness import kept
+from daas.surroundings import usual_torch
 from daas.train import build, resume
 from daas.train.assemble import Given, Run, advance, batches_of, classes_of, put_together, set_up
 from daas.train.batches import Place
@@ -44,6 +45,7 @@ from daas.train.trial import try_out
 _KEPT = "The last checkpoint and the weights beside it are of before and stay as they are."
 
 
+@usual_torch()
 def train(options: TrainOptions, given: Given | None = None) -> dict[str, Any]:
     """Trains, or validates with ``options.validate``. The global random streams are afterwards as they were before.
 
@@ -121,7 +123,7 @@ def _epoch(run: Run) -> None:
     if better:
         run.best = len(run.rows) - 1
     if learner.schedule is not None:
-        learner.schedule.step(epoch + 1, _latest(run))
+        learner.schedule.step(epoch + 1, _watched(run))
     if place.first:
         if better:
             save_weights(run.shown, run.folder / BEST, run.batches.class_names)
@@ -137,9 +139,10 @@ def _better(metrics: dict[str, float], than: dict[str, float], name: str) -> boo
     return metrics[name] < than[name] if name == "loss" else metrics[name] > than[name]
 
 
-def _latest(run: Run) -> float | None:
-    """The metric that a plateau schedule watches: of the last validation."""
-    return next((row["eval"][run.options.eval_metric] for row in reversed(run.rows) if row["eval"]), None)
+def _watched(run: Run) -> float | None:
+    """What a plateau schedule sees after the last epoch: nothing where that was not validated, and it waits."""
+    metrics = run.rows[-1]["eval"]
+    return None if metrics is None else float(metrics[run.options.eval_metric])
 
 
 def _after_batch(run: Run, images: Tensor) -> None:
@@ -211,7 +214,7 @@ def _catch_up(run: Run, fresh: list[float]) -> None:
     rows, run.rows = run.rows, []
     for row in rows:  # a plateau schedule remembers all of them
         run.rows.append(row)
-        advance(schedule, row["epoch"] + 1, (row["epoch"] + 1) * updates, _latest(run), run.options)
+        advance(schedule, row["epoch"] + 1, (row["epoch"] + 1) * updates, _watched(run), run.options)
     if run.progress.batch:
         done = run.progress.epoch * updates + -(-run.progress.batch // run.options.grad_accum_steps)
         schedule.step_update(num_updates=done, metric=losses.avg)

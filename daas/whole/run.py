@@ -18,10 +18,12 @@ from daas.search.options import SearchConfig
 from daas.search.runs import independent, one, seeds
 from daas.search.runs.build import check_batch, read_images
 from daas.search.runs.folder import checkpoint_to_resume, present_in
+from daas.surroundings import refuse_without_gradients, usual_torch
 from daas.whole import racing, screening
 from daas.whole.found import Answer
 
 
+@usual_torch()
 def search(config: SearchConfig, given: Given | None = None) -> Found:
     """A search with the screen before it and the race behind it, as far as they are asked for.
 
@@ -38,6 +40,7 @@ def search(config: SearchConfig, given: Given | None = None) -> Found:
         Diverged: A loss became infinite or not a number.
         FloatingPointError: So did that of the screen, or those of all trainings of the race.
     """
+    refuse_without_gradients("A search")
     given = Given() if given is None else given
     if not (config.screen or config.race):
         return one.search(config, given)

@@ -85,3 +85,22 @@ def test_fine_tuning_moves_early_layers_less(model: str) -> None:
     head = max(made.param_groups, key=lambda group: group["lr_scale"])
     assert 0 < head["lr"] < 1e-3 * 64 / 256
     assert min(group["lr"] / head["lr"] for group in made.param_groups) == pytest.approx(scales[0])
+
+
+def test_the_classifier_that_is_scaled_is_the_one_that_was_loaded(run_train: Train) -> None:
+    leave_out = ("--model", "--model-kwargs", "--img-size")
+    net = ["--model", "test_resnet", "--img-size", "32", "--epochs", "1"]
+    code, first = run_train(*net, out="first", leave_out=leave_out)
+    assert code == 0
+    start = str(first / "last.safetensors")
+    options = [*net, "--initial-checkpoint", start, "--head-init-scale", "0.5"]
+    leave_out = (*leave_out, "--lr")
+    _, scaled = run_train(*options, "--lr", "0", out="scaled", leave_out=leave_out)
+    _, biased = run_train(*options, "--lr", "0", "--head-init-bias", "3", out="biased", leave_out=leave_out)
+    before, after = load_file(first / "last.safetensors"), load_file(scaled / "last.safetensors")
+    learned = [name for name in before if name.endswith(("weight", "bias"))]
+    head = {name for name in learned if not torch.equal(before[name], after[name])}
+    assert {name.rpartition(".")[2] for name in head} == {"weight", "bias"}  # timm's script scales both
+    assert all(torch.equal(0.5 * before[name], after[name]) for name in head)
+    bias = next(name for name in head if name.endswith("bias"))
+    assert load_file(biased / "last.safetensors")[bias].unique().tolist() == [3.0]

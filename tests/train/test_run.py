@@ -415,3 +415,12 @@ def test_float16_on_a_cpu_is_called_slow(
 ) -> None:
     assert run_train("--epochs", "1", "--device", "cpu", *options.split())[0] == 0
     assert ("10 to 40 times as long" in capsys.readouterr().err) == slow
+
+
+def test_a_plateau_waits_where_nothing_is_validated(run_train: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    schedule = ["--sched", "plateau", "--patience-epochs", "0", "--epochs", "4", "--val-interval", "2"]
+    code, folder = run_train(*schedule, "--lr", "0.0001", "--eval-metric", "loss")
+    assert code == 0
+    rates = [row.split(",")[-1] for row in (folder / "summary.csv").read_text().splitlines()[1:]]
+    assert len(set(rates)) == 1  # the loss falls from one validation to the next
+    assert "deprecated" not in capsys.readouterr().err

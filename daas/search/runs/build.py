@@ -32,6 +32,7 @@ from daas.search.spaces.policies import RATE, AugmentationDistribution
 from daas.search.spaces.policy_space import PolicySpace
 from daas.search.spaces.supernet import FixedNetwork, SuperNet
 from daas.seeds import generator, seed_of
+from daas.surroundings import refuse_without_gradients
 
 _SUBSET, _INITIAL, _ALPHA, _GAMMA = range(101, 105)  # what a random stream is for
 
@@ -222,8 +223,7 @@ def build_search(config: SearchConfig, data: SearchData, device: torch.device, g
 
 def build_state(config: SearchConfig, kind: Kind, device: torch.device, given: Given) -> State:
     """Networks, distributions and optimisers at their start; everything random comes from the seed."""
-    if not torch.is_grad_enabled():
-        raise BadInput("A search takes gradients; call it outside of torch.no_grad() and torch.inference_mode().")
+    refuse_without_gradients("A search")
     launched = why_launched(config, device)
     size, classes = kind.size, kind.classes
     network = _network(config, kind, given).to(device).to(memory_format=torch.channels_last)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from daas.errors import BadInput, names_checked
+from daas.ranges import plain
 from daas.search.spaces.cells import ArchEstimator
 
 
@@ -53,4 +54,4 @@ class CellSpace:
             "arch_estimator": self.estimator,
             "architectures": self.architectures,
         }
-        return {name: value for name, value in values.items() if value is not None}
+        return {name: plain(value) for name, value in values.items() if value is not None}

@@ -12,6 +12,7 @@ from torch import Tensor
 from daas.augment.space import INDEX, NUM_MAGNITUDES, OPERATION_NAMES, has_magnitude, magnitude_table, named
 from daas.augment.uniform import magnitudes
 from daas.errors import BadInput, names_checked
+from daas.ranges import plain
 from daas.search.spaces.policies import IDENTITY, AugmentationDistribution
 
 _MOST = 20_000  # policies, each with probabilities and magnitudes of its own
@@ -44,6 +45,8 @@ class PolicySpace:
     def __post_init__(self) -> None:
         names = (self.operations,) if isinstance(self.operations, str) else tuple(self.operations)
         object.__setattr__(self, "operations", names)
+        object.__setattr__(self, "slots", plain(self.slots))
+        object.__setattr__(self, "limits", {name: plain(value) for name, value in self.limits.items()})
         for name in names:
             if name not in (*INDEX, IDENTITY):
                 near = difflib.get_close_matches(str(name), (*INDEX, IDENTITY), 1)

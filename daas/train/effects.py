@@ -1,0 +1,101 @@
+"""Options that are given and change nothing, since what they belong to is off; timm's script takes them silently."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from timm.optim import get_optimizer_info
+
+from daas.train.augmentation import mixes
+from daas.train.options import TrainOptions
+
+_CYCLES = ("cosine", "tanh", "poly")
+_ALL = (*_CYCLES, "step", "multistep", "plateau", "wsd", "rsqrt", "constant")
+_READ_BY = {
+    "decay_epochs": ("step", "wsd", "rsqrt"), "decay_milestones": ("multistep",),
+    "decay_rate": ("step", "multistep", "poly", "plateau"), "patience_epochs": ("plateau",),
+    "min_lr": (*_CYCLES, "plateau", "wsd", "rsqrt", "onecycle"), "cooldown_epochs": _CYCLES,
+    "lr_cycle_limit": _CYCLES, "lr_cycle_mul": _CYCLES, "lr_cycle_decay": _CYCLES, "lr_k_decay": ("cosine", "poly"),
+    **dict.fromkeys(("warmup_epochs", "warmup_lr", "warmup_prefix", "lr_noise", "lr_noise_pct", "lr_noise_std"), _ALL),
+}  # fmt: skip
+"""By option of a schedule: the schedules that read it."""
+_OF_IMAGES = (
+    "aa", "aa_in_workers", "scale", "ratio", "hflip", "hflip_swap", "vflip", "crop_padding", "color_jitter",
+    "color_jitter_prob", "grayscale_prob", "gaussian_blur_prob", "train_interpolation", "cutout", "reprob",
+)  # fmt: skip
+
+
+def without_effect(options: TrainOptions, auxiliary: bool = False) -> list[str]:
+    """Sentences about options that differ from their defaults and change nothing.
+
+    Args:
+        options: The run's.
+        auxiliary: Whether the network has an auxiliary classifier.
+
+    >>> without_effect(TrainOptions(bce_sum=True, bce_target_thresh=0.2))
+    ['--bce-sum and --bce-target-thresh have no effect without --bce-loss.']
+    """
+    default, said, seen = TrainOptions(), [], set[str]()
+    for why, names in _off(options, auxiliary):
+        idle = [name for name in names if name not in seen and _given(options, default, name)]
+        seen.update(idle)
+        if idle:
+            flags = ["--" + name.replace("_", "-") for name in idle]
+            several = f"{', '.join(flags[:-1])} and {flags[-1]} have" if len(flags) > 1 else f"{flags[0]} has"
+            said.append(f"{several} no effect {why}.")
+    if (options.lr_base if options.lr is None else options.lr) == 0:
+        said.append("The learning rate is 0: nothing is learned.")
+    return said
+
+
+def _given(options: TrainOptions, default: TrainOptions, name: str) -> bool:
+    """Whether an option asks for something: what switches off (0, False) does not."""
+    value: Any = getattr(options, name)
+    return bool(value) and value != getattr(default, name)
+
+
+def _off(options: TrainOptions, auxiliary: bool) -> Iterator[tuple[str, Sequence[str]]]:
+    """(Why, which options): what cannot have an effect, whether it is given or not."""
+    mixing = options.mixup and (options.cutmix or options.cutmix_minmax)
+    needs: tuple[tuple[Any, str, Sequence[str]], ...] = (
+        (options.amp, "--amp", ("amp_dtype",)),
+        (options.torchcompile, "--torchcompile", ("torchcompile_mode",)),
+        (options.layer_decay, "--layer-decay", ("layer_decay_min_scale", "layer_decay_no_opt_scale")),
+        (options.clip_grad, "--clip-grad", ("clip_mode",)),
+        (options.warmup_epochs, "--warmup-epochs", ("warmup_lr", "warmup_prefix")),
+        (options.lr_noise, "--lr-noise", ("lr_noise_pct", "lr_noise_std")),
+        (options.lr_cycle_limit > 1, "--lr-cycle-limit above 1", ("lr_cycle_mul", "lr_cycle_decay")),
+        (options.reprob, "--reprob", ("remode", "recount")),
+        (mixes(options), "--mixup or --cutmix", ("mixup_prob", "mixup_switch_prob", "mixup_mode", "mixup_off_epoch")),
+        (mixing, "both --mixup and --cutmix", ("mixup_switch_prob",)),
+        (options.bce_loss, "--bce-loss", ("bce_sum", "bce_target_thresh", "bce_pos_weight")),
+        (options.model_ema, "--model-ema", ("model_ema_decay", "model_ema_warmup", "model_ema_force_cpu")),
+        (options.hflip, "--hflip", ("hflip_swap",)),
+        (options.log_wandb, "--log-wandb", ("wandb_project", "wandb_tags", "wandb_resume_id")),
+        (auxiliary, "an auxiliary classifier (--model-kwargs aux_head=True)", ("aux_weight",)),
+    )
+    if options.no_aug:
+        yield "beside --no-aug", _OF_IMAGES
+    if options.aa and (options.aa.startswith("daas:") or "3a" not in options.aa):
+        yield "beside --aa", ("color_jitter", "color_jitter_prob")
+    if options.input_size:
+        yield "beside --input-size", ("img_size",)
+    if options.val_dir:
+        yield "beside --val-dir", ("val_split",)
+    if options.lr is not None:
+        yield "beside --lr", ("lr_base", "lr_base_size", "lr_base_scale")
+    if options.sched in (*_ALL, "onecycle", "none"):
+        yield f"with --sched {options.sched}", [name for name, by in _READ_BY.items() if options.sched not in by]
+    yield f"with --opt {options.opt}", _of_other_optimizers(options.opt)
+    yield from ((f"without {flag}", names) for on, flag, names in needs if not on)
+
+
+def _of_other_optimizers(name: str) -> list[str]:
+    """The options of optimizers that one does not read; none where it is not known."""
+    try:
+        info = get_optimizer_info(name.lower().removeprefix("lookahead_"))
+    except ValueError:  # it is refused, with the names near it, where it is made
+        return []
+    reads = {"momentum": info.has_momentum, "opt_betas": info.has_betas, "opt_eps": info.has_eps}
+    return [option for option, read in reads.items() if not read]

@@ -1,0 +1,92 @@
+"""What a program has set for all of torch does not reach into a call, and is afterwards as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import daas
+from daas.surroundings import usual_torch
+
+IMAGES = torch.randint(256, (48, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+DATA = (IMAGES, torch.arange(48) % 2)
+CELLS = daas.CellSpace(channels=2, layers=3, nodes=2)
+SMALL: dict[str, Any] = {"max_steps": 1, "batch_size": 8, "warmup_epochs": 0, "screen": False, "race": 0}
+
+
+def search() -> Any:
+    return daas.search(DATA, network=CELLS, **SMALL).metrics[-1]["val_loss"]
+
+
+def step() -> Any:
+    return daas.Search(cells=CELLS, num_classes=2).step((IMAGES[:8], DATA[1][:8]), (IMAGES[8:16], DATA[1][8:16]))
+
+
+def train() -> Any:
+    options = {"epochs": 1, "batch_size": 16, "warmup_epochs": 0, "img_size": 32, "output": "out"}
+    folder = f"run{len(list(Path().glob('out/*')))}"
+    return daas.train(DATA, val=DATA, model="test_resnet", experiment=folder, **options)["loss"]
+
+
+def screen() -> Any:
+    return daas.screen(DATA, epochs=1, operations=["HFlip", "Rotate"]).clean
+
+
+def race() -> Any:
+    candidates = [("test_resnet", None)]
+    found = daas.race(DATA, candidates, trainings=2, folds=2, epochs=1, batch_size=16, image_size=32, seed=np.int64(3))
+    return [row.accuracy for row in found.rows]
+
+
+@pytest.mark.parametrize("call", [search, step, train, screen, race])
+def test_default_types_and_autocast_stay_outside(
+    call: Callable[[], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    expected = call()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            assert call() == expected
+            assert torch.is_autocast_enabled("cpu")
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("call", [search, train, screen, race])
+def test_gradients_that_are_off_are_named(
+    call: Callable[[], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for off in (torch.no_grad(), torch.inference_mode()):
+        with off, pytest.raises(daas.BadInput, match=r"outside of torch\.no_grad"):
+            call()
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_an_error_leaves_everything_as_it_was() -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        with pytest.raises(ValueError, match="within"), usual_torch():
+            raise ValueError("within")
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_numbers_of_numpy_and_devices_of_torch_are_options() -> None:
+    by_hand = {**SMALL, "max_steps": np.int64(1), "lr": np.float32(0.5), "device": torch.device("cpu")}
+    found = daas.search(
+        DATA, network=daas.CellSpace(channels=np.int64(2), layers=3, nodes=2), seed=np.int32(3), **by_hand
+    )
+    assert (found.summary["options"]["lr"], found.summary["seed"]) == (0.5, 3)
+    space = daas.PolicySpace(slots=np.int64(1), operations=["Rotate", "Color"], limits={"Rotate": np.float64(9)})
+    assert type(space.slots) is int
+    with pytest.raises(daas.BadInput, match="expected int"):
+        daas.search(DATA, network=CELLS, **{**SMALL, "max_steps": np.float64(1)})
