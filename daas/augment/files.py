@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypeVar
 
 from daas import files, reading
 from daas.errors import BadInput
@@ -125,13 +124,3 @@ def shown(value: object) -> str:
     except ValueError:  # Python does not write out whole numbers of thousands of digits
         return f"a {type(value).__name__} with a number of thousands of digits"
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def is_number(value: object) -> TypeGuard[float]:
-    """Whether a value is a finite number."""
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an integer of hundreds of digits
-        return False

@@ -15,7 +15,6 @@ from daas.augment.files import (
     SCHEDULE_FORMAT,
     check_keys,
     check_texts,
-    is_number,
     load,
     shown,
     write_json,
@@ -30,7 +29,7 @@ from daas.augment.sub_policy import (
 )
 from daas.augment.uniform import uniform
 from daas.errors import BadInput
-from daas.ranges import plain
+from daas.ranges import is_number, plain
 
 __all__ = ["Policy", "PolicyOp", "SubPolicy"]
 

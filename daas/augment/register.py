@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from daas.augment import forms
-from daas.augment.files import is_number, shown
+from daas.augment.files import shown
 from daas.augment.operation import Form, Operation, PillowForm, Setting, Where
 from daas.augment.space import INDEX, add, as_form
 from daas.errors import BadInput
+from daas.ranges import is_number
 
 _SIZES = ((7, 5), (1, 1))
 _LARGEST = 1e4  # of any magnitude

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from daas.augment.files import check_keys, is_number, shown
+from daas.augment.files import check_keys, shown
 from daas.augment.operation import Operation
 from daas.augment.space import named
 from daas.errors import BadInput
-from daas.ranges import plain
+from daas.ranges import is_number, plain
 
 MAX_SUB_POLICIES = 100_000
 """Sub-policies of a policy."""

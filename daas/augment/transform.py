@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from daas.augment import counter, gpu, moves, opaque
 from daas.augment.draw import Draw
-from daas.augment.files import is_number
 from daas.augment.find import find_policy
 from daas.augment.ops import (
     Backend,
@@ -36,7 +35,7 @@ from daas.augment.pictures import like_picture, to_batch
 from daas.augment.policy import Policy
 from daas.augment.space import INDEX, named
 from daas.errors import BadInput
-from daas.ranges import plain
+from daas.ranges import is_number, plain
 
 Granularity = Literal["image", "batch"]
 Parameters = dict[str, Tensor]

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from daas.augment.files import is_number, shown
+from daas.augment.files import shown
 from daas.augment.operation import Operation
 from daas.augment.sub_policy import MAX_OPS, MAX_SUB_POLICIES, PolicyOp, SubPolicy
 from daas.errors import BadInput
+from daas.ranges import is_number
 
 
 def uniform(rows: Sequence[Operation], slots: int, limits: Mapping[str, float], levels: int) -> tuple[SubPolicy, ...]:
