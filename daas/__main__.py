@@ -20,6 +20,8 @@ VERBS = {
     "hub": "a trained model as a repository of the Hugging Face Hub, and back",
 }
 """What can follow ``daas``; each is the package of that name, whose ``__main__`` has a ``main``."""
+_INNER = {"export": "hub", "push": "hub", "verify": "hub", "pull": "hub", "report": "search", "show": "augment"}
+"""Verbs of verbs, which people may try alone."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     verb, *rest = words
     if verb not in VERBS:
-        near = difflib.get_close_matches(verb, VERBS, 1)
+        near = [f"{_INNER[verb]} {verb}"] if verb in _INNER else difflib.get_close_matches(verb, VERBS, 1)
         meant = f"Did you mean daas {near[0]}?" if near else f"It is one of {', '.join(VERBS)}."
         print(f"error: daas {plain(verb)} is unknown. {meant}", file=sys.stderr)
         return 2

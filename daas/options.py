@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import difflib
 import json
 import math
 import os
@@ -47,45 +46,6 @@ def o(default: T, text: str, *aliases: str, choices: tuple[str, ...] = (), const
     if isinstance(default, dict):
         return field(default_factory=dict, metadata=meta)  # type: ignore[return-value]  # a field, as dataclass wants it
     return field(default=default, metadata=meta)
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are ``BadInput``; names are never abbreviated."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**{"allow_abbrev": False, "formatter_class": _Help, **settings})
-
-    def error(self, message: str) -> NoReturn:
-        """Says what is wrong, and what was probably meant."""
-        prefix = "unrecognized arguments: "
-        if message.startswith(prefix):
-            words = [word for word in message.removeprefix(prefix).split() if word.startswith("-")]
-            known = [name for action in self._actions for name in action.option_strings]
-            near = [found for word in words for found in difflib.get_close_matches(word.split("=")[0], known, 1)]
-            meant = f" Did you mean {' or '.join(near)}?" if near else ""
-            message = f"unknown: {message.removeprefix(prefix)}.{meant}"
-        raise BadInput(f"{message.rstrip('.')}{'' if message.endswith('?') else '.'} --help lists the options.")
-
-
-class _Help(argparse.HelpFormatter):
-    """Defaults behind the texts, where there is one to show; each option under one spelling."""
-
-    def _format_action_invocation(self, action: argparse.Action) -> str:
-        spellings = list(action.option_strings)
-        shown = [name for name in spellings if "_" not in name and "--" + name[5:] not in spellings]
-        action.option_strings = shown or spellings
-        try:
-            return super()._format_action_invocation(action)
-        finally:
-            action.option_strings = spellings
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        text = action.help or ""
-        if action.default in (None, "", (), {}, False, argparse.SUPPRESS) or not action.option_strings:
-            return text
-        default = action.default
-        shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
-        return f"{text} (default: {shown})"
 
 
 def add_options(parser: argparse.ArgumentParser, options: type[Any], leave_out: Iterable[str] = ()) -> None:

@@ -46,6 +46,50 @@ def test_an_unknown_verb_is_bad_input(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().err == "error: daas serach is unknown. Did you mean daas search?\n"
     assert main(["xyz"]) == 2
     assert f"It is one of {', '.join(VERBS)}." in capsys.readouterr().err
+    assert main(["export", "run", "folder"]) == 2
+    assert capsys.readouterr().err == "error: daas export is unknown. Did you mean daas hub export?\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("screen photos", "unknown: photos. Did you mean --data-dir photos? --help lists the options."),
+        ("screen --epochs 2 digits", "unknown: digits. Did you mean --dataset digits?"),
+        ("screen --epoch 2 photos", "Did you mean --epochs?"),
+        ("screen --data-dir a b c --seed 3", "unknown: b c. --data-dir takes one value."),
+        ("screen --data-dir a --no-skip-bad-images c", "unknown: c. --help"),
+        ("search photos --epochs 1", "Did you mean --data-dir photos?"),
+        ("search run", "Did you mean --out run --resume auto?"),
+        ("race run", "Did you mean --candidates run?"),
+        ("race --data-dir photos randaugment,hflip=0", "Did you mean --candidates randaugment,hflip=0?"),
+        ("race photos --model resnet18", "Did you mean --data-dir photos?"),
+        ("race --data-dir photos mine", "unknown: mine. --data-dir takes one value."),
+        ("train photos test_photos", "unknown: test_photos. --help"),
+        ("augment lst", "argument list|show|convert: invalid choice: 'lst' (choose from"),
+        ("augment", "the following arguments are required: list|show|convert"),
+        ("augment list --jsn", "unknown: --jsn. Did you mean --json?"),
+        ("augment show none --images photos", "the following arguments are required: --out"),
+        ("models darts_v2", "Did you mean --draw darts_v2 OUT.svg?"),
+        ("models --draw darts_v2", "argument --draw: expected 2 arguments"),
+        ("models convert log", "the following arguments are required: OUT.json"),
+        ("hub run", "argument export|push|verify|pull: invalid choice: 'run'"),
+        ("hub export run", "the following arguments are required: FOLDER"),
+        ("hub push run user/name --forc", "unknown: --forc. Did you mean --force?"),
+        ("search report", "the following arguments are required: RUN"),
+    ],
+)
+def test_words_that_no_program_knows_are_told_in_one_form(
+    words: str, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    for name in ("policy.json", "summary.json"):
+        (tmp_path / "run" / name).touch()
+    assert main(words.split()) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert said in error
+    assert len(error.splitlines()) == 1
 
 
 CLOSED = {

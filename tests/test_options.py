@@ -11,7 +11,8 @@ from typing import Any, Literal
 import pytest
 
 from daas.errors import BadInput
-from daas.options import Parser, add_options, name_values, o, typed
+from daas.options import add_options, name_values, o, typed
+from daas.parser import Parser
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def test_wrong_values_of_files_are_named(values: dict[str, Any], said: str) -> N
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
     code = (
-        "from daas.options import Parser, leave\n"
+        "from daas.options import leave; from daas.parser import Parser\n"
         "leave(lambda: Parser(prog='it', epilog='x ' * 200_000).parse_args(['--help']))"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)

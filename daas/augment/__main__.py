@@ -21,6 +21,7 @@ from daas.augment.space import OPERATIONS, known
 from daas.errors import BadInput
 from daas.files import system_told, write_text, written
 from daas.options import leave
+from daas.parser import Parser
 
 _ENDINGS = {"daas": ".json", "torchvision": ".py"}
 
@@ -34,9 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 when done, 2 for bad input.
     """
-    options = _parser().parse_args(argv)
     try:
         with system_told():
+            options = _parser().parse_args(argv)
             {"list": _list, "show": _show, "convert": _convert}[options.command](options)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
@@ -44,9 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m daas.augment", description="Augmentation policies.")
-    commands = parser.add_subparsers(dest="command", required=True)
+def _parser() -> Parser:
+    parser = Parser(prog="python -m daas.augment", description="Augmentation policies.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="list|show|convert")
     what = "a shipped policy, a policy file, hf-hub:user/repository, or one of the formats of convert"
     listing = commands.add_parser(
         "list", help="the shipped policies: size, how often each operation is applied, source"
@@ -60,10 +61,10 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("policy", help=what)
     show.add_argument("--images", type=Path, required=True, help="folder of pictures, with or without subfolders")
     show.add_argument("--out", type=Path, required=True, help="the drawing, .png or .jpg")
-    show.add_argument("--size", type=int, default=224, help="side of the pictures that the policy sees (224)")
-    show.add_argument("--rows", type=int, default=5, help="number of pictures (5)")
-    show.add_argument("--columns", type=int, default=6, help="versions of each (6)")
-    show.add_argument("--seed", type=int, default=0, help="of the draws (0)")
+    show.add_argument("--size", type=int, default=224, help="side of the pictures that the policy sees")
+    show.add_argument("--rows", type=int, default=5, help="number of pictures")
+    show.add_argument("--columns", type=int, default=6, help="versions of each")
+    show.add_argument("--seed", type=int, default=0, help="of the draws")
 
     convert = commands.add_parser(
         "convert",

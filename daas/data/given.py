@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def named_or_path(data: str | Path) -> tuple[str, Path | None]:
     Raises:
         BadInput: A text that is neither.
     """
-    if isinstance(data, str) and (data == "digits" or data.startswith(_NAMED)):
+    if isinstance(data, str) and _is_name(data):
         return data, None
     path = Path(os.path.expanduser(data))
     if not os.path.exists(path):
@@ -91,6 +92,20 @@ def named_or_path(data: str | Path) -> tuple[str, Path | None]:
             "torch/cifar10, hfds/..., wds/...; a path leads to one folder per class."
         )
     return "", path
+
+
+def meant(word: str) -> str:
+    """The words of a command line that a lone word was probably meant for: images, by name or by path.
+
+    >>> meant("photos"), meant("torch/cifar10")
+    ('--data-dir photos', '--dataset torch/cifar10')
+    """
+    return f"--{'dataset' if _is_name(word) else 'data-dir'} {shlex.quote(word)}"
+
+
+def _is_name(text: str) -> bool:
+    """Whether a text is the name of a data set, and no path."""
+    return text == "digits" or text.startswith(_NAMED)
 
 
 def _from_tensors(images: Any, labels: Any, image_size: int | None, split: str) -> ImageData:

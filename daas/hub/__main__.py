@@ -15,6 +15,7 @@ from daas.hub.pulling import pull
 from daas.hub.pushing import push
 from daas.hub.verifying import verify
 from daas.options import leave
+from daas.parser import Parser
 
 _REPOSITORY = "user/name, or user/name@revision (a branch, tag or commit)"
 
@@ -28,12 +29,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    options = _parser().parse_args(argv)
     for handler in logging.getLogger("huggingface_hub").handlers:
         handler.addFilter(_scrubbed)  # its warnings name addresses that may be signed
     try:
         with system_told():
-            return _do(options)
+            return _do(_parser().parse_args(argv))
     except BadInput as error:
         print(f"error: {scrub(str(error))}", file=sys.stderr)
         return 2
@@ -65,18 +65,18 @@ def _do(options: argparse.Namespace) -> int:
     return 1 if report.faults else 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m daas.hub",
         description="Turns a training run into a repository of the Hugging Face Hub, and back. Tokens are taken from "
         "where huggingface_hub keeps them (hf auth login, or HF_TOKEN) and from nowhere else.",
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="export|push|verify|pull")
     make = verbs.add_parser("export", help="run folder -> repository folder")
     make.add_argument("run", metavar="RUN", help="output folder of python -m daas.train")
     make.add_argument("folder", metavar="FOLDER", help="repository folder to make; its name is the model's name")
     make.add_argument("--weights", choices=("best", "last"), default="best", help="epoch whose weights are taken")
-    make.add_argument("--license", default=APACHE, metavar="ID", help=f"of the weights, as the Hub names it ({APACHE})")
+    make.add_argument("--license", default=APACHE, metavar="ID", help="of the weights, as the Hub names it")
     make.add_argument("--license-file", metavar="FILE", help="text of the licence, for another than the default")
     send = verbs.add_parser("push", help="run or repository folder -> one commit on the Hub")
     send.add_argument("source", metavar="RUN|FOLDER", help="a run folder is exported first, with the best weights")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -21,6 +21,7 @@ from daas.models.genotype import Genotype
 from daas.models.table import markdown, rows
 from daas.models.zoo import find_genotype
 from daas.options import leave
+from daas.parser import Parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,7 +65,7 @@ def _show(words: list[str]) -> None:
 
 
 def _convert(words: list[str]) -> None:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m daas.models convert",
         description="Makes a genotype file of a genotype as DARTS and its successors print it, Genotype(normal=[...], "
         "normal_concat=range(2, 6), reduce=[...], ...), in a log, a Python file or any other text.",
@@ -83,8 +84,9 @@ def _convert(words: list[str]) -> None:
     print(f"{out}: genotype {plain(genotype.name)}. --model daas_cell_cifar --model-kwargs genotype={plain(str(out))}")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
+        meant=lambda word: f"--draw {shlex.quote(word)} OUT.svg",
         prog="python -m daas.models",
         description="Without options: a table of all models, counted (C: channels of the first cells; MACs: "
         "multiply-adds of convolutions and linear layers), beside what the papers print (≠ where the network differs). "

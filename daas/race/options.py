@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from daas.data.given import meant
 from daas.errors import BadInput
 from daas.models.start import Start
-from daas.options import Parser, add_options, o
+from daas.options import add_options, o
+from daas.parser import Parser
 from daas.search.values import duration
 
 _ASK = "ask"
@@ -139,6 +142,16 @@ def _cores(device: str) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _meant(word: str) -> str:
+    """What a word without an option was probably meant for: a candidate, such as the folder of a search; or images."""
+    from daas.augment.find import list_policies
+    from daas.race.sets import DEFAULT, FURTHER
+
+    folder = any(os.path.isfile(Path(word) / name) for name in ("policy.json", "genotype.json"))
+    candidate = folder or word.endswith(".json") or word in {DEFAULT, *FURTHER, *list_policies()} or "," in word
+    return f"--candidates {shlex.quote(word)}" if candidate else meant(word)
+
+
 def parse(argv: Sequence[str]) -> RaceOptions:
     """Command line -> options.
 
@@ -150,6 +163,7 @@ def parse(argv: Sequence[str]) -> RaceOptions:
         BadInput: Unknown options or values.
     """
     parser = Parser(
+        meant=_meant,
         prog="python -m daas.race",
         usage="python -m daas.race --data-dir FOLDER --model NAME [--candidates ...] [--out FOLDER] [options]",
         description="Candidates in (networks, policies, base transforms), the one that wins whole trainings out.",

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from daas.data.given import meant
 from daas.errors import BadInput
 from daas.models.start import Start
-from daas.options import Parser, add_options, o
+from daas.options import add_options, o
+from daas.parser import Parser
 from daas.ranges import RANGES, Range, check_ranges
 
 DEFAULT_SIZE = 32
@@ -95,6 +97,7 @@ def parse(argv: Sequence[str]) -> ScreenOptions:
         BadInput: Unknown options, values out of range.
     """
     parser = Parser(
+        meant=meant,
         prog="python -m daas.screen",
         usage="python -m daas.screen (--data-dir FOLDER | --dataset NAME) [--out FOLDER] [options]",
         description="Find out which operations change the labels of your images, and up to where others are safe.",

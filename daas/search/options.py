@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from daas.data.given import meant
 from daas.errors import BadInput
-from daas.options import Parser, add_options, o, typed
+from daas.options import add_options, o, typed
+from daas.parser import Parser
 from daas.ranges import RANGES, SOME_RATE, Range, check_ranges
 from daas.search.algorithm.estimators import AugEstimator, PolicyPasses, RewardRule
 from daas.search.algorithm.method import SINGLE_SAMPLE, WITHOUT_REWARDS, check_method
@@ -452,6 +456,12 @@ def _json_value(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
+def _meant(word: str) -> str:
+    """What a word without an option was probably meant for: the folder of a search, or images."""
+    searched = any(os.path.exists(Path(word) / name) for name in ("summary.json", "checkpoint.safetensors"))
+    return f"--out {shlex.quote(word)} --resume auto" if searched else meant(word)
+
+
 def parse(argv: Sequence[str]) -> SearchConfig:
     """Command line -> checked options: the preset's, overridden by what is given.
 
@@ -468,6 +478,7 @@ def parse(argv: Sequence[str]) -> SearchConfig:
     given = {name: value for name, value in vars(first.parse_known_args(argv)[0]).items() if value is not None}
     values = preset_values(given)
     parser = Parser(
+        meant=_meant,
         prog="python -m daas.search",
         usage="python -m daas.search [--preset NAME] [--data-dir FOLDER] [--out FOLDER] [options]",
         description="Search a network and the augmentation policy it should be trained with, together.",

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from daas.errors import BadInput
-from daas.options import Parser, add_options, typed
+from daas.options import add_options, typed
+from daas.parser import Parser
 from daas.reading import packaged_json, read_yaml
 from daas.train.options import TrainOptions
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from daas.errors import BadInput, plain
 from daas.files import system_told
+from daas.parser import Parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,16 +20,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 when done, 2 for bad input.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m daas.search report", description="Makes the page of a search again."
-    )
+    parser = Parser(prog="python -m daas.search report", description="Makes the page of a search again.")
     parser.add_argument("run", metavar="RUN", type=Path, help="output folder of python -m daas.search")
-    options = parser.parse_args(argv)
     from daas.search.report.page import write_report  # at need: it draws
 
     try:
         with system_told():
-            print(plain(str(write_report(options.run))))
+            print(plain(str(write_report(parser.parse_args(argv).run))))
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
