@@ -21,7 +21,7 @@ import daas.race
 from benchmarks.planted import convnet
 from benchmarks.timing import table, write
 from daas.data import ImageData, load_images
-from daas.race.journal import Journal
+from daas.race.journal import Journal, begun
 from daas.race.result import Race
 from daas.race.training import Trainer
 
@@ -29,11 +29,12 @@ CANDIDATES = ["none", "none,cutout=8", "none,mixup=0.2", "none,smoothing=0.1", "
 NETWORK = convnet(10, width=8)
 
 
-def play(images: ImageData, out: Path) -> Race:
-    """The race, or the rest of it."""
+def play(images: ImageData, out: Path, join: bool = False) -> Race:
+    """The race, or the rest of it; or its trainings together with the process that began it."""
     return daas.race(
-        images, CANDIDATES, network=NETWORK, trainings=24, folds=3, epochs=6, batch_size=40, out=out, resume=True
-    )
+        images, CANDIDATES, network=NETWORK, trainings=24, folds=3, epochs=6, batch_size=40, out=out, resume=not join,
+        join=join,
+    )  # fmt: skip
 
 
 def said(race: Race) -> list[tuple[str, list[float]]]:
@@ -61,10 +62,13 @@ def killed(images: ImageData, out: Path, kills: int, longest: float) -> int:
 
 def shared(images: ImageData, out: Path) -> None:
     """Two processes on one race."""
-    processes = [multiprocessing.get_context("fork").Process(target=play, args=(images, out)) for _ in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
+    context = multiprocessing.get_context("fork")
+    first, second = (context.Process(target=play, args=(images, out, join)) for join in (False, True))
+    first.start()
+    while not begun(out):
+        time.sleep(0.05)
+    second.start()
+    for process in (first, second):
         process.join()
 
 

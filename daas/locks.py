@@ -12,16 +12,18 @@ from daas.errors import BadInput
 from daas.files import make_folder, unwritable
 
 LOCK = ".lock"
+_WAIT = "Wait until that has ended and go on with --resume auto, or name another folder."
 _held: set[int] = set()
 
 
 @contextmanager
-def locked(folder: str | Path, flag: str = "--out") -> Iterator[None]:
+def locked(folder: str | Path, flag: str = "--out", then: str = _WAIT) -> Iterator[None]:
     """Within the block this process alone works on a folder; the lock goes with the process, however it ends.
 
     Args:
         folder: Is made if it is not there, and removed again if it is still empty at the end.
         flag: The option that named it, for the messages.
+        then: What to do where another process works on it.
 
     Raises:
         BadInput: Another process works on it, or it cannot be made.
@@ -41,10 +43,7 @@ def locked(folder: str | Path, flag: str = "--out") -> Iterator[None]:
         _removed(new)
         raise unwritable(path, error) from error
     if handle is None:
-        raise BadInput(
-            f"{flag} {folder}: {_who(path)} works on it now. Wait until that has ended and go on with --resume auto, "
-            "or name another folder."
-        )
+        raise BadInput(f"{flag} {folder}: {_who(path)} works on it now. {then}")
     _held.add(handle)
     try:
         yield

@@ -111,6 +111,26 @@ def test_told_to_end_a_program_clears_up_and_says_one_line(
     assert said.split("\n")[:-1] == (["Stopped. Go on."] if answer == "speaks" else ["", "Stopped."])
 
 
+@pytest.mark.parametrize("launcher", [{}, {"MASTER_ADDR": "localhost"}])
+def test_a_second_sigterm_ends_a_program_at_once(launcher: dict[str, str]) -> None:
+    """A launcher passes on the one that the process had already."""
+    code = (
+        f"{ALONE}from daas.options import leave\n"
+        "def main():\n"
+        "    try: print('begun', flush=True); time.sleep(60)\n"
+        "    except KeyboardInterrupt: print('clears', flush=True); time.sleep(2.5)\n"
+        "    return 130\n"
+        "leave(main)"
+    )
+    command, environment = [sys.executable, "-c", code], {**os.environ, **launcher}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        for said in ("begun", "clears"):
+            assert process.stdout.readline() == f"{said}\n"
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == (143 if launcher else -signal.SIGTERM)
+
+
 def test_a_forked_process_ends_at_once_where_it_is_told_to() -> None:
     code = (
         f"{ALONE}import os, signal\n"

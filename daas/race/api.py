@@ -22,19 +22,20 @@ from daas.data.facts import facts_of
 from daas.data.given import Given, images_from, named_or_path
 from daas.data.sources import refuse_among_images
 from daas.errors import BadInput, unknown_name
+from daas.locks import locked
 from daas.models.start import Start, own_size
 from daas.race import sets
 from daas.race.candidates import Candidate, Network
 from daas.race.candidates import network as network_of
 from daas.race.engine import Budget, Crew, run
 from daas.race.folds import fold_of
-from daas.race.journal import JOURNAL, Journal, check_installed
+from daas.race.journal import JOURNAL, Journal, begun, check_installed
 from daas.race.result import RESULTS, Race, Setup
 from daas.race.rules import Rules
 from daas.race.sets import Screen
 from daas.race.sizes import at_equal_size
 from daas.race.training import Trainer
-from daas.race.words import beginning
+from daas.race.words import beginning, going_on
 from daas.ranges import RANGES, check_range, plain
 from daas.search.report.commands import HELD_OUT_PHOTOS
 from daas.surroundings import refuse_without_gradients, usual_torch
@@ -42,6 +43,10 @@ from daas.train.clock import duration
 from daas.train.fit import FINE_LR, Recipe, streams_as_before
 
 TRAININGS, FOLDS = 48, 4
+_LOOKS, _PAUSE = 10, 0.2  # at what others do, and seconds between two of them
+_AT_WORK = (
+    "Name --join to work on it together; or wait until that has ended and go on with --resume, or name another folder."
+)
 Callback = Callable[[dict[str, Any]], Any]
 
 
@@ -137,42 +142,64 @@ def race(
     size = image_size or (None if net is None else own_size(net.model, net.start))
     images = images_from(data, image_size=size, skip_bad_images=skip_bad_images)
     refuse_among_images(out, images)
-    folder = None if out is None else _folder(Path(out), resume, join)
-    check_images(images, folds, chosen, seed)
-    asked = {"epochs": chosen.epochs, "batch_size": chosen.batch_size, "seed": seed}
-    seen = _screen(screen, images, net, asked, None if folder is None else folder / "screen")
-    most = TRAININGS if trainings is None and time_budget is None else trainings
-    setting = sets.Setting(net, images.image_size, entering(folder, most), seen, seed)
-    entered = sets.candidates(candidates, setting)
-    if equal_size:
-        entered = at_equal_size(entered, len(images.class_names))
-    if most is not None and most < len(entered):
-        raise BadInput(
-            f"{len(entered)} candidates need at least {len(entered)} trainings, one each; found {most}. Raise "
-            "--trainings (48 is usual), or name fewer candidates."
-        )
-    setup = Setup(
-        images.name, images.class_names, len(images), images.image_size,
-        tuple(train_words) or _train_words(data, images), chosen, seed, facts_of(images),
-    )  # fmt: skip
-    trainer = Trainer(entered, images, chosen, folds, seed, str(local_device(str(device))))
-    if workers > 1 and not isinstance(images, MemoryImages) and not trainer.device.startswith("cuda"):
-        raise BadInput(
-            "workers > 1 need images that fit into memory: choose a smaller image_size (--image-size), or start "
-            "further processes with --join."
-        )
-    trainer.try_out()
-    budget = Budget(most, None if time_budget is None else time.time() + time_budget, workers)
-    with tempfile.TemporaryDirectory(prefix="daas-race-") if folder is None else nullcontext(folder) as place:
-        journal = Journal(Path(place), [candidate.name for candidate in entered])
-        journal.agree({**_about(trainer, setup), "entering": setting.most})
-        if folder is not None:
-            tqdm.write(beginning(setup, len(entered), folds, budget))
-        found = _race(journal, trainer, setup, budget, callbacks)
-        if folder is not None:
-            with journal.locked():  # others that work on the race end at the same time
-                found.write(folder)
-    return found
+    with nullcontext() if out is None or join else locked(out, then=_AT_WORK):
+        folder = None if out is None else _folder(Path(out), resume, join)
+        before = folder is not None and begun(folder)
+        check_images(images, folds, chosen, seed)
+        asked = {"epochs": chosen.epochs, "batch_size": chosen.batch_size, "seed": seed}
+        seen = _screen(screen, images, net, asked, None if folder is None else folder / "screen")
+        most = TRAININGS if trainings is None and time_budget is None else trainings
+        setting = sets.Setting(net, images.image_size, entering(folder, most), seen, seed)
+        entered = sets.candidates(candidates, setting)
+        if equal_size:
+            entered = at_equal_size(entered, len(images.class_names))
+        if most is not None and most < len(entered):
+            raise BadInput(
+                f"{len(entered)} candidates need at least {len(entered)} trainings, one each; found {most}. Raise "
+                "--trainings (48 is usual), or name fewer candidates."
+            )
+        setup = Setup(
+            images.name, images.class_names, len(images), images.image_size,
+            tuple(train_words) or _train_words(data, images), chosen, seed, facts_of(images),
+        )  # fmt: skip
+        trainer = Trainer(entered, images, chosen, folds, seed, str(local_device(str(device))))
+        if workers > 1 and not isinstance(images, MemoryImages) and not trainer.device.startswith("cuda"):
+            raise BadInput(
+                "workers > 1 need images that fit into memory: choose a smaller image_size (--image-size), or start "
+                "further processes with --join."
+            )
+        trainer.try_out()
+        budget = Budget(most, None if time_budget is None else time.time() + time_budget, workers)
+        with tempfile.TemporaryDirectory(prefix="daas-race-") if folder is None else nullcontext(folder) as place:
+            journal = Journal(Path(place), [candidate.name for candidate in entered])
+            journal.agree({**_about(trainer, setup), "entering": setting.most})
+            if folder is not None:
+                if resume and not join:
+                    _refuse_company(journal)
+                tqdm.write(beginning(setup, len(entered), folds, budget))
+                if before:
+                    tqdm.write(going_on(len(journal.results())))
+            found = _race(journal, trainer, setup, budget, callbacks)
+            if folder is not None:
+                with journal.locked():  # others that work on the race end at the same time
+                    found.write(folder)
+        return found
+
+
+def _refuse_company(journal: Journal) -> None:
+    """Refuses to go on with a race that others, which have joined it, still work on.
+
+    Those that a killed process had started end a moment after it.
+
+    Raises:
+        BadInput: They do.
+    """
+    for _ in range(_LOOKS):
+        with journal.locked():
+            if not journal.at_work():
+                return
+        time.sleep(_PAUSE)
+    raise BadInput(f"--out {journal.folder}: another process works on its race now. {_AT_WORK}")
 
 
 def entering(folder: Path | None, most: int | None) -> int:
@@ -360,13 +387,19 @@ def _folder(out: Path, resume: bool, join: bool) -> Path:
     if os.path.exists(out) and not os.path.isdir(out):
         raise BadInput(f"--out {out} is a file; name a folder.")
     there = os.path.exists(out / JOURNAL)
-    if join and not there:
-        raise BadInput(f"--join: there is no race in {out} ({JOURNAL} is missing). Start one without --join.")
+    if join and not begun(out):
+        missing = "is empty" if there else "is missing"
+        raise BadInput(f"--join: there is no race in {out} ({JOURNAL} {missing}). Start one without --join.")
     if there and not (resume or join):
         raise BadInput(f"--out {out} holds a race; go on with it by --resume or --join, or choose another folder.")
     present = [name for name in RESULTS if os.path.exists(out / name)]
-    if present and not there:
-        raise BadInput(f"--out {out} holds {', '.join(present)}, and nothing is written over. Choose another folder.")
+    if present and not begun(out):
+        lost = f" of a race whose {JOURNAL} is empty" if there else ""
+        raise BadInput(
+            f"--out {out} holds {', '.join(present)}{lost}, and nothing is written over. Choose another folder."
+        )
+    if there and not begun(out):
+        print(f"{out / JOURNAL} is empty: the race starts from its beginning.", file=sys.stderr)
     return out
 
 

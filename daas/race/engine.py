@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
@@ -177,29 +178,47 @@ def run(journal: Journal, crew: Crew, watch: Watch) -> None:
     context: Any = torch.multiprocessing.get_context("spawn")
     errors = context.SimpleQueue()
     helpers = [context.Process(target=_help, args=(crew, errors), daemon=False) for _ in range(crew.budget.workers)]
+    try:
+        _start(helpers)
+        while any(helper.is_alive() for helper in helpers):
+            if watch() or any(helper.exitcode for helper in helpers):
+                break
+            wait([helper.sentinel for helper in helpers if helper.is_alive()], _PAUSE)
+        failed = [helper.exitcode for helper in helpers if helper.exitcode]
+    finally:
+        started = [helper for helper in helpers if helper.pid is not None]
+        for helper in started:
+            helper.terminate()
+        for helper in started:
+            helper.join()
+    watch()
+    if not errors.empty():
+        raise BadInput(errors.get())
+    if failed:
+        raise RuntimeError(_why(failed[0]))
+
+
+def _start(helpers: Sequence[Any]) -> None:
+    """Starts processes of one thread each, which Ctrl-C at a terminal does not reach: this one ends them."""
     threads = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"  # read by the processes when they start
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which they inherit
     try:
         for helper in helpers:
             helper.start()
     finally:
         os.environ.pop("OMP_NUM_THREADS") if threads is None else os.environ.update(OMP_NUM_THREADS=threads)
-    try:
-        while any(helper.is_alive() for helper in helpers):
-            if watch() or any(helper.exitcode for helper in helpers):
-                break
-            wait([helper.sentinel for helper in helpers if helper.is_alive()], _PAUSE)
-    finally:
-        for helper in helpers:
-            helper.terminate()
-        for helper in helpers:
-            helper.join()
-    watch()
-    if not errors.empty():
-        raise BadInput(errors.get())
-    failed = [helper.exitcode for helper in helpers if helper.exitcode and helper.exitcode > 0]
-    if failed:
-        raise RuntimeError(f"a process of the race ended with code {failed[0]}; its message is above.")
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _why(code: int) -> str:
+    """What an exit code of a process says."""
+    if code > 0:
+        return f"a process of the race ended with code {code}; its message is above."
+    return (
+        f"a process of the race was ended from outside ({signal.strsignal(-code)}), as the system does where memory is "
+        "short. Trainings that are done are kept; go on with --resume, perhaps with fewer --workers."
+    )
 
 
 def _help(crew: Crew, errors: Any) -> None:
@@ -213,8 +232,6 @@ def _help(crew: Crew, errors: Any) -> None:
     except BadInput as error:
         errors.put(str(error))
         raise SystemExit(3) from None
-    except KeyboardInterrupt:
-        raise SystemExit(0) from None
 
 
 def _end_with(sentinel: int) -> None:

@@ -8,6 +8,7 @@ process ends, whatever ended it: a claim whose lock is free is stale at once, an
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 JOURNAL, CLAIMS = "race.journal", "claims"
 _CONFIG, _ROUNDS = "config", "rounds"  # attributes of the study
 _SCORE = ("accuracy", "score", "temperature")
+_DIGESTS = ("images", "policies")  # of which nobody can read the difference
+_OTHER = {
+    "candidates": "other candidates", "images": "other images", "policies": "other policies or networks",
+    "recipe": "another recipe", "folds": "another number of folds", "seed": "another seed",
+    "entering": "another number of default candidates",
+}  # fmt: skip
 
 
 def check_installed() -> None:
@@ -76,7 +83,8 @@ class Journal:
         path = folder / JOURNAL
         self._lock = FileLock(str(path) + ".lock", thread_local=False)
         with self.locked():
-            _drop_half_line(path)
+            if _drop_half_line(path):
+                print(f"{path}: its last line was not written whole and is left out.", file=sys.stderr)
             try:
                 self._study = optuna.create_study(
                     study_name="race",
@@ -122,9 +130,10 @@ class Journal:
                 return
         for key, value in config.items():
             if known.get(key) != value:
+                there = "" if key in _DIGESTS else f": {_short(known.get(key))} there, {_short(value)} here"
                 raise BadInput(
-                    f"the race in {self.folder} has another {key}: {_short(known.get(key))} there, {_short(value)} "
-                    "here. Go on with the same images, candidates and options, or choose another --out."
+                    f"the race in {self.folder} has {_OTHER.get(key, f'another {key}')}{there}. Go on with the same "
+                    "images, candidates and options, or choose another --out."
                 )
 
     def rounds(self) -> list[list[int]]:
@@ -150,6 +159,11 @@ class Journal:
     def states(self) -> list[str]:
         """The state of every trial: COMPLETE, PRUNED (diverged), RUNNING, WAITING, or FAIL (its process ended)."""
         return [trial.state.name for trial in self._study.get_trials(deepcopy=False)]
+
+    def at_work(self) -> bool:
+        """Whether any process does a training now; within ``locked``."""
+        self._free_stale_claims()
+        return bool(self._trials("RUNNING"))
 
     def claim(self) -> Claim | None:
         """The next training that nobody does or has done, None where there is none now; within ``locked``."""
@@ -237,13 +251,25 @@ def _short(value: Any) -> str:
     return text if len(text) < 200 else f"{text[:200]} ..."
 
 
-def _drop_half_line(path: Path) -> None:
-    """Cuts off a last line that was not written whole, as after a power failure; Optuna would refuse the journal."""
+def begun(folder: Path) -> bool:
+    """Whether the journal of a folder has anything in it; one that was killed at once, or torn, has not."""
+    path = folder / JOURNAL
+    return os.path.exists(path) and b"\n" in path.read_bytes()
+
+
+def _drop_half_line(path: Path) -> bool:
+    """Cuts off a last line that was not written whole, as after a power failure; Optuna would refuse the journal.
+
+    Returns:
+        Whether there was one.
+    """
     if not os.path.exists(path):
-        return
+        return False
     with path.open("rb+") as file:
         content = file.read()
-        file.truncate(content.rfind(b"\n") + 1)
+        whole = content.rfind(b"\n") + 1
+        file.truncate(whole)
+    return whole < len(content)
 
 
 def _backend(path: Path, lock: FileLock) -> JournalFileBackend:

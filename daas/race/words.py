@@ -30,6 +30,11 @@ def beginning(setup: Setup, candidates: int, folds: int, budget: Budget) -> str:
     )
 
 
+def going_on(done: int) -> str:
+    """What is said when a race is gone on with: how many trainings are done."""
+    return f"Going on: {done or 'no'} training{' is' if done == 1 else 's are'} done."
+
+
 def answer(race: Race) -> str:
     """What was chosen, against what, by how much, how sure, and what it cost."""
     best = next(row for row in race.rows if row.candidate is race.chosen)

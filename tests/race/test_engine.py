@@ -1,6 +1,9 @@
 import errno
 import multiprocessing
 import os
+import signal
+import subprocess
+import sys
 import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -130,6 +133,58 @@ def test_bad_input_of_a_worker_is_that_of_the_race(tmp_path: Path):
 
 def refuse(candidate: int, run: int) -> None:
     raise BadInput("nothing of the kind")
+
+
+STOPPED = """
+import multiprocessing, sys, torch
+from pathlib import Path
+from daas.options import leave
+from tests.race.trainers import play
+fork = multiprocessing.get_context("fork")
+torch.multiprocessing.get_context = lambda _: fork
+leave(lambda: play(Path(sys.argv[1]), 0.2, int(sys.argv[2])) and 0)
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_race_that_is_told_to_end_leaves_nobody_and_is_gone_on_with(
+    whole: Journal, workers: str, number: signal.Signals, code: int, tmp_path: Path
+):
+    """As at a terminal, where the signal reaches all processes."""
+    command = [sys.executable, "-c", STOPPED, str(tmp_path), workers]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        while len(trained(tmp_path)) < 3 and process.poll() is None:
+            time.sleep(0.02)
+        os.killpg(process.pid, number)
+        said = process.communicate(timeout=60)[1]
+    assert (process.returncode, said) == (code, "\nStopped.\n")
+    assert ended(process.pid)
+    assert 1 <= len(Journal(tmp_path, NAMES).results()) < len(whole.results())
+    resumed = play(tmp_path)
+    assert (resumed.results(), resumed.rounds()) == (whole.results(), whole.rounds())
+
+
+def ended(group: int) -> bool:
+    """Whether all processes of a group end within some seconds."""
+    for _ in range(100):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.usefixtures("quick_start")
+def test_a_worker_that_was_ended_from_outside_ends_the_race(tmp_path: Path):
+    crew = Crew(tmp_path, NAMES, RULES, Budget(TRAININGS, None, 2), end_myself)
+    with pytest.raises(RuntimeError, match=r"ended from outside \(Killed\).*--resume"):
+        run(Journal(tmp_path, NAMES), crew, lambda: False)
+
+
+def end_myself(candidate: int, run: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_watcher_stops_the_race(tmp_path: Path):

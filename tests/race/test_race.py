@@ -3,6 +3,7 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,11 +13,12 @@ import daas.race
 from daas import files
 from daas.data import MemoryImages
 from daas.errors import BadInput
+from daas.locks import locked
 from daas.models import find_genotype
 from daas.models.start import Start
 from daas.race.folds import fold_of, split
-from daas.race.journal import JOURNAL
-from daas.race.result import Race
+from daas.race.journal import JOURNAL, Journal
+from daas.race.result import RESULTS, Race
 from daas.race.training import Trainer
 from daas.train.fit import Recipe
 from daas.train.output import save_weights
@@ -127,10 +129,63 @@ def test_going_on_does_nothing_again(planted, small_convnet: str):
             ramps(), [None, "randaugment"], network=small_convnet, trainings=8, out=out, resume=True, seed=1, **QUICK
         )
     images, labels = ramps()
-    with pytest.raises(BadInput, match="another images"):
+    with pytest.raises(BadInput, match=r"has other images\. Go on"):
         daas.race(
             (images + 1, labels), [None, "randaugment"], network=small_convnet, trainings=8, out=out, join=True, **QUICK
         )
+
+
+def test_a_race_that_another_process_works_on_is_joined_or_refused(planted, small_convnet: str):
+    race, out, _ = planted
+    given = {"network": small_convnet, "trainings": 8, "out": out, **QUICK}
+    with locked(out):
+        for options in ({}, {"resume": True}):
+            with pytest.raises(BadInput, match=r"works on it now\. Name --join"):
+                daas.race(ramps(), [None, "randaugment"], **given, **options)
+        assert daas.race(ramps(), [None, "randaugment"], join=True, **given).to_dict() == race.to_dict()
+
+
+@pytest.fixture
+def stopped(small_convnet: str, tmp_path: Path) -> dict[str, Any]:
+    """The options of a race of two candidates that was stopped after one training."""
+    given = {"candidates": ["none"], "network": small_convnet, "trainings": 4, "out": tmp_path / "out", **QUICK}
+    given["epochs"] = 1
+    daas.race(ramps(), callbacks=[lambda line: True], **given)
+    return given
+
+
+def test_a_race_is_not_gone_on_with_beside_one_that_has_joined_it(
+    stopped: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr("daas.race.api._LOOKS", 1)
+    journal = Journal(stopped["out"], ["none, flip", "none, no flip"])
+    with journal.locked():
+        claim = journal.claim()
+    with pytest.raises(BadInput, match=r"another process works on its race now\. Name --join"):
+        daas.race(ramps(), resume=True, **stopped)
+    journal.leave(claim)
+    capsys.readouterr()
+    assert daas.race(ramps(), resume=True, **stopped).trainings == 4
+    assert "Going on: 1 training is done.\n" in capsys.readouterr().out
+
+
+def test_a_torn_or_empty_journal_is_told(stopped: dict[str, Any], capsys: pytest.CaptureFixture[str]):
+    out = stopped["out"]
+    with (out / JOURNAL).open("a") as file:
+        file.write('{"op_code": 4, "wor')
+    assert daas.race(ramps(), resume=True, **stopped).trainings == 4
+    told = capsys.readouterr()
+    assert f"{out / JOURNAL}: its last line was not written whole and is left out.\n" in told.err
+    assert "Going on: 1 training is done.\n" in told.out
+    (out / JOURNAL).write_text("")
+    with pytest.raises(BadInput, match=rf"holds .*race\.json.* of a race whose {JOURNAL} is empty"):
+        daas.race(ramps(), resume=True, **stopped)
+    for name in RESULTS:
+        (out / name).unlink(missing_ok=True)
+    with pytest.raises(BadInput, match=rf"no race in .* \({JOURNAL} is empty\)"):
+        daas.race(ramps(), join=True, **stopped)
+    assert daas.race(ramps(), resume=True, **stopped).trainings == 4
+    assert f"{out / JOURNAL} is empty: the race starts from its beginning.\n" in capsys.readouterr().err
 
 
 def test_a_resumed_race_may_have_more_trainings(small_convnet: str, tmp_path: Path):

@@ -45,8 +45,24 @@ def about(config: SearchConfig, data: SearchData, plan: Plan, state: State) -> l
         f"{classes} classes, {facts['image_size']} x {facts['image_size']} pixels.",
         f"Searched: {what}, on {network} ({parameters / 1e6:.2f} M weights), in {plan.last_step} iterations of "
         f"{config.batch_size} images{learned}.",
+        columns(state),
         *launches(config, next(state.network.parameters()).device),
     ]
+
+
+def columns(state: State) -> str:
+    """What the figures of an epoch's line are, a sentence."""
+    alpha, pi = state.architecture is not None, state.augmentation is not None
+    words = (
+        ["derived, the accuracy of the cells as they would be found now; skips, the share of their edges that skip"]
+        if alpha
+        else ["network, its accuracy on validation images"]
+    )
+    decided = ["alpha, which operations the edges take"] * alpha + ["pi, which the policies take"] * pi
+    words.append(f"entropy of {' and of '.join(decided)}: 1 is undecided, 0 decided")
+    if pi and state.estimator.learns:
+        words.append("signal / noise of the gradient that the policies learn from: 1 is noise alone")
+    return f"The lines below: {'; '.join(words)}."
 
 
 def launches(config: SearchConfig, device: torch.device) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from daas.search.options import BEFORE_THERE_WERE, NOT_PART_OF_THE_METHOD
 
 FORMAT = "daas-search-checkpoint/2"
 _EPOCH = "epoch."
+_PLACES = frozenset({"data_dir", "val_dir"})  # where the images lie, which are compared themselves
 
 
 def save(
@@ -64,9 +66,10 @@ def restore(
         _same_options(path, meta["options"], options)
         changed = [name for name, digest in inputs.items() if meta["inputs"].get(name) != digest]
         if changed:
+            moved = _different(meta["options"], options, _PLACES)
             raise BadInput(
-                f"{path} belongs to a run on something else: since then its {' and its '.join(changed)} changed. Bring "
-                "back what there was, or start a new run with another --out."
+                f"{path} belongs to a run on something else: since then its {' and its '.join(changed)} changed"
+                f"{moved and f' ({moved})'}. Bring back what there was, or start a new run with another --out."
             )
         progress = {"step": int(meta["progress"]["step"]), "seconds": float(meta["progress"]["seconds"])}
         if progress["step"] < 0:
@@ -96,17 +99,21 @@ def _take(path: Path, search: State, tensors: dict[str, Tensor]) -> dict[str, Te
 
 
 def _same_options(path: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
-    then = {**BEFORE_THERE_WERE, **then}
-    different = [
-        f"--{key.replace('_', '-')} was {then.get(key)} and is {value}"
-        for key, value in now.items()
-        if key not in NOT_PART_OF_THE_METHOD and then.get(key) != value
-    ]
+    different = _different({**BEFORE_THERE_WERE, **then}, now, now.keys() - NOT_PART_OF_THE_METHOD - _PLACES)
     if different:
         raise BadInput(
-            f"{path} belongs to a run with other options: {'; '.join(different)}. Resume with the options of that run, "
+            f"{path} belongs to a run with other options: {different}. Resume with the options of that run, "
             "or start a new one with another --out."
         )
+
+
+def _different(then: dict[str, Any], now: dict[str, Any], names: AbstractSet[str]) -> str:
+    """Which of some options have changed, and how; in words."""
+    return "; ".join(
+        f"--{key.replace('_', '-')} was {then.get(key)} and is {value}"
+        for key, value in now.items()
+        if key in names and then.get(key) != value
+    )
 
 
 def _modules(search: State) -> list[tuple[nn.Module, str]]:

@@ -23,6 +23,11 @@ def test_it_says_what_begins_and_how_long_it_takes(run_search: Run, capsys: pyte
     assert "Images: digits, 200 to train and 200 to validate on, of 10 classes, 16 x 16 pixels." in said.out
     assert "cells and a policy, on a network of 3 cells and 2 channels" in said.out
     assert "in 2 iterations of 64 images, 0 of them with the policy" in said.out
+    assert (
+        "The lines below: derived, the accuracy of the cells as they would be found now; skips, the share of their "
+        "edges that skip; entropy of alpha, which operations the edges take and of pi, which the policies take: 1 is "
+        "undecided, 0 decided; signal / noise of the gradient that the policies learn from: 1 is noise alone."
+    ) in said.out
     assert re.search(r"The first iteration took \d+\.\d s: about 1 min in all\. Memory: \d+\.\d GiB\.", said.out)
 
 

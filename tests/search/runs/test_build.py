@@ -56,8 +56,24 @@ def test_images_that_changed_are_noticed_when_a_run_is_resumed(
     shutil.copyfile(sorted((two_classes / "bright").iterdir())[0], kept)  # as many images, the same names
     assert run_search(*small, "--resume", "auto")[0] == 2
     assert "images changed" in capsys.readouterr().err
+    other = two_classes.rename(tmp_path / "other")
+    assert run_search(*small, "--data-dir", str(other), "--resume", "auto")[0] == 2
+    assert f"images changed (--data-dir was {two_classes} and is {other}). Bring back" in capsys.readouterr().err
+    other.rename(two_classes)
     (tmp_path / "aside.png").replace(kept)
     assert run_search(*small, "--resume", "auto")[0] == 0
+
+
+def test_a_search_goes_on_with_images_that_were_moved(
+    run_search: Run, two_classes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ("--image-size", "8", "--batch-size", "8")
+    assert run_search("--data-dir", str(two_classes), *small, "--max-steps", "2")[0] == 0
+    moved = two_classes.rename(tmp_path / "moved")
+    code, out = run_search("--data-dir", str(moved), *small, "--max-steps", "3", "--resume", "auto")
+    assert code == 0
+    assert f" --data-dir {moved} " in capsys.readouterr().out
+    assert json.loads((out / "summary.json").read_text())["options"]["data_dir"] == str(moved)
 
 
 @pytest.mark.parametrize(
