@@ -115,10 +115,11 @@ def test_told_to_end_a_program_clears_up_and_says_one_line(
 def test_a_second_sigterm_ends_a_program_at_once(launcher: dict[str, str]) -> None:
     """A launcher passes on the one that the process had already."""
     code = (
-        f"{ALONE}from daas.options import leave\n"
+        f"{ALONE}import os\n"
+        "from daas.options import leave\n"
         "def main():\n"
-        "    try: print('begun', flush=True); time.sleep(60)\n"
-        "    except KeyboardInterrupt: print('clears', flush=True); time.sleep(2.5)\n"
+        "    try: os.write(1, b'begun\\n'); time.sleep(60)\n"
+        "    except KeyboardInterrupt: os.write(1, b'clears\\n'); time.sleep(1.5)\n"
         "    return 130\n"
         "leave(main)"
     )

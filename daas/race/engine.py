@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
 from daas.errors import BadInput
 from daas.race.journal import Claim, Journal
@@ -227,6 +228,7 @@ def _help(crew: Crew, errors: Any) -> None:
     assert parent is not None
     threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
     torch.set_num_threads(1)
+    tqdm.set_lock(threading.RLock())  # its own is one between processes, and outlives one that is ended from outside
     try:
         work(Journal(crew.folder, crew.names), len(crew.names), crew.rules, crew.budget, crew.trainer, lambda: False)
     except BadInput as error:

@@ -262,5 +262,5 @@ def test_another_file_is_no_journal(text: str, tmp_path: Path):
 def test_other_options_are_refused(tmp_path: Path):
     Journal(tmp_path, NAMES).agree({"folds": 4, "images": "x"})
     Journal(tmp_path, NAMES).agree({"folds": 4, "images": "x"})
-    with pytest.raises(BadInput, match="another folds: 4 there, 5 here"):
+    with pytest.raises(BadInput, match="another number of folds: 4 there, 5 here"):
         Journal(tmp_path, NAMES).agree({"folds": 5, "images": "x"})

@@ -158,7 +158,8 @@ def test_a_race_is_not_gone_on_with_beside_one_that_has_joined_it(
     stopped: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setattr("daas.race.api._LOOKS", 1)
-    journal = Journal(stopped["out"], ["none, flip", "none, no flip"])
+    names = Journal(stopped["out"], ()).config()["candidates"]
+    journal = Journal(stopped["out"], names)
     with journal.locked():
         claim = journal.claim()
     with pytest.raises(BadInput, match=r"another process works on its race now\. Name --join"):

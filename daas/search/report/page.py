@@ -33,6 +33,7 @@ _MODES = {
 }  # fmt: skip
 _UNIFORM = 1.5  # times the mean weight, up to which the most probable operations are none to speak of
 _OPTION = re.compile("--[a-z][a-z-]*")
+_MANY = 100  # classes up to which their pictures are of the size of the others
 _ROWS = 5  # draws of the policy in the grid of images
 
 
@@ -119,13 +120,14 @@ def _classes(summary: dict[str, Any], pictures: Mapping[str, Tensor]) -> list[di
     """What the page shows of each class: a picture, how many images it has, how many were recognised."""
     data = summary["data"]
     largest = max(data["class_counts"])
+    drawn = plots.picture if len(data["class_names"]) <= _MANY else plots.small_picture
     rows = zip(
         data["class_names"], data["class_counts"], data["val_class_counts"], summary["val_class_accuracy"], strict=True
     )
     return [
         {
             "name": name,
-            "picture": plots.picture(pictures[name]) if name in pictures else "",
+            "picture": drawn(pictures[name]) if name in pictures else "",
             "train": count,
             "val": val_count,
             "accuracy": "" if accuracy is None else f"{accuracy:.0f}% right",

@@ -203,3 +203,12 @@ def picture(image: Tensor, size: int = 96) -> str:
     buffer = io.BytesIO()
     array.resize((array.width * factor, array.height * factor), Image.Resampling.NEAREST).save(buffer, format="PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def small_picture(image: Tensor, size: int = 32) -> str:
+    """[3, H, W] uint8 -> JPEG data URI of a kilobyte or so, for pages with very many."""
+    found = Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
+    found.thumbnail((size, size))
+    buffer = io.BytesIO()
+    found.save(buffer, format="JPEG")
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

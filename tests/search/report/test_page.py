@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from daas.augment import Policy
 from daas.augment.policy import PolicyOp, SubPolicy
@@ -164,3 +165,15 @@ def test_no_line_of_a_command_breaks_within_an_option(run_search: Run) -> None:
     assert "<span>--epochs " in page
     assert re.search(r"<span>--mean [\d.]+ [\d.]+ [\d.]+</span>", page)
     assert page.index("Next, train it") < page.index("<h2>")
+
+
+@pytest.mark.parametrize(("classes", "most"), [(100, 250_000), (1000, 2_500)])
+def test_of_very_many_classes_the_pictures_are_small(classes: int, most: int) -> None:
+    names = [f"class {number}" for number in range(classes)]
+    data = {"class_names": names, "class_counts": [1] * classes, "val_class_counts": [1] * classes}
+    noise = torch.randint(256, (3, 224, 224), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    summary = {"data": data, "val_class_accuracy": [50.0] * classes}
+    rows = page_._classes(summary, dict.fromkeys(names[:3], noise))
+    assert len(rows) == classes
+    assert most / 10 < len(rows[2]["picture"]) < most
+    assert rows[3]["picture"] == ""
