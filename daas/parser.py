@@ -23,13 +23,14 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**{"allow_abbrev": False, "formatter_class": _Help, **settings})
         self._meant = meant
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]  # of no other class
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> argparse.Namespace:  # type: ignore[override]  # of no other class
         """Reads a command line.
 
         Raises:
             BadInput: Words that cannot be used; the message says what was probably meant.
         """
         words = list(sys.argv[1:] if args is None else args)
+        found: argparse.Namespace
         found, rest = self.parse_known_args(words, namespace)
         if rest:
             hint = self._near(rest, found) or self._one_value(rest[0], words)
