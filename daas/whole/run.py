@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -12,6 +13,7 @@ from tqdm import tqdm
 from daas import processes
 from daas.errors import BadInput
 from daas.screen.result import Screen
+from daas.search.effects import without_effect
 from daas.search.found import Found
 from daas.search.given import Given
 from daas.search.options import SearchConfig
@@ -41,6 +43,7 @@ def search(config: SearchConfig, given: Given | None = None) -> Found:
         FloatingPointError: So did that of the screen, or those of all trainings of the race.
     """
     refuse_without_gradients("A search")
+    _say_idle(config)
     given = Given() if given is None else given
     if not (config.screen or config.race):
         return one.search(config, given)
@@ -63,10 +66,18 @@ def repeat(config: SearchConfig) -> Found:
         Diverged: All searches are done, and in some a loss became infinite or not a number.
         FloatingPointError: As ``search``.
     """
+    _say_idle(config)
     given = Given()
     if not (config.screen or config.race):
         return seeds.repeat(config)
     return _staged(config, given, seeds.repeat)
+
+
+def _say_idle(config: SearchConfig) -> None:
+    """Names options that change nothing, in the first process alone."""
+    if os.environ.get("RANK", "0") == "0":
+        for text in without_effect(config):
+            print(f"Warning: {text}", file=sys.stderr)
 
 
 def _staged(config: SearchConfig, given: Given, search_: Callable[[SearchConfig, Given], Found]) -> Found:
