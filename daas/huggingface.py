@@ -215,7 +215,7 @@ def _check_weights(folder: Path) -> None:
     for path in (folder / CONFIG, folder / WEIGHTS):
         if not os.path.isfile(path):
             raise BadInput(
-                f"local-dir:{folder} has no {path.name}; a model folder holds {CONFIG} and {WEIGHTS} (python -m "
-                "daas.hub export makes one). Weights in a pickle are not read: convert them to safetensors."
+                f"local-dir:{folder} has no {path.name}; a model folder holds {CONFIG} and {WEIGHTS} "
+                "(daas hub export makes one). Weights in a pickle are not read: convert them to safetensors."
             )
         check_look_alike(path)

@@ -89,7 +89,7 @@ def look_alike(start: bytes) -> str:
     if start.startswith(_POINTER):
         return (
             "this is a pointer of Git LFS and not the file itself. Fetch the file (git lfs install; git lfs pull in "
-            "the folder of the clone), or download it with python -m daas.hub pull."
+            "the folder of the clone), or download it with daas hub pull."
         )
     if start.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
         return "this is UTF-32 text. Save it as UTF-8."

@@ -1,4 +1,4 @@
-"""``python -m daas.augment``: the shipped policies; what a policy does to your pictures; policies in other formats."""
+"""``daas augment``: the shipped policies; what a policy does to your pictures; policies in other formats."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="python -m daas.augment", description="Augmentation policies.")
+    parser = Parser(prog="daas augment", description="Augmentation policies.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="list|show|convert")
     what = "a shipped policy, a policy file, hf-hub:user/repository, or one of the formats of convert"
     listing = commands.add_parser(

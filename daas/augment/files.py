@@ -65,8 +65,8 @@ def _of_others(values: Any) -> str:
         return "this is a model's or a search's configuration; the policy lies beside it, in policy.json."
     if isinstance(values, list) and values and isinstance(values[0], list):
         return (
-            "this is a list of [operation, probability, level], as Fast AutoAugment, DADA and others write it: python "
-            "-m daas.augment convert fast-autoaugment:FILE makes a policy of it."
+            "this is a list of [operation, probability, level], as Fast AutoAugment, DADA and others write it: "
+            "daas augment convert fast-autoaugment:FILE makes a policy of it."
         )
     return ""
 

@@ -55,8 +55,8 @@ def find_policy(name: str | Path) -> Policy:
         raise _nothing_left(Path(text).parent)
     raise BadInput(
         f"policy {text[:200]!r} is neither shipped nor a file. Shipped are {', '.join(list_policies())}; a search "
-        "writes its own to policy.json in its output folder; hf-hub:user/repository loads one from the Hub; python -m "
-        "daas.augment convert makes a policy file of a published format (timm:original, torchvision:svhn, ...)."
+        "writes its own to policy.json in its output folder; hf-hub:user/repository loads one from the Hub; "
+        "daas augment convert makes a policy file of a published format (timm:original, torchvision:svhn, ...)."
     )
 
 

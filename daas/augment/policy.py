@@ -104,7 +104,7 @@ class Policy:
         if values.get("format") == SCHEDULE_FORMAT:
             raise BadInput(
                 "this is a schedule, a policy for every epoch: PolicySchedule.load(path).at(epoch) gives one of its "
-                "policies, and python -m daas.augment convert FILE --epoch N OUT writes it to a policy file."
+                "policies, and daas augment convert FILE --epoch N OUT writes it to a policy file."
             )
         if values.get("format") != POLICY_FORMAT:
             raise BadInput(

@@ -1,4 +1,4 @@
-"""``python -m daas.hub``: exit code 0 when done, 1 for faults or no connection, 2 for bad input, 130 interrupted."""
+"""``daas hub``: exit code 0 when done, 1 for faults or no connection, 2 for bad input, 130 interrupted."""
 
 from __future__ import annotations
 
@@ -67,13 +67,13 @@ def _do(options: argparse.Namespace) -> int:
 
 def _parser() -> Parser:
     parser = Parser(
-        prog="python -m daas.hub",
+        prog="daas hub",
         description="Turns a training run into a repository of the Hugging Face Hub, and back. Tokens are taken from "
         "where huggingface_hub keeps them (hf auth login, or HF_TOKEN) and from nowhere else.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="export|push|verify|pull")
     make = verbs.add_parser("export", help="run folder -> repository folder")
-    make.add_argument("run", metavar="RUN", help="output folder of python -m daas.train")
+    make.add_argument("run", metavar="RUN", help="output folder of daas train")
     make.add_argument("folder", metavar="FOLDER", help="repository folder to make; its name is the model's name")
     make.add_argument("--weights", choices=("best", "last"), default="best", help="epoch whose weights are taken")
     make.add_argument("--license", default=APACHE, metavar="ID", help="of the weights, as the Hub names it")

@@ -52,7 +52,7 @@ def export(
     """Makes a repository folder of a run. It appears whole or not at all.
 
     Args:
-        run: Output folder of ``python -m daas.train``.
+        run: Output folder of ``daas train``.
         folder: Where to; must not exist, or be empty. Its name is the model's name on the card.
         weights: Of the ``best`` or of the ``last`` epoch.
         license_id: As the Hub names licences.

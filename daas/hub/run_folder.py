@@ -74,7 +74,7 @@ class Run:
         path = folder / RESULT
         if not os.path.isfile(path):
             raise BadInput(
-                f"{folder} is no run folder of python -m daas.train: {RESULT} is missing. A training writes it after "
+                f"{folder} is no run folder of daas train: {RESULT} is missing. A training writes it after "
                 "its first epoch."
             )
         result = read_json(path, "result")

@@ -55,7 +55,7 @@ class Verification:
         """
         path = folder / VERIFICATION
         if not os.path.isfile(path):
-            raise BadInput(f"{VERIFICATION} is missing: the folder was not made by python -m daas.hub export.")
+            raise BadInput(f"{VERIFICATION} is missing: the folder was not made by daas hub export.")
         values = read_json(path, "verification")
         keys = {"format", "written", "torch", "files", "logits"}
         if not isinstance(values, dict) or values.get("format") != FORMAT or set(values) != keys:

@@ -1,4 +1,4 @@
-"""``python -m daas.models``: the models and their costs; drawings of cells; how two genotypes differ."""
+"""``daas models``: the models and their costs; drawings of cells; how two genotypes differ."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _show(words: list[str]) -> None:
 
 def _convert(words: list[str]) -> None:
     parser = Parser(
-        prog="python -m daas.models convert",
+        prog="daas models convert",
         description="Makes a genotype file of a genotype as DARTS and its successors print it, Genotype(normal=[...], "
         "normal_concat=range(2, 6), reduce=[...], ...), in a log, a Python file or any other text.",
     )
@@ -87,7 +87,7 @@ def _convert(words: list[str]) -> None:
 def _parser() -> Parser:
     parser = Parser(
         meant=lambda word: f"--draw {shlex.quote(word)} OUT.svg",
-        prog="python -m daas.models",
+        prog="daas models",
         description="Without options: a table of all models, counted (C: channels of the first cells; MACs: "
         "multiply-adds of convolutions and linear layers), beside what the papers print (≠ where the network differs). "
         "The verb convert LOG OUT.json makes a "

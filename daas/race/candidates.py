@@ -125,7 +125,7 @@ def network(given: Any, kwargs: Mapping[str, Any] | None = None, start: Start = 
     if not os.path.isfile(path) and given not in list_genotypes():
         raise BadInput(
             f"no model {given}: timm knows none of this name, nor does daas, and it is no genotype. timm.list_models() "
-            "and python -m daas.models list them; a genotype is a file, or the name of a published one."
+            "and daas models list them; a genotype is a file, or the name of a published one."
         )
     cells = find_genotype(given if given in list_genotypes() else path)
     return Network(cells.name or path.stem, CELLS, arguments, cells)

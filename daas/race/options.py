@@ -1,4 +1,4 @@
-"""The options of ``python -m daas.race``."""
+"""The options of ``daas race``."""
 
 from __future__ import annotations
 
@@ -164,8 +164,8 @@ def parse(argv: Sequence[str]) -> RaceOptions:
     """
     parser = Parser(
         meant=_meant,
-        prog="python -m daas.race",
-        usage="python -m daas.race --data-dir FOLDER --model NAME [--candidates ...] [--out FOLDER] [options]",
+        prog="daas race",
+        usage="daas race --data-dir FOLDER --model NAME [--candidates ...] [--out FOLDER] [options]",
         description="Candidates in (networks, policies, base transforms), the one that wins whole trainings out.",
         epilog="Exit codes: 0 done, 1 every loss diverged, 2 bad input, 130 interrupted (go on with --resume).",
     )

@@ -227,7 +227,7 @@ class Race:
         network = self.chosen.network
         if not self.setup.train or network.module is not None:
             return ""
-        words = ["python", "-m", "daas.train", *self.setup.train, "--model", network.model]
+        words = ["daas", "train", *self.setup.train, "--model", network.model]
         kwargs = [f"{name}={value}" for name, value in network.kwargs]
         kwargs += [] if network.genotype is None else [f"genotype={folder / 'genotype.json'}"]
         words += [*(["--model-kwargs", *kwargs] if kwargs else []), *network.start.words()]

@@ -52,7 +52,7 @@ def screen(
         epochs: Of the training; 60 by default.
         seed: Of every random choice.
         out: A folder for the results, and for going on after an interruption; nothing is written without.
-        **options: Any other option of ``python -m daas.screen`` by its name with underscores: ``image_size=32``,
+        **options: Any other option of ``daas screen`` by its name with underscores: ``image_size=32``,
             ``batch_size=32``, ``operations=["HFlip", "Rotate"]``, ``max_images=1000``, ``resume="auto"``, ...
 
     Returns:

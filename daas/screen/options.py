@@ -21,7 +21,7 @@ _IMAGES, _NETWORK, _TRAINING, _RUN = "Images", "Network", "Training", "Run"
 
 @dataclass(frozen=True)
 class ScreenOptions:
-    """Options of ``python -m daas.screen`` and of ``daas.screen``."""
+    """Options of ``daas screen`` and of ``daas.screen``."""
 
     dataset: str = o("", "digits (embedded), or a timm data set name (torch/cifar10, hfds/..., wds/...)", group=_IMAGES)
     data_dir: Path | None = o(
@@ -98,8 +98,8 @@ def parse(argv: Sequence[str]) -> ScreenOptions:
     """
     parser = Parser(
         meant=meant,
-        prog="python -m daas.screen",
-        usage="python -m daas.screen (--data-dir FOLDER | --dataset NAME) [--out FOLDER] [options]",
+        prog="daas screen",
+        usage="daas screen (--data-dir FOLDER | --dataset NAME) [--out FOLDER] [options]",
         description="Find out which operations change the labels of your images, and up to where others are safe.",
         epilog="Exit codes: 0 done, 1 the loss diverged, 2 bad input, 130 interrupted (go on with --resume auto).",
     )

@@ -104,7 +104,7 @@ def load(path: Path) -> Screen:
         BadInput: No such file, no JSON, or no screen; the message names the file.
     """
     file = path / JSON if os.path.isdir(path) else path
-    values = read_json(file, "screen", "python -m daas.screen writes one.")
+    values = read_json(file, "screen", "daas screen writes one.")
     try:
         return from_dict(values)
     except BadInput as error:

@@ -94,7 +94,7 @@ def train_words(screen: Screen, policy: str | None) -> str:
         policy: Where policy.json is; None where there is none.
     """
     about, network = screen.about, screen.about["network"]
-    words = ["python", "-m", "daas.train", *_data_words(about["source"])]
+    words = ["daas", "train", *_data_words(about["source"])]
     if network["model"] and not network["default"]:
         words += ["--model", network["model"]]
         arguments = [f"{name}={value}" for name, value in network["model_kwargs"].items()]

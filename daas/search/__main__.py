@@ -1,4 +1,4 @@
-"""``python -m daas.search``: exit code 0 when done, 2 for bad input, 130 when interrupted, 1 when it diverged."""
+"""``daas search``: exit code 0 when done, 2 for bad input, 130 when interrupted, 1 when it diverged."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ class Found:
         except Exception as error:  # a full disk, a font, a broken installation of what draws: the results are safe
             print(
                 f"warning: the search is done and its results are in {plain(str(out))}, but its report could not be "
-                f"made: {plain(str(error))} ({type(error).__name__}). Then: python -m daas.search report "
+                f"made: {plain(str(error))} ({type(error).__name__}). Then: daas search report "
                 f"{quote(str(out))}",
                 file=sys.stderr,
             )

@@ -37,7 +37,7 @@ _ANSWER = "What stands around the search"
 
 @dataclass(frozen=True, init=False)
 class SearchConfig:
-    """Options of ``python -m daas.search``; the presets set what differs between scales.
+    """Options of ``daas search``; the presets set what differs between scales.
 
     What is given wins, the preset fills in, and the defaults of the fields do the rest.
 
@@ -479,8 +479,8 @@ def parse(argv: Sequence[str]) -> SearchConfig:
     values = preset_values(given)
     parser = Parser(
         meant=_meant,
-        prog="python -m daas.search",
-        usage="python -m daas.search [--preset NAME] [--data-dir FOLDER] [--out FOLDER] [options]",
+        prog="daas search",
+        usage="daas search [--preset NAME] [--data-dir FOLDER] [--out FOLDER] [options]",
         description="Search a network and the augmentation policy it should be trained with, together.",
         epilog="Exit codes: 0 done, 1 the loss diverged, 2 bad input, 130 interrupted (go on with --resume auto).",
     )

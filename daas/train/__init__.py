@@ -1,4 +1,4 @@
-"""Training of any timm model under any policy: ``python -m daas.train``, and ``daas.train(data)`` for programs."""
+"""Training of any timm model under any policy: ``daas train``, and ``daas.train(data)`` for programs."""
 
 from __future__ import annotations
 

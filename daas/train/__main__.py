@@ -1,4 +1,4 @@
-"""``python -m daas.train``: exit code 0 when done, 1 when the loss diverged, 2 for bad input, 130 when interrupted."""
+"""``daas train``: exit code 0 when done, 1 when the loss diverged, 2 for bad input, 130 when interrupted."""
 
 from __future__ import annotations
 

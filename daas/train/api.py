@@ -45,7 +45,7 @@ def train(
         model: A timm name; by default that of the recipe, or timm's default.
         policy: A ``Policy``, a ``DAASPolicy``, a shipped name, a file, or ``hf-hub:user/repository``.
         genotype: For the cell networks of this package: a ``Genotype``, a name, or a file.
-        **options: Any other option of ``python -m daas.train`` by its name with underscores, ``recipe`` and
+        **options: Any other option of ``daas train`` by its name with underscores, ``recipe`` and
             ``config`` too: ``epochs=20``, ``batch_size=64``, ``lr=0.1``, ``output="runs"``, ``experiment="mine"``, ...
 
     Returns:

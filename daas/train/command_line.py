@@ -17,7 +17,7 @@ from daas.parser import Parser
 from daas.reading import packaged_json, read_yaml
 from daas.train.options import TrainOptions
 
-_PROGRAM = "python -m daas.train"
+_PROGRAM = "daas train"
 
 
 def parse(argv: Sequence[str]) -> TrainOptions:

@@ -37,7 +37,7 @@ FINE_LR = 0.02
 @names_checked
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained, by the names of ``python -m daas.train``; all that is not here has its default there.
+    """How a network is trained, by the names of ``daas train``; all that is not here has its default there.
 
     Attributes:
         hflip_swap: Pairs of classes that a horizontal flip turns into each other.

@@ -229,4 +229,4 @@ class TrainOptions(
     ModelOptions,
     DataOptions,
 ):
-    """All options of ``python -m daas.train``."""
+    """All options of ``daas train``."""

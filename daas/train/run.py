@@ -50,7 +50,7 @@ def train(options: TrainOptions, given: Given | None = None) -> dict[str, Any]:
     """Trains, or validates with ``options.validate``. The global random streams are afterwards as they were before.
 
     Args:
-        options: See ``python -m daas.train --help``.
+        options: See ``daas train --help``.
         given: Images and policy of a program, in place of those that the options name.
 
     Returns:

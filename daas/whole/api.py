@@ -57,7 +57,7 @@ def search(
             shelf and none; 0 for none. By default what the preset says: ``demo`` 8, ``cpu`` 12.
         callbacks: Called with every epoch's line of metrics, a dict; one that returns True stops the search.
         out: A folder for results and checkpoints, as the command writes it; nothing is written without.
-        **options: Any other option of ``python -m daas.search`` by its name with underscores: ``epochs=3``,
+        **options: Any other option of ``daas search`` by its name with underscores: ``epochs=3``,
             ``max_steps=100``, ``batch_size=32``, ``mode="arch"``, ``aug_lr=0.01``, ...
 
     Returns:

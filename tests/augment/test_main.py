@@ -1,4 +1,4 @@
-"""``python -m daas.augment``: what it prints and writes, and what it refuses."""
+"""``daas augment``: what it prints and writes, and what it refuses."""
 
 from __future__ import annotations
 

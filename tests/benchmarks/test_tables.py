@@ -24,7 +24,7 @@ from daas.search.options import parse as parse_search
 
 def record(table: str, row: str, seed: int, top1: float) -> Record:
     return Record(
-        "smoke", table, row, seed, top1, 99.0, 60, 720.0, 3600.0, "python -m daas.train ...", [], "abc1234",
+        "smoke", table, row, seed, top1, 99.0, 60, 720.0, 3600.0, "daas train ...", [], "abc1234",
         {"train_images": 2000, "test_images": 4000},
     )  # fmt: skip
 

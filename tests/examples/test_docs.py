@@ -38,8 +38,8 @@ def test_commands_run(two_classes: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert len(commands) == 10
     for command in commands:
         words = shlex.split(command, comments=True)
-        assert words[:3] == ["python", "-m", "daas.augment"]
-        assert main(words[3:]) == 0, command
+        assert words[:2] == ["daas", "augment"]
+        assert main(words[2:]) == 0, command
     assert PolicySchedule.load(tmp_path / "schedule.json").epochs == 200
     assert main(shlex.split("convert schedule.json --epoch 120 one.json")) == 0
 

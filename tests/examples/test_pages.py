@@ -88,7 +88,7 @@ PAGES = {
     "hub": Page(
         {"--recipe digits-cpu": "--recipe digits-cpu --epochs 1", "hf-hub:user/mine": "local-dir:repositories/mine"},
         {"search": ["--max-steps", "2", "--channels", "2", "--layers", "3", "--nodes", "2", "--max-images", "160"]},
-        offline=("python -m daas.hub push", "hf auth login"),
+        offline=("daas hub push", "hf auth login"),
     ),
     "finetune": Page(
         {

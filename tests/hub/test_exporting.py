@@ -205,7 +205,7 @@ def _edit(name: str, change: Callable[[dict[str, Any]], object]) -> Callable[[Pa
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda run: (run / "result.json").unlink(), "no run folder of python -m daas.train"),
+        (lambda run: (run / "result.json").unlink(), "no run folder of daas train"),
         (lambda run: (run / "result.json").write_text("{"), "no JSON"),
         (lambda run: (run / "args.yaml").unlink(), "args.yaml is missing"),
         (lambda run: (run / "args.yaml").write_text("[1]"), "holds no options"),

@@ -138,7 +138,7 @@ def test_a_recipe_works_from_anywhere(exported: Path, tmp_path: Path, monkeypatc
     assert options.aa == f"daas:{exported / 'policy.json'}"
     assert options.model_kwargs["genotype"] == str(exported / "genotype.json")
     card = (exported / "README.md").read_text()
-    assert f"python -m daas.train --config {exported.name}/recipe.yaml" in card
+    assert f"daas train --config {exported.name}/recipe.yaml" in card
     assert "in this folder" not in card
 
 

@@ -1,4 +1,4 @@
-"""``python -m daas.models``: the table, drawings, differences, exit codes."""
+"""``daas models``: the table, drawings, differences, exit codes."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def test_the_winner_trains_by_the_printed_command(folder: Path, small_convnet: s
         folder, ["randaugment,hflip=0", "randaugment,hflip=0,smoothing=0.1"], network=small_convnet, trainings=2,
         folds=2, epochs=1, batch_size=20, image_size=8, out=tmp_path / "out",
     )  # fmt: skip
-    words = shlex.split(found.command(tmp_path / "out"))[3:]
+    words = shlex.split(found.command(tmp_path / "out"))[2:]
     others = write_folder(tmp_path / "others", *ramps(20), ("left", "right"))
     words[words.index(HELD_OUT_PHOTOS)] = str(others)
     assert train([*words, "--output", str(tmp_path / "trained"), "--device", "cpu"]) == 0

@@ -185,7 +185,7 @@ def test_crops_are_as_large_as_the_screen_says(
     small = f"--scale {scale[0]:g} 1" if scale[0] < 1 else "--train-crop-mode pad"
     assert small in command
     command = command.replace("YOUR_TEST_PHOTOS", "tests").replace("YOUR_NETWORK", "resnet18")
-    options = parse(shlex.split(command)[3:])
+    options = parse(shlex.split(command)[2:])
     check(options)
     assert options.train_crop_mode == ("pad" if scale[0] == 1 else None)
     assert f"instead of {small} --hflip 0:" in "\n".join(next_lines(found, None))
@@ -261,14 +261,14 @@ def test_the_words_say_what_to_do(planted: Screen) -> None:
     assert len([line for line in text.splitlines() if line.startswith(("HFlip", "Rotate", "Brightness"))]) == 3
     assert str(planted) == repr(planted) == text
     words = train_words(planted, "screen/policy.json")
-    assert words.startswith("python -m daas.train --data-dir photos --val-dir YOUR_TEST_PHOTOS")
+    assert words.startswith("daas train --data-dir photos --val-dir YOUR_TEST_PHOTOS")
     assert words.endswith("--model YOUR_NETWORK --aa daas:screen/policy.json --hflip 0")
     network = {**planted.about["network"], "default": False, "pretrained": True}
     words = train_words(replace(planted, about={**planted.about, "network": network}), None)
     assert "--model wide_resnet40_2_cifar --model-kwargs depth=10 --pretrained" in words
     assert words.endswith("--train-crop-mode pad --img-size 16 --hflip 0")
     assert meant(train_words(planted, None)).startswith("YOUR_NETWORK: any timm model; YOUR_TEST_PHOTOS: a folder")
-    assert meant("python -m daas.train --dataset digits") == ""
+    assert meant("daas train --dataset digits") == ""
     assert swap_words(planted) == "--train-crop-mode pad --hflip 0.5 --hflip-swap left:right"
 
 

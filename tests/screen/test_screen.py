@@ -400,7 +400,7 @@ def test_the_command_prints_the_answer_and_what_to_type(
     )
     assert second.startswith("An epoch takes ")
     assert "30 images trained on, 30 asked about, 2 classes, 12 px; WRN-10-1" in said
-    assert f"python -m daas.train --data-dir {folder} --val-dir YOUR_TEST_PHOTOS --model YOUR_NETWORK" in said
+    assert f"daas train --data-dir {folder} --val-dir YOUR_TEST_PHOTOS --model YOUR_NETWORK" in said
     assert "--hflip 0" in said
     assert f"look at {out / 'screen.html'}" in said
     assert json.loads((out / "screen.json").read_text())["about"]["options"]["epochs"] == 3

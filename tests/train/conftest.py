@@ -16,7 +16,7 @@ Train = Callable[..., tuple[int, Path]]
 
 @pytest.fixture
 def run_train(tmp_path: Path, small_convnet: str) -> Train:
-    """Runs ``python -m daas.train`` in this process with a short training's options: (exit code, run folder)."""
+    """Runs ``daas train`` in this process with a short training's options: (exit code, run folder)."""
 
     def run(*arguments: str, out: str = "run", leave_out: tuple[str, ...] = ()) -> tuple[int, Path]:
         values = {

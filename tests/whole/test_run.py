@@ -101,7 +101,7 @@ def test_the_stages_lie_below_the_folder_and_in_the_summary(whole: Path) -> None
     assert "none" in names
     assert Policy.load(whole / "race" / "policies" / "found.json") == Policy.load(whole / "policy.json")
     assert "policy_gain" not in summary  # whole trainings say more
-    train = parse(shlex.split(commands(whole, summary, True, True)["train"])[3:])
+    train = parse(shlex.split(commands(whole, summary, True, True)["train"])[2:])
     assert train.hflip == raced["chosen"]["hflip"]
     assert (train.aa or "") == (f"daas:{whole}/race/policy.json" if (whole / "race" / "policy.json").exists() else "")
     assert (train.epochs, train.img_size) == (1, 16)
@@ -324,7 +324,7 @@ def test_the_command_trains_the_cells_that_won(tmp_path: Path, monkeypatch: pyte
     assert said["chosen"].startswith(f"{winner}: ")
     assert said["shelf"].startswith("darts_v2_cifar: ")
     words = commands(tmp_path / "run", found.summary, True, True)["train"]
-    model = parse(shlex.split(words)[3:])
+    model = parse(shlex.split(words)[2:])
     assert model.model == ("darts_v2_cifar" if winner == "darts_v2_cifar" else "daas_cell_cifar")
     assert ("genotype" in model.model_kwargs) == (winner == "searched")
     assert (tmp_path / "run" / "race" / "genotype.json").exists() == (winner == "searched")

@@ -1,4 +1,4 @@
-"""``python -m daas.search report RUN``, or ``python -m daas.search.report RUN``: makes the page of a search again."""
+"""``daas search report RUN``, or ``python -m daas.search.report RUN``: makes the page of a search again."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 when done, 2 for bad input.
     """
-    parser = Parser(prog="python -m daas.search report", description="Makes the page of a search again.")
-    parser.add_argument("run", metavar="RUN", type=Path, help="output folder of python -m daas.search")
+    parser = Parser(prog="daas search report", description="Makes the page of a search again.")
+    parser.add_argument("run", metavar="RUN", type=Path, help="output folder of daas search")
     from daas.search.report.page import write_report  # at need: it draws
 
     try:

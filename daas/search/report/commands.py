@@ -30,7 +30,7 @@ def commands(out: Path, summary: dict[str, Any], genotype: bool, policy: bool) -
     """
     objects = summary.get("given", {})
     model, arguments = _model(out, summary, genotype)
-    words = ["python", "-m", "daas.train", *image_words(summary)]
+    words = ["daas", "train", *image_words(summary)]
     if model:
         words += ["--model", model, *(["--model-kwargs", *arguments] if arguments else []), *start_of(summary).words()]
     file = _policy_file(out, summary, policy)
@@ -60,8 +60,8 @@ def commands(out: Path, summary: dict[str, Any], genotype: bool, policy: bool) -
 def parts(command: str) -> list[str]:
     """A command option by option, each with its values, so that on a page no line need break within one.
 
-    >>> parts("python -m daas.train --img-size 32 --mean 0.5 0.5 0.5")
-    ['python -m daas.train', '--img-size 32', '--mean 0.5 0.5 0.5']
+    >>> parts("daas train --img-size 32 --mean 0.5 0.5 0.5")
+    ['daas train', '--img-size 32', '--mean 0.5 0.5 0.5']
     """
     groups: list[list[str]] = [[]]
     for word in shlex.split(command):

@@ -24,7 +24,7 @@ def test_a_report_that_fails_leaves_its_search_done(
         patched.setattr(page, "render", _no_font)
         assert main([*SHORT_SEARCH, "--max-steps", "1", "--out", str(out)]) == 0
     said = capsys.readouterr()
-    assert f"report could not be made: no font (RuntimeError). Then: python -m daas.search report {out}" in said.err
+    assert f"report could not be made: no font (RuntimeError). Then: daas search report {out}" in said.err
     assert f"Done. Results in {out}\n" in said.out
     assert (out / "summary.json").exists()
     assert not (out / "report.html").exists()

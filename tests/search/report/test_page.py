@@ -71,13 +71,13 @@ def test_the_papers_presets_are_trained_by_the_papers_recipes() -> None:
     }  # fmt: skip
     data = {"image_size": 32, "mean": [0.5] * 3, "std": [0.25] * 3, "class_names": ["a", "b"]}
     said = commands(Path("runs/mine"), {"options": options, "data": data}, True, True)
-    given = parse(shlex.split(said["train"])[3:])
+    given = parse(shlex.split(said["train"])[2:])
     assert (given.model, given.epochs, given.experiment) == ("daas_cell_cifar", 600, "mine")
     assert given.model_kwargs["genotype"] == "runs/mine/genotype.json"
     assert given.aa == "daas:runs/mine/policy.json"
     race = {"policy": False, "recipe": ["--epochs", "30"], "cells": ["darts_v2_cifar", "channels=7", "layers=5"]}
     said = commands(Path("runs/mine"), {"options": options, "data": data, "race": race}, True, True)
-    given = parse(shlex.split(said["train"])[3:])
+    given = parse(shlex.split(said["train"])[2:])
     assert (given.model, given.model_kwargs["channels"], given.model_kwargs["layers"]) == ("darts_v2_cifar", 7, 5)
     assert "timm.create_model('darts_v2_cifar', num_classes=2, channels=7, layers=5)" in said["python"]
 
@@ -95,7 +95,7 @@ def test_one_half_of_the_pair_is_enough(run_search: Run, mode: str, small_convne
 def words_of(out: Path) -> list[str]:
     command = re.search(r'<pre class="command">(.*?)</pre>', (out / "report.html").read_text())
     assert command is not None
-    return shlex.split(html.unescape(re.sub("<[^>]*>", "", command[1])))[3:]
+    return shlex.split(html.unescape(re.sub("<[^>]*>", "", command[1])))[2:]
 
 
 def test_the_command_of_a_policy_search_trains_the_network_that_was_searched_for(

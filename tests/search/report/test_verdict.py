@@ -101,6 +101,6 @@ def test_terminal_and_report_say_the_same(run_search: Run, capsys: pytest.Captur
     _, out = run_search("--max-steps", "2")
     lines = capsys.readouterr().out.split("Done.")[1].splitlines()[1:]
     page = html.unescape(re.sub("<[^>]*>", "", (out / "report.html").read_text()))
-    assert lines[-1].startswith("Next: python -m daas.train")
+    assert lines[-1].startswith("Next: daas train")
     assert any("guessing gives" in line for line in lines)
     assert all(line.strip().removeprefix("Next: ") in page for line in lines)
