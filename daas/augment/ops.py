@@ -284,7 +284,9 @@ def choose_backend(requested: Backend, images: Tensor | None = None, quantize: b
 
 def _check(images: Tensor, draw: Draw) -> None:
     if images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise BadInput(f"images are [B, C, H, W] with 1 or 3 channels; found {tuple(images.shape)}.")
+        last = images.ndim == 4 and images.shape[3] in (1, 3)
+        hint = " Channels come first: images.permute(0, 3, 1, 2)." if last else ""
+        raise BadInput(f"images are [B, C, H, W] with 1 or 3 channels; found {tuple(images.shape)}.{hint}")
     if images.dtype not in _KINDS:
         raise BadInput(f"images are uint8, or float in [0, 1] of 16, 32 or 64 bits; found {images.dtype}.")
     if images.layout != torch.strided:

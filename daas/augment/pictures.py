@@ -47,6 +47,10 @@ def to_batch(image: Any) -> Tensor:
             f"{type(image).__name__}."
         )
     array = image[..., None] if image.ndim == 2 else image
+    if array.shape[-1] not in (1, 3) and array.shape[-3] in (1, 3):
+        raise BadInput(
+            f"arrays are [..., H, W, C], channels last; found {array.shape}. torch.from_numpy(image) is [C, H, W]."
+        )
     batch = torch.from_numpy(np.ascontiguousarray(array)).reshape(-1, *array.shape[-3:])
     return batch.permute(0, 3, 1, 2)
 

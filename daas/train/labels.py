@@ -34,19 +34,6 @@ def by_name(shown: Sequence[str], known: Sequence[str], what: str) -> Tensor:
     return torch.tensor([index[name] for name in shown])
 
 
-def same_classes(training: Sequence[str], validation: Sequence[str]) -> None:
-    """Checks that labels mean the same in both sets.
-
-    Raises:
-        BadInput: They do not.
-    """
-    if tuple(training) != tuple(validation):
-        raise BadInput(
-            "training and validation images have different classes: "
-            f"{difference(training, validation, 'training', 'validation')}. Use the same class folders in both."
-        )
-
-
 def exchange(pairs: Sequence[str], class_names: Sequence[str]) -> Tensor | None:
     """[classes] int64: the label of an image's mirror image, by its own label; None where none changes.
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -205,3 +206,11 @@ def test_a_model_that_holds_a_policy_can_be_initialised_in_the_usual_way() -> No
     assert seen == [policy, model[1], model]
     with pytest.raises(TypeError, match="needs a draw"):
         policy.apply(torch.zeros(1, 3, 8, 8))
+
+
+def test_channels_in_another_place_come_with_the_way_out() -> None:
+    policy = DAASPolicy.load("randaugment")
+    with pytest.raises(BadInput, match=r"images\.permute\(0, 3, 1, 2\)"):
+        policy(torch.zeros(2, 8, 8, 3, dtype=torch.uint8))
+    with pytest.raises(BadInput, match="channels last; found"):
+        policy(np.zeros((3, 8, 8), dtype=np.uint8))
