@@ -13,10 +13,11 @@ from benchmarks.tables.statistics import Estimate, estimate, paired
 from benchmarks.timing import table
 
 Seeds = dict[int, float]
-WITH_CELLS = "chosen, with cells as large"
-_SUGGESTED = {"chosen, with cells": (1,), WITH_CELLS: (1, 2)}
+WITH_CELLS = "chosen, with the shelf"
+_EARLIER = ("chosen, with cells as large", "chosen, with cells")
+_SUGGESTED = {WITH_CELLS: (1, 2, 3), _EARLIER[0]: (1, 2), _EARLIER[1]: (1,)}
 """Seeds whose lines suggested a further way (pairs-plan.md)."""
-_OWN = ("chosen", WITH_CELLS, "chosen, with cells", "found", "random")
+_OWN = ("chosen", WITH_CELLS, *_EARLIER, "found", "random")
 
 
 def judged(lines: Iterable[Mapping[str, Any]]) -> dict[str, Seeds]:
@@ -46,14 +47,14 @@ def page(lines: Iterable[Mapping[str, Any]]) -> str:
     text = ["# A chosen pair against the shelf", "", "`python -m benchmarks.pairs --data-dir ARCHIVE`; plan: "
             "`pairs-plan.md`.", "", table(["pair", "weights (last seed)", "accuracy"], body), ""]  # fmt: skip
     best = best_of_the_shelf(accuracy)
-    for name in _OWN[:4]:
+    for name in _OWN[:-1]:
         if best is not None and (gap := paired(accuracy.get(name, {}), accuracy[best])) is not None:
             text.append(f"- {name} minus the best of the shelf ({best}): {_words(gap)}{_interval(gap)}.")
             early = _SUGGESTED.get(name, ())
             later = {seed: value for seed, value in accuracy[name].items() if seed not in early}
             if early and (without := paired(later, accuracy[best])) is not None:
-                seeds = " and ".join(str(seed) for seed in early)
-                text.append(f"  Without seed {seeds}, which suggested it: {_words(without)}{_interval(without)}.")
+                seeds = f"seeds {early[0]} to {early[-1]}" if len(early) > 1 else f"seed {early[0]}"
+                text.append(f"  Without {seeds}, by which it was suggested: {_words(without)}{_interval(without)}.")
     text += _against_random(accuracy)
     return "\n".join(text) + "\n"
 

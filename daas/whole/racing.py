@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from daas.data import ImageData, MemoryImages, channel_stats
 from daas.models.start import Channels, Start, used_to
 from daas.race import sets
 from daas.race.api import FOLDS, check_images, entering, print_line, race
-from daas.race.candidates import CELLS, Candidate, Network
+from daas.race.candidates import CELLS, NONE, Candidate, Network
 from daas.race.candidates import network as network_of
 from daas.race.journal import JOURNAL, Journal, check_installed
 from daas.race.result import Race
@@ -33,6 +34,7 @@ from daas.train.fit import Recipe
 FOLDER = "race"
 PUBLISHED = "darts_v2_cifar"
 """Cells that found ones have to be better than, at equal size."""
+_SHELF = (NONE, "randaugment", "trivialaugment", "autoaugment_cifar10")  # what published cells race under
 _UPDATES = 1500  # optimizer steps of a training that is long enough to compare policies by
 _EPOCHS = (30, 60)  # at least, at most
 _BATCHES, _LEAST = 10, 16  # per epoch, at least, of at least so many images
@@ -105,8 +107,9 @@ def raced(found: Found, config: SearchConfig, given: Given, seen: Screen | None)
 def entrants(setting: sets.Setting, policy: Policy | None, name: str, cells: Network | None = None) -> list[Candidate]:
     """Who races: the searched policy before the default set, and half as strong behind the set's first three.
 
-    Published cells race before the found ones under each of those three. However few there are, the last one is off
-    the shelf where no other is.
+    Published cells race under the set's first candidate and under what is off the shelf (none, RandAugment,
+    TrivialAugment, AutoAugment); three of these come before the found cells under the set's first candidate. However
+    few there are, the last one is off the shelf where no other is.
 
     Args:
         setting: What they are made from; ``most`` is how many there are.
@@ -114,22 +117,35 @@ def entrants(setting: sets.Setting, policy: Policy | None, name: str, cells: Net
         name: What it is called.
         cells: Published cells; None for none.
     """
-    flips, default = setting.flips(), sets.default(replace(setting, most=10_000))
-    first = default[: 3 * len(flips)]
-    if cells is not None:
-        kinds = [first[start : start + len(flips)] for start in range(0, len(first), len(flips))]
-        first = [one for kind in kinds for one in (*(replace(own, network=cells) for own in kind), *kind)]
-    entered = [*first, *default[3 * len(flips) :]]
-    if policy is not None and setting.network is not None:
-        own = [Candidate(setting.network, policy, name, tuple(flip.items())) for flip in flips]
-        title, weaker = f"{name}, half as strong", policy.scaled(0.5)
-        half = [Candidate(setting.network, weaker, title, tuple(flip.items())) for flip in flips]
-        entered = [*own, *first, *half, *default[3 * len(flips) :]]
-    few = entered[: setting.most]
-    several = cells is not None
+    flips, rest = setting.flips(), sets.default(replace(setting, most=10_000))
+    own, half = _searched(setting, policy, name), _searched(setting, policy, name, 0.5)
+    if cells is None:
+        first, rest = rest[: 3 * len(flips)], rest[3 * len(flips) :]
+    else:
+        known = [replace(one, network=cells) for one in _beside(rest, len(flips))]
+        first = [*known[: 3 * len(flips)], *rest[: len(flips)], *known[3 * len(flips) :]]
+        rest = rest[len(flips) :]
+    entered = [*own, *first, *half, *rest]
+    few, several = entered[: setting.most], cells is not None
     if not any(sets.on_shelf(one, several) for one in few):  # there would be nothing to compare the winner with
         few[-1] = next(one for one in entered if sets.on_shelf(one, several))
     return few
+
+
+def _searched(setting: sets.Setting, policy: Policy | None, name: str, strength: float = 1.0) -> list[Candidate]:
+    """The searched policy with every flip; nothing where there is none."""
+    if policy is None or setting.network is None:
+        return []
+    if strength != 1.0:
+        policy, name = policy.scaled(strength), f"{name}, half as strong"
+    return [Candidate(setting.network, policy, name, tuple(flip.items())) for flip in setting.flips()]
+
+
+def _beside(default: Sequence[Candidate], flips: int) -> list[Candidate]:
+    """Of the default set, what published cells race under: its first candidate, and the shelf without cutout."""
+    first, others = default[:flips], default[flips:]
+    plain = [one for one in others if "cutout" not in one.values]
+    return [*first, *(one for name in _SHELF for one in plain if one.policy_name == name)]
 
 
 def published(net: Network, config: SearchConfig, classes: int, out: Path | None) -> Network | None:

@@ -69,11 +69,12 @@ def test_the_table_compares_with_the_best_of_the_shelf_and_with_a_random_pair():
 def test_seeds_that_suggested_a_way_are_told_apart():
     lines = lines_of(
         ("a x none", 1, 70.0), ("a x none", 2, 71.0), ("a x none", 3, 72.0),
-        (WITH_CELLS, 1, 71.0), (WITH_CELLS, 2, 70.0), (WITH_CELLS, 3, 73.0),
+        ("a x none", 4, 73.0), (WITH_CELLS, 1, 71.0), (WITH_CELLS, 2, 70.0), (WITH_CELLS, 3, 73.0),
+        (WITH_CELLS, 4, 75.0),
     )  # fmt: skip
     text = page(lines)
-    assert f"{WITH_CELLS} minus the best of the shelf (a x none): 0.33 (sd 1.15, n = 3)" in text
-    assert "Without seed 1 and 2, which suggested it: 1.00 (n = 1), too few for an interval." in text
+    assert f"{WITH_CELLS} minus the best of the shelf (a x none): 0.75 (sd 1.26, n = 4)" in text
+    assert "Without seeds 1 to 3, by which it was suggested: 2.00 (n = 1), too few for an interval." in text
 
 
 def test_a_table_of_nothing_says_nothing():

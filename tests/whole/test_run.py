@@ -21,7 +21,7 @@ from daas.errors import BadInput
 from daas.models import Genotype
 from daas.race.candidates import CELLS, Network
 from daas.race.journal import Journal
-from daas.race.sets import Setting, on_shelf
+from daas.race.sets import Setting
 from daas.race.statistics import Score
 from daas.race.training import Trainer
 from daas.screen.options import ScreenOptions
@@ -248,21 +248,32 @@ def test_published_cells_race_against_found_ones() -> None:
     own, net = Policy.of_operations(["Rotate", "Color"]), network({"channels": 8, "layers": 5})
     cells = racing.published(net, SearchConfig(preset="cpu"), 3, None)
     assert cells is not None
-    words = [one.name for one in racing.entrants(Setting(net, 32, 12), own, "found", cells)]
+    words = [one.name for one in racing.entrants(Setting(net, 32, 20), own, "found", cells)]
     assert words == [
         f"{who}, {flip}"
-        for who in ("found: found", "darts_v2_cifar: all operations", "found: all operations", "darts_v2_cifar: none",
-                    "found: none", "darts_v2_cifar: trivialaugment")
+        for who in (
+            "found: found", "darts_v2_cifar: all operations", "darts_v2_cifar: none", "darts_v2_cifar: randaugment",
+            "found: all operations", "darts_v2_cifar: trivialaugment", "darts_v2_cifar: autoaugment_cifar10",
+            "found: found, half as strong", "found: none", "found: trivialaugment",
+        )
         for flip in ("flip", "no flip")
     ]  # fmt: skip
-    screened = seen_of(("HFlip", "harmless", None))  # one flip
-    few = racing.entrants(Setting(net, 32, 4, screened), own, "found", cells)
-    assert [(one.network.name, one.policy_name) for one in few] == [
-        ("found", "found"), ("darts_v2_cifar", "none"), ("found", "none"), ("darts_v2_cifar", "trivialaugment"),
-    ]  # fmt: skip
-    assert [on_shelf(one, several=True) for one in few] == [False, True, False, True]
+    few = racing.entrants(Setting(net, 32, 3), own, "found", cells)
+    assert [one.name for one in few] == ["found: found, flip", "found: found, no flip", "darts_v2_cifar: none, flip"]
     alone = racing.entrants(Setting(net, 32, 12), None, "given", cells)
-    assert [one.name for one in alone[:4:2]] == ["darts_v2_cifar: all operations, flip", "found: all operations, flip"]
+    assert [one.name for one in alone[:8:2]] == words[2:10:2]
+
+
+def test_published_cells_race_under_none_once_where_no_operation_is_safe() -> None:
+    net = network({"channels": 8, "layers": 5})
+    cells = racing.published(net, SearchConfig(preset="cpu"), 3, None)
+    screened = seen_of(("HFlip", "harmless", None))  # one flip, and nothing else that may be done
+    entered = racing.entrants(Setting(net, 32, 100, screened), Policy.of_operations(["Rotate"]), "found", cells)
+    assert [one.name for one in entered[:5]] == [
+        "found: found, flip", "darts_v2_cifar: none, flip", "darts_v2_cifar: randaugment, flip",
+        "darts_v2_cifar: trivialaugment, flip", "found: none, flip",
+    ]  # fmt: skip
+    assert len({one.name for one in entered}) == len(entered)
 
 
 @pytest.mark.parametrize("layers", [3, 4, 5, 8])
