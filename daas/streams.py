@@ -11,7 +11,7 @@ import time
 from types import FrameType
 from typing import Any, TextIO
 
-_SAME_SIGNAL = 2.0  # seconds within which a launcher passes on the signal that all processes were sent
+_SAME_SIGNAL = 2.0  # seconds within which launchers and containers pass on the signal that all processes were sent
 _GONE = (errno.EPIPE, errno.EIO)  # the reader of a pipe, and the terminal, went away
 
 
@@ -77,8 +77,8 @@ def lasting(stream: TextIO | None) -> tuple[TextIO, Lasting | None]:
 class Termination:
     """SIGTERM as a ``KeyboardInterrupt`` in this process, so that locks, processes and unfinished files are cleared.
 
-    A second one ends the process at once; under a launcher, which passes on what the process had already, only after
-    two seconds.
+    Another one within two seconds is the same, passed on by a launcher or by the first process of a container; a later
+    one ends the process at once.
 
     Attributes:
         seen: Whether there was one.
@@ -94,7 +94,7 @@ class Termination:
         if not self.seen:
             self.seen, self._at = True, time.monotonic()
             raise KeyboardInterrupt
-        if "MASTER_ADDR" not in os.environ or time.monotonic() - self._at > _SAME_SIGNAL:
+        if time.monotonic() - self._at > _SAME_SIGNAL:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGTERM)
 

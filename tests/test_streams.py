@@ -111,25 +111,25 @@ def test_told_to_end_a_program_clears_up_and_says_one_line(
     assert said.split("\n")[:-1] == (["Stopped. Go on."] if answer == "speaks" else ["", "Stopped."])
 
 
-@pytest.mark.parametrize("launcher", [{}, {"MASTER_ADDR": "localhost"}])
-def test_a_second_sigterm_ends_a_program_at_once(launcher: dict[str, str]) -> None:
-    """A launcher passes on the one that the process had already."""
-    code = (
+@pytest.mark.parametrize(("pause", "code"), [(0, 143), (2.1, -signal.SIGTERM)])
+def test_a_second_sigterm_ends_a_program_at_once_unless_it_was_passed_on(pause: float, code: int) -> None:
+    """Launchers and containers pass on the one that the process had already."""
+    program = (
         f"{ALONE}import os\n"
         "from daas.options import leave\n"
         "def main():\n"
         "    try: os.write(1, b'begun\\n'); time.sleep(60)\n"
-        "    except KeyboardInterrupt: os.write(1, b'clears\\n'); time.sleep(1.5)\n"
+        f"    except KeyboardInterrupt: os.write(1, b'clears\\n'); time.sleep({pause + 1})\n"
         "    return 130\n"
         "leave(main)"
     )
-    command, environment = [sys.executable, "-c", code], {**os.environ, **launcher}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        for said in ("begun", "clears"):
+        for said, waited in (("begun", 0), ("clears", pause)):
             assert process.stdout.readline() == f"{said}\n"
+            time.sleep(waited)
             process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == (143 if launcher else -signal.SIGTERM)
+        assert process.wait(30) == code
 
 
 def test_a_forked_process_ends_at_once_where_it_is_told_to() -> None:

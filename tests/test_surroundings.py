@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import daas
 from daas.surroundings import usual_torch
+from daas.train.fit import Recipe, fit
 
 IMAGES = torch.randint(256, (48, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 DATA = (IMAGES, torch.arange(48) % 2)
@@ -43,7 +48,13 @@ def race() -> Any:
     return [row.accuracy for row in found.rows]
 
 
-@pytest.mark.parametrize("call", [search, step, train, screen, race])
+def fitted() -> Any:
+    images = daas.data.images_from(DATA)
+    recipe = Recipe(epochs=np.int64(1), batch_size=np.int64(16))
+    return fit(lambda: nn.Sequential(nn.Flatten(), nn.Linear(192, 2)), images, images, recipe).losses
+
+
+@pytest.mark.parametrize("call", [search, step, train, screen, race, fitted])
 def test_default_types_and_autocast_stay_outside(
     call: Callable[[], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -59,7 +70,7 @@ def test_default_types_and_autocast_stay_outside(
         torch.set_default_dtype(torch.float32)
 
 
-@pytest.mark.parametrize("call", [search, train, screen, race])
+@pytest.mark.parametrize("call", [search, train, screen, race, fitted])
 def test_gradients_that_are_off_are_named(
     call: Callable[[], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,6 +91,30 @@ def test_an_error_leaves_everything_as_it_was() -> None:
         torch.set_default_dtype(torch.float32)
 
 
+def test_calls_in_threads_that_overlap_share_the_default_type() -> None:
+    second_in, first_out = threading.Event(), threading.Event()
+    found: list[torch.dtype] = []
+
+    def second() -> None:
+        with usual_torch():
+            second_in.set()
+            first_out.wait(10)
+            found.append(torch.get_default_dtype())
+
+    torch.set_default_dtype(torch.float64)
+    try:
+        with usual_torch():
+            thread = threading.Thread(target=second)
+            thread.start()
+            second_in.wait(10)
+        first_out.set()
+        thread.join(10)
+        assert found == [torch.float32]
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_numbers_of_numpy_and_devices_of_torch_are_options() -> None:
     by_hand = {**SMALL, "max_steps": np.int64(1), "lr": np.float32(0.5), "device": torch.device("cpu")}
     found = daas.search(
@@ -90,3 +125,5 @@ def test_numbers_of_numpy_and_devices_of_torch_are_options() -> None:
     assert type(space.slots) is int
     with pytest.raises(daas.BadInput, match="expected int"):
         daas.search(DATA, network=CELLS, **{**SMALL, "max_steps": np.float64(1)})
+    recipe = Recipe(epochs=np.int64(2), lr=np.float32(0.5), mean=(np.float64(0.5),) * 3)
+    assert json.dumps(asdict(recipe)) == json.dumps(asdict(Recipe(epochs=2, lr=0.5, mean=(0.5,) * 3)))

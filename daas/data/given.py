@@ -247,6 +247,6 @@ def _picture(image: Any) -> Image.Image:
 
 def _tensor(value: Any, name: str) -> Tensor:
     try:
-        return value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
+        return value if isinstance(value, Tensor) else torch.as_tensor(np.ascontiguousarray(value))
     except (TypeError, ValueError, RuntimeError) as error:
         raise BadInput(f"{name} is {said(value)}, which is no tensor; data can be {_KINDS}.") from error

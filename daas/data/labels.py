@@ -29,13 +29,21 @@ def said(value: Any) -> str:
 def numbers(labels: Any) -> Tensor:
     """Labels as a tensor.
 
+    Args:
+        labels: A tensor, a sequence, or what NumPy can make an array of: its own arrays, columns of a table.
+
     Raises:
         BadInput: They are no numbers.
     """
+    if isinstance(labels, Tensor):
+        return labels
+    values = labels
     try:
-        return labels if isinstance(labels, Tensor) else torch.as_tensor(labels)
+        if not isinstance(labels, tuple | list):
+            values = np.asarray(labels).tolist()  # whatever its memory and its type of numbers are like
+        return torch.as_tensor(values)
     except (TypeError, ValueError, RuntimeError) as error:
-        first = labels[0] if isinstance(labels, (Sequence, np.ndarray)) and len(labels) else labels
+        first = values[0] if isinstance(values, Sequence) and values else values
         way = "They must be int, counted from 0."
         if isinstance(first, str):
             way += " Names become such labels by numpy.unique(names, return_inverse=True)[1]."

@@ -15,8 +15,10 @@ from daas.augment import DAASPolicy, Policy
 from daas.data import ImageData, channel_stats
 from daas.errors import BadInput, names_checked
 from daas.randomness import capture, restore, seed_everything
+from daas.ranges import plain
 from daas.recording import say_eager
 from daas.seeds import seed_of
+from daas.surroundings import refuse_without_gradients, usual_torch
 from daas.train import build
 from daas.train.assemble import learner_of, set_up
 from daas.train.augmentation import Augment, EpochPolicy
@@ -76,6 +78,12 @@ class Recipe:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
 
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            value = tuple(map(plain, value)) if isinstance(value, tuple) else plain(value)
+            object.__setattr__(self, field.name, value)
+
     def options(self, seed: int = 0) -> TrainOptions:
         """The options of a training that holds its images on the device."""
         values = {**asdict(self), "hflip_swap": tuple(f"{a}:{b}" for a, b in self.hflip_swap)}
@@ -120,6 +128,7 @@ class Stopped(Exception):
     """``stop`` asked for it."""
 
 
+@usual_torch()
 def fit(
     network: nn.Module | Callable[[], nn.Module],
     train: ImageData,
@@ -154,10 +163,11 @@ def fit(
             an interruption; nothing is written without.
 
     Raises:
-        BadInput: Images, network and recipe that do not go together.
+        BadInput: Images, network and recipe that do not go together; gradients that are off.
         FloatingPointError: The loss is no longer a number.
         Stopped: ``stop`` said so.
     """
+    refuse_without_gradients("A training")
     with streams_as_before(device):
         steps = fitting(
             network, train, val, recipe, augment=augment, seed=seed, device=device, progress=progress, kept=kept

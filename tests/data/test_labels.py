@@ -85,6 +85,31 @@ def test_an_item_that_cannot_be_read_is_named() -> None:
     assert len(images_from(Torn(targets=[0, 1, 2] * 4), skip_bad_images=True)) == 11
 
 
+class Column:
+    """A column of a table whose rows are not numbered from 0."""
+
+    def __len__(self) -> int:
+        return 12
+
+    def __getitem__(self, key: int) -> int:
+        raise KeyError(key)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return np.array([0, 1, 2] * 4, dtype)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [Column(), np.array([0, 1, 2] * 4, object), np.array([2, 1, 0] * 4)[::-1], np.array([0, 1, 2] * 4, ">i8")],
+)
+def test_labels_are_what_numpy_makes_an_array_of(labels: Any) -> None:
+    images = np.arange(12 * 3 * 16, dtype=np.uint8).reshape(12, 3, 4, 4)
+    found = images_from((images[::-1], labels))
+    assert found.labels.tolist() == [0, 1, 2] * 4
+    assert found.fetch(torch.arange(12)).tolist() == images[::-1].tolist()
+    assert images_from(Items(targets=labels)).labels.tolist() == [0, 1, 2] * 4
+
+
 @pytest.mark.parametrize(
     ("labels", "said"),
     [

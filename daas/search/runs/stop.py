@@ -17,7 +17,7 @@ class Diverged(Exception):
     """A loss was no longer a number; the message says where."""
 
 
-_SAME_SIGNAL = 2.0  # seconds within which a launcher passes on the signal that the terminal already sent
+_SAME_SIGNAL = 2.0  # seconds within which launchers and containers pass on the signal that all processes were sent
 
 
 class StopRequest:
@@ -41,8 +41,8 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        again = self.requested
-        if again and ("MASTER_ADDR" not in os.environ or time.monotonic() - self._at > _SAME_SIGNAL):
+        passed_on = number == signal.SIGTERM or "MASTER_ADDR" in os.environ
+        if self.requested and not (passed_on and time.monotonic() - self._at <= _SAME_SIGNAL):
             raise KeyboardInterrupt
         self.requested = True
         self._at = time.monotonic()
