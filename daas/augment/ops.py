@@ -116,7 +116,8 @@ def _applied(
     if images.numel() == 0:
         return images.to(torch.float32) if normalize and not images.is_floating_point() else images.clone()
     bilinear = interpolation == "bilinear"
-    chosen = choose_backend(backend, images, quantize)
+    wanted = build(images, draw.op.shape[1], normalize, form, interpolation)
+    chosen = choose_backend(backend, images, quantize, wanted)
     made_there = draw.op.device == images.device and images.device.type != "cpu"
     if chosen == "triton" and images.dtype == torch.uint8 and made_there and only_fused():
         scale = None if normalize is None else shift_and_factor(normalize, images.shape[1])
@@ -241,15 +242,28 @@ def fill_colors(fill: tuple[int, ...], channels: int) -> Tensor:
     return torch.from_numpy(colors.astype(np.uint8))
 
 
-def choose_backend(requested: Backend, images: Tensor | None = None, quantize: bool = True) -> ChosenBackend:
+def build(
+    images: Tensor, slots: int, normalize: Statistics | None, form: Form, interpolation: Interpolation
+) -> gpu.Build:
+    """What the Triton kernels are compiled for; floats go through them as bytes, and are normalised after them."""
+    if images.is_floating_point():
+        normalize, form = None, _PLAIN
+    dtype = None if normalize is None else form.dtype or torch.float32
+    return gpu.Build(slots, dtype, form.channels_last, interpolation == "bilinear")
+
+
+def choose_backend(
+    requested: Backend, images: Tensor | None = None, quantize: bool = True, wanted: gpu.Build | None = None
+) -> ChosenBackend:
     """Which implementation runs.
 
     Args:
         requested: ``auto``, for images of 256 levels (uint8 or quantised float): compiled on the CPU, if numba is
-            installed, and the Triton kernels on a CUDA device that has just shown that they give the same bytes there;
-            torch otherwise. ``torch``, ``numba`` and ``triton`` force.
+            installed, and the Triton kernels on a CUDA device where they have given the same bytes, as long as there
+            are no registered operations; torch otherwise. ``torch``, ``numba`` and ``triton`` force.
         images: The batch; None asks for a uint8 batch on the CPU.
         quantize: As for ``apply``.
+        wanted: What the kernels would be compiled for; without, ``auto`` does not take them.
 
     Raises:
         BadInput: ``numba`` or ``triton`` where it cannot work, or another word.
@@ -266,7 +280,7 @@ def choose_backend(requested: Backend, images: Tensor | None = None, quantize: b
         if reason is not None:
             raise BadInput(f"backend='triton' cannot be used: {reason}. backend='auto' takes another one.")
         return "triton"
-    if requested == "auto" and levels and images is not None and gpu.trusted(images.device, images.shape[-2:].numel()):
+    if requested == "auto" and levels and images is not None and wanted is not None and _proved(images, wanted):
         return "triton"
     reason = None
     if not cpu.available():
@@ -280,6 +294,11 @@ def choose_backend(requested: Backend, images: Tensor | None = None, quantize: b
     if requested == "numba":
         raise BadInput(f"backend='numba' cannot be used: {reason}. backend='auto' takes torch in such cases.")
     return "torch"
+
+
+def _proved(images: Tensor, wanted: gpu.Build) -> bool:
+    """Whether the Triton kernels give the CPU's bytes there; with registered operations there is more than kernels."""
+    return images.device.type == "cuda" and only_fused() and gpu.trusted(images, wanted)
 
 
 def _check(images: Tensor, draw: Draw) -> None:

@@ -26,6 +26,7 @@ from daas.augment.ops import (
     Interpolation,
     Statistics,
     apply,
+    build,
     choose_backend,
     fill_colors,
     normalized,
@@ -110,9 +111,7 @@ class DAASPolicy(GeometricAugmentationBase2D):
         if normalize is not None:
             _check_statistics(normalize)
         if dtype is not None and (normalize is None or not dtype.is_floating_point):
-            raise BadInput(
-                f"dtype is {dtype}; it is a float type, of normalised output: give normalize=(mean, std) too."
-            )
+            raise BadInput(f"dtype is {dtype}; it is a float type, and goes with normalize=(mean, std).")
         if backend in ("numba", "triton") and not quantize:
             raise BadInput(f"backend={backend!r} works on 256 levels and quantize=False asks for float arithmetic.")
         self.backend: ChosenBackend = choose_backend(backend)
@@ -122,7 +121,7 @@ class DAASPolicy(GeometricAugmentationBase2D):
         self.normalize = normalize
         self.form = Form(dtype, channels_last)
         self.interpolation: Interpolation = interpolation
-        self._requested: Backend = backend
+        self.requested: Backend = backend
         self._tables = _tables(policy)
         self._number = opaque.register(self)
         self._there: dict[torch.device, counter.Tables] = {}
@@ -156,7 +155,8 @@ class DAASPolicy(GeometricAugmentationBase2D):
         Raises:
             BadInput: The constructor's ``backend`` cannot work on them.
         """
-        return choose_backend(self._requested, images, self.quantize)
+        wanted = build(images, self.policy.slots, self.normalize, self.form, self.interpolation)
+        return choose_backend(self.requested, images, self.quantize, wanted)
 
     def sample(
         self,
@@ -204,7 +204,7 @@ class DAASPolicy(GeometricAugmentationBase2D):
         if device not in self._there:
             self._there[device] = counter.Tables.on(device, self._tables, self.p)
         address = counter.Address(seed, step, first, self.granularity == "batch", self.same_on_batch)
-        if gpu.draws(self._requested, device):
+        if self.requested == "triton" and gpu.reason_against(device) is None:
             from daas.augment.gpu.draws import sample  # needs Triton
 
             return sample(self._there[device], batch_size, address)
@@ -255,7 +255,7 @@ class DAASPolicy(GeometricAugmentationBase2D):
             return super().apply(images)
         if draw is None:
             raise TypeError("apply(images, draw) needs a draw: policy.sample(len(images)), or call policy(images)")
-        fill, way = self.policy.fill, (self._requested, self.interpolation)
+        fill, way = self.policy.fill, (self.requested, self.interpolation)
         return apply(images, draw, fill, self.quantize, *way, self.normalize, self.form)
 
     def forward(

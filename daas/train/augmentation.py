@@ -221,7 +221,7 @@ class BatchAugmentation:
     def all_in(self, batch: Batch) -> bool:
         """Whether ``prepare`` and ``finish`` are all there is, and ``finish`` can be captured in a CUDA graph.
 
-        The policy can where the Triton kernels apply it.
+        The policy can where the Triton kernels apply it because they were asked for.
         """
         options = self.options
         changes = self.augment or self.erase or self.mixup or (options.cutout and not options.no_aug)
@@ -229,7 +229,7 @@ class BatchAugmentation:
             return False
         if self.policy is None or options.aa_in_workers or batch.images.is_floating_point():
             return True
-        return self.policy.transform.backend_for(batch.images) == "triton" and only_fused()
+        return self.policy.transform.requested == "triton" and only_fused()
 
     def _painted(self, images: Tensor, draw: Draw | None) -> Tensor:
         if draw is None or self.policy is None:

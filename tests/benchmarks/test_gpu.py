@@ -72,7 +72,8 @@ def test_parts_alone_are_written_with_their_conditions(tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize("reason", [None, "3 of 400 images differ"])
 def test_what_auto_takes_and_why_is_a_row(monkeypatch: pytest.MonkeyPatch, reason: str | None) -> None:
-    monkeypatch.setattr("daas.augment.gpu.proof.differing", lambda device, large: reason)
-    row = parity.comparison(torch.device("cuda"), True)
+    monkeypatch.setattr("daas.augment.gpu.proof.differing", lambda like, wanted: reason)
+    row = parity.comparison(torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
     assert row.pop("seconds") >= 0
-    assert row == {"what": "auto, larger images", "takes": "torch" if reason else "triton", "reason": reason}
+    takes = "torch" if reason else "triton"
+    assert row == {"what": "auto, normalised", "pixels": 8, "takes": takes, "reason": reason}

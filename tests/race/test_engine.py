@@ -136,10 +136,11 @@ def refuse(candidate: int, run: int) -> None:
 
 
 STOPPED = """
-import multiprocessing, sys, torch
+import multiprocessing, signal, sys, torch
 from pathlib import Path
 from daas.options import leave
 from tests.race.trainers import play
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job behind & begins without
 fork = multiprocessing.get_context("fork")
 torch.multiprocessing.get_context = lambda _: fork
 leave(lambda: play(Path(sys.argv[1]), 0.2, int(sys.argv[2])) and 0)

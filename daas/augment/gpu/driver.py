@@ -7,15 +7,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from triton import next_power_of_2
 
 from daas.augment.draw import Draw
-from daas.augment.gpu import kernels
+from daas.augment.gpu import block, kernels, linear
 from daas.augment.gpu.draws import OPTIONS, on, records
 from daas.augment.gpu.records import ONE_PROGRAM, WORDS
 
-_BLOCK, _TILE = 512, 8192
-"""Pixels that a program has at a time, and of a tile. (With 1,024 at a time an H100 has too few registers: ptxas.)"""
+_TILE = 8192
+"""Pixels of a tile."""
 _REACH = 2**31 - 2**20
 """Kernels count places within an image in 32 bits."""
 
@@ -63,10 +62,10 @@ def run(
     table = torch.empty(count * tiles * channels * 256, dtype=torch.uint8, device=images.device)
     total, histogram = _statistics(count, slots if split else 1, channels, split, images.device)
     fixed: dict[str, Any] = {
-        "SLOTS": slots, "WORDS": WORDS, "CHANNELS": channels, "BLOCK": min(_BLOCK, max(64, next_power_of_2(size))),
-        "LINEAR": _linear(images), **OPTIONS,
+        "SLOTS": slots, "WORDS": WORDS, "CHANNELS": channels, "BLOCK": block(size),
+        "LINEAR": linear(images), **OPTIONS,
     }  # fmt: skip
-    written: dict[str, Any] = {"TO_LINEAR": _linear(out), "NORMALIZE": scale is not None, **fixed}
+    written: dict[str, Any] = {"TO_LINEAR": linear(out), "NORMALIZE": scale is not None, **fixed}
     source = (images, *images.stride())
     arguments = (
         *source, out, *out.stride(), scratch, words, table, histogram, total, constants, height, width, 0
@@ -85,13 +84,6 @@ def run(
 def _reach(images: Tensor) -> int:
     """How far from its first value an image's last one lies."""
     return sum((length - 1) * stride for length, stride in zip(images.shape[1:], images.stride()[1:], strict=True))
-
-
-def _linear(images: Tensor) -> bool:
-    """Whether the rows of a channel follow each other."""
-    _, _, height, width = images.shape
-    _, _, row, column = images.stride()
-    return (column == 1 or width == 1) and (row == width or height == 1)
 
 
 def _statistics(count: int, slots: int, channels: int, shared: bool, device: torch.device) -> tuple[Tensor, Tensor]:
