@@ -12,6 +12,7 @@ import torch
 
 from daas.augment import Policy, find_policy, list_policies
 from daas.data import ImageData, MemoryImages, channel_stats
+from daas.errors import BadInput
 from daas.models.start import Channels, Start, used_to
 from daas.race import sets
 from daas.race.api import FOLDS, check_images, entering, print_line, race
@@ -86,9 +87,11 @@ def raced(found: Found, config: SearchConfig, given: Given, seen: Screen | None)
     setting = sets.Setting(net, images.image_size, entering(out, config.race), seen)
     searched = _policy(found.policy, config, given)
     workers = _cores(config.device) if config.race_workers is None else config.race_workers
+    entered = entrants(setting, *searched, published(net, config, len(images.class_names), out))
+    _check_begun(out, [one.name for one in entered])
     return race(
         images,
-        entrants(setting, *searched, published(net, config, len(images.class_names), out)),
+        entered,
         network=net,
         trainings=config.race,
         time_budget=config.budget_seconds,
@@ -171,6 +174,19 @@ def published(net: Network, config: SearchConfig, classes: int, out: Path | None
     if cells is None:
         print(f"No network of the published cells {PUBLISHED} has about as many weights: found cells race alone.")
     return cells
+
+
+def _check_begun(out: Path | None, names: Sequence[str]) -> None:
+    """Raises BadInput where a race was begun with other candidates, as earlier versions had them."""
+    if out is None or not os.path.exists(out / JOURNAL):
+        return
+    begun = Journal(out, ()).config().get("candidates", names)
+    if list(begun) != list(names):
+        raise BadInput(
+            f"the race in {out} was begun with other candidates ({', '.join(map(str, begun))}), by another version or "
+            f"with other options; a search of this version races {', '.join(names)}. Move {out} elsewhere, and "
+            "--resume auto races anew for what was found, or go on with the version and the options it began with."
+        )
 
 
 def _network(found: Found, config: SearchConfig, given: Given) -> Network:

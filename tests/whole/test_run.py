@@ -313,6 +313,15 @@ def test_published_cells_stay_away(
     assert "about as many weights: found cells race alone" in capsys.readouterr().out
 
 
+def test_a_race_of_other_candidates_is_named_with_the_way_out(tmp_path: Path) -> None:
+    racing._check_begun(None, ["a"])
+    racing._check_begun(tmp_path, ["a"])
+    Journal(tmp_path, ["a", "b"]).agree({"candidates": ["a", "b"]})
+    racing._check_begun(tmp_path, ["a", "b"])
+    with pytest.raises(BadInput, match=r"begun with other candidates \(a, b\).*races b, a\. Move .*--resume auto"):
+        racing._check_begun(tmp_path, ["b", "a"])
+
+
 @pytest.mark.parametrize("winner", ["darts_v2_cifar", "searched"])
 def test_the_command_trains_the_cells_that_won(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, winner: str) -> None:
     def score(self: Trainer, candidate: int, run: int) -> Score:
