@@ -32,6 +32,7 @@ class Parser(argparse.ArgumentParser):
         words = list(sys.argv[1:] if args is None else args)
         found: argparse.Namespace
         found, rest = self.parse_known_args(words, namespace)
+        rest = [word for word in rest if word != "--"]  # ends the options, and is none
         if rest:
             hint = self._near(rest, found) or self._one_value(rest[0], words)
             self.error(f"unknown: {' '.join(rest)}.{hint and f' {hint}'}")

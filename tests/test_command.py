@@ -63,6 +63,7 @@ def test_an_unknown_verb_is_bad_input(capsys: pytest.CaptureFixture[str]) -> Non
         ("race run", "Did you mean --candidates run?"),
         ("race --data-dir photos randaugment,hflip=0", "Did you mean --candidates randaugment,hflip=0?"),
         ("race photos --model resnet18", "Did you mean --data-dir photos?"),
+        ("race --data-dir photos -- randaugment", "unknown: randaugment. Did you mean --candidates randaugment?"),
         ("race --data-dir photos mine", "unknown: mine. --data-dir takes one value."),
         ("train photos test_photos", "unknown: test_photos. --help"),
         ("augment lst", "argument list|show|convert: invalid choice: 'lst' (choose from"),

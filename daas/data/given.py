@@ -44,7 +44,7 @@ def images_from(
             data set (``digits``, ``torch/cifar10``, ``hfds/...``); or an ``ImageData``.
         split: Of a path or a name, as ``load_images`` has it.
         image_size: Side in pixels; by default the side of square tensors, and what ``load_images`` chooses otherwise.
-        skip_bad_images: Leave out and count images that cannot be read.
+        skip_bad_images: Leave out and count images and items that cannot be read.
         workers: Threads that decode files.
 
     Returns:
@@ -70,7 +70,7 @@ def images_from(
     if isinstance(data, IterableDataset):
         raise BadInput("A data set that can only be iterated over cannot be split and shuffled; pass a map-style one.")
     if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, tuple | list | dict):
-        source, items = _dataset_source(data, split)
+        source, items = _dataset_source(data, split, skip_bad_images)
         found = read_source(source, image_size, skip_bad_images)
         items.check()
         return found
@@ -145,22 +145,20 @@ def _way_to_bytes(images: Tensor) -> str:
     return f" Its values go from {low:.3g} to {high:.3g}: undo the normalisation; the search does its own."
 
 
-def _dataset_source(data: Any, split: str) -> tuple[Source, _Items]:
+def _dataset_source(data: Any, split: str, skip: bool) -> tuple[Source, _Items]:
     """A torch data set as a source, and what reads it; without a list of labels it is read through once for them."""
-    known = _known_labels(data)
     if not len(data):
         raise BadInput("The data set is empty.")
-    first = _item(data, 0)
-    if not isinstance(first, tuple | list) or len(first) != 2:
-        way = " Rows of Hugging Face's become that by (row['image'], row['label'])." if isinstance(first, dict) else ""
-        raise BadInput(f"The items of the data set are {said(first)}; they must be (image, label).{way}")
-    _picture(first[0])  # says what is wrong with all of them
-    labels = checked(numbers([_item(data, i)[1] for i in range(len(data))] if known is None else known), len(data))
+    known = _known_labels(data)
+    first, image, label = _first(data, skip)
+    _picture(image)  # says what is wrong with all of them
+    told, unread = _told_labels(data, label, skip) if known is None else (known, frozenset[int]())
+    labels = checked(numbers(told), len(data))
     names = class_names(data, int(labels.max()) + 1)
     two_classes(names)
 
-    items = _Items(data, None if known is None else labels.tolist())
-    items(0)
+    items = _Items(data, None if known is None else labels.tolist(), unread)
+    items(first)
     items.check()
     source = Source(
         type(data).__name__, items, labels.tolist(), names, "item {} of the data set".format,
@@ -175,15 +173,18 @@ class _Items:
     Args:
         data: The data set.
         listed: Its own list of labels; None where they are of the items themselves.
+        unread: Items that could not be read for their labels.
     """
 
-    def __init__(self, data: Any, listed: list[int] | None) -> None:
-        self.data, self.listed = data, listed
+    def __init__(self, data: Any, listed: list[int] | None, unread: frozenset[int]) -> None:
+        self.data, self.listed, self.unread = data, listed, unread
         self.wrong: tuple[int, Any] | None = None
 
     def __call__(self, index: int) -> Image.Image:
-        image, label = self.data[index]
-        if self.listed is not None and numbers([label]).flatten().tolist() != [self.listed[index]]:
+        if index in self.unread:
+            raise BadInput("it could not be read for its label")
+        image, label = _pair(self.data[index])
+        if self.listed is not None and not _is_label(label, self.listed[index]):
             self.wrong = self.wrong or (index, label)
         return _picture(image)
 
@@ -197,25 +198,75 @@ class _Items:
             )
 
 
-def _item(data: Any, index: int) -> Any:
-    """An item that is read for its label.
+def _first(data: Any, skip: bool) -> tuple[int, Any, Any]:
+    """The first item that can be read: its number, its image, its label."""
+    failed = None
+    for index in range(len(data)):
+        try:
+            return index, *_item(data, index)
+        except BadInput as error:
+            if not skip:
+                raise
+            failed = failed or error
+    raise BadInput(f"None of the {len(data)} items of the data set can be read: {failed}")
+
+
+def _told_labels(data: Any, label: Any, skip: bool) -> tuple[list[Any], frozenset[int]]:
+    """The labels that the items say, and which items cannot be read; these have ``label`` until they are left out."""
+    labels, unread = [], set()
+    for index in range(len(data)):
+        try:
+            labels.append(_item(data, index)[1])
+        except BadInput:
+            if not skip:
+                raise
+            labels.append(label)
+            unread.add(index)
+    return labels, frozenset(unread)
+
+
+def _item(data: Any, index: int) -> tuple[Any, Any]:
+    """An item that is read for its label: image and label.
 
     Raises:
-        BadInput: It cannot be read.
+        BadInput: It cannot be read, or is something else.
     """
     try:
-        return data[index]
+        return _pair(data[index])
     except (Exception, MemoryError) as error:  # a program's own data set raises anything
+        why = error if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
         raise BadInput(
-            f"item {index} of the data set cannot be read ({type(error).__name__}: {error}). Repair it or leave it out."
+            f"item {index} of the data set cannot be read ({why}). Repair it, or leave such items out with "
+            "skip_bad_images=True (--skip-bad-images)."
         ) from error
+
+
+def _pair(item: Any) -> tuple[Any, Any]:
+    """Image and label; raises BadInput for anything else."""
+    if isinstance(item, tuple | list) and len(item) == 2:
+        return item[0], item[1]
+    way = "; rows of Hugging Face's become that by (row['image'], row['label'])" if isinstance(item, dict) else ""
+    raise BadInput(f"it is {said(item)}; items must be (image, label){way}")
+
+
+def _is_label(told: Any, listed: int) -> bool:
+    """Whether what an item says is the label of the list."""
+    try:
+        return bool(numbers([told]).flatten().tolist() == [listed])
+    except BadInput:  # no number, and so another one
+        return False
 
 
 def _known_labels(data: Any) -> Any:
     """The labels of a data set that has them in one piece, as torchvision's do, or None."""
     if isinstance(data, Subset):
         of_all = _known_labels(data.dataset)
-        return None if of_all is None else torch.as_tensor(of_all)[torch.as_tensor(data.indices)]
+        if of_all is None:
+            return None
+        try:
+            return numbers(of_all)[torch.tensor([int(index) for index in data.indices])]
+        except IndexError as error:
+            raise BadInput(f"A Subset names items that its data set does not have ({error}).") from error
     if getattr(data, "target_transform", None) is not None:
         return None
     return getattr(data, "targets", None)

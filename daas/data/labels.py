@@ -140,9 +140,21 @@ def _named(data: Any) -> tuple[str, ...] | None:
     if isinstance(classes, Sequence | np.ndarray) and not isinstance(classes, str):
         return tuple(map(str, classes))
     index = classes if isinstance(classes, Mapping) else index
-    if isinstance(index, Mapping) and sorted(index.values()) == list(range(len(index))):
+    if isinstance(index, Mapping) and _ordered(index) == list(range(len(index))):
         return tuple(map(str, sorted(index, key=index.__getitem__)))
     return None
+
+
+def _ordered(index: Mapping[Any, Any]) -> list[Any]:
+    """The numbers that names of classes are mapped to, in order."""
+    try:
+        return sorted(index.values())
+    except TypeError as error:
+        kinds = sorted({type(value).__name__ for value in index.values()})
+        raise BadInput(
+            f"The data set's class_to_idx has values of the types {', '.join(kinds)}; it maps every name to the int "
+            "that is its class, from 0."
+        ) from error
 
 
 def _agreed(parts: list[tuple[str, ...] | None]) -> tuple[str, ...] | None:

@@ -171,7 +171,7 @@ def race(
         trainer.try_out()
         budget = Budget(most, None if time_budget is None else time.time() + time_budget, workers)
         with tempfile.TemporaryDirectory(prefix="daas-race-") if folder is None else nullcontext(folder) as place:
-            journal = Journal(Path(place), [candidate.name for candidate in entered])
+            journal = Journal(Path(place), [candidate.name for candidate in entered], folder is not None)
             journal.agree({**_about(trainer, setup), "entering": setting.most})
             if folder is not None:
                 if resume and not join:

@@ -196,7 +196,7 @@ def run(journal: Journal, crew: Crew, watch: Watch) -> None:
     if not errors.empty():
         raise BadInput(errors.get())
     if failed:
-        raise RuntimeError(_why(failed[0]))
+        raise RuntimeError(_why(failed[0], journal))
 
 
 def _start(helpers: Sequence[Any]) -> None:
@@ -212,13 +212,19 @@ def _start(helpers: Sequence[Any]) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _why(code: int) -> str:
-    """What an exit code of a process says."""
+def _why(code: int, journal: Journal) -> str:
+    """What an exit code of a process says, and what is left of the race."""
     if code > 0:
         return f"a process of the race ended with code {code}; its message is above."
+    kept = (
+        f"Trainings that are done are kept in {journal.folder}; go on with --resume (behind a search: --resume auto), "
+        "perhaps with fewer workers."
+        if journal.stays
+        else "Nothing is kept, since no folder was named (out=...). Try again with fewer workers."
+    )
     return (
         f"a process of the race was ended from outside ({signal.strsignal(-code)}), as the system does where memory is "
-        "short. Trainings that are done are kept; go on with --resume, perhaps with fewer --workers."
+        f"short. {kept}"
     )
 
 

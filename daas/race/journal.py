@@ -67,18 +67,19 @@ class Journal:
     Args:
         folder: Of the race; made if it is not there.
         names: Of the candidates, by number.
+        stays: Whether the folder is there when the race has ended.
 
     Raises:
         BadInput: Something to install is missing, or the journal is damaged.
     """
 
-    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+    def __init__(self, folder: Path, names: Sequence[str], stays: bool = True) -> None:
         check_installed()
         import optuna
         from filelock import FileLock
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.folder, self.names = folder, tuple(names)
+        self.folder, self.names, self.stays = folder, tuple(names), stays
         make_folder(folder, "--out")
         path = folder / JOURNAL
         self._lock = FileLock(str(path) + ".lock", thread_local=False)

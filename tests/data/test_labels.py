@@ -73,16 +73,49 @@ def test_a_list_of_labels_that_an_item_contradicts_is_named() -> None:
     assert len(images_from(Items(targets=torch.tensor([0, 1, 2] * 4)))) == 12
 
 
-def test_an_item_that_cannot_be_read_is_named() -> None:
-    class Torn(Items):
-        def __getitem__(self, index: int) -> tuple[Image.Image, Any]:
-            if index == 5:
-                raise KeyError("row 5")
-            return super().__getitem__(index)
+class Torn(Items):
+    """Items that cannot be read, or are none."""
 
-    with pytest.raises(BadInput, match="item 5 of the data set cannot be read"):
-        images_from(Torn())
-    assert len(images_from(Torn(targets=[0, 1, 2] * 4), skip_bad_images=True)) == 11
+    def __getitem__(self, index: int) -> Any:
+        if index in (0, 5):
+            raise KeyError(f"row {index}")
+        return None if index == 7 else super().__getitem__(index)
+
+
+@pytest.mark.parametrize("of_its_own", [{}, {"targets": [0, 1, 2] * 4}])
+def test_items_that_cannot_be_read_are_named_or_left_out(of_its_own: dict[str, Any]) -> None:
+    torn = Torn(**of_its_own)
+    for first, said in ((0, "KeyError: 'row 0'"), (5, "row 5"), (7, "it is of type NoneType; items must be")):
+        part = Subset(torn, [1, first, 2, 3]) if first else torn
+        with pytest.raises(BadInput, match=f"item {int(first > 0)} of the data set cannot be read .*{said}"):
+            images_from(part)
+    found = images_from(torn, image_size=8, skip_bad_images=True)
+    assert found.skipped == 3
+    assert found.labels.tolist() == [1, 2, 0, 1, 0, 2, 0, 1, 2]
+    assert torch.equal(found.fetch(torch.tensor([0]))[0, 0], torch.full((8, 8), 20, dtype=torch.uint8))
+    with pytest.raises(BadInput, match="None of the 3 items"):
+        images_from(Subset(torn, [0, 5, 7]), skip_bad_images=True)
+
+
+@pytest.mark.parametrize("label", [2, "x", None, [1, 0]])
+def test_an_item_of_another_label_is_not_left_out_as_unreadable(label: Any) -> None:
+    labels = [0, 1, 2] * 3 + [0, label, 2]
+    with pytest.raises(BadInput, match=r"\.targets, says 1 of item 10, and the item says"):
+        images_from(Items(labels=labels, targets=[0, 1, 2] * 4), skip_bad_images=True)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (Subset(Items(targets=[0, 1, 2] * 4), []), "The data set is empty"),
+        (Subset(Items(targets=[0, 1, 2] * 4), [0, 40]), "names items that its data set does not have"),
+        (Subset(Items(targets=["x", "y", "z"] * 4), [0, 1]), "the first is 'x'"),
+        (Items(class_to_idx={"x": 0, "y": "1", "z": 2}), "class_to_idx has values of the types int, str"),
+    ],
+)
+def test_data_sets_that_do_not_hold_what_they_say_are_told(data: Any, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        images_from(data)
 
 
 class Column:

@@ -178,10 +178,13 @@ def ended(group: int) -> bool:
 
 
 @pytest.mark.usefixtures("quick_start")
-def test_a_worker_that_was_ended_from_outside_ends_the_race(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("stays", "kept"), [(True, r"kept in .*--resume \(behind a search: --resume auto\)"), (False, "Nothing is kept")]
+)
+def test_a_worker_that_was_ended_from_outside_ends_the_race(stays: bool, kept: str, tmp_path: Path):
     crew = Crew(tmp_path, NAMES, RULES, Budget(TRAININGS, None, 2), end_myself)
-    with pytest.raises(RuntimeError, match=r"ended from outside \(Killed\).*--resume"):
-        run(Journal(tmp_path, NAMES), crew, lambda: False)
+    with pytest.raises(RuntimeError, match=rf"ended from outside \(Killed\).*{kept}"):
+        run(Journal(tmp_path, NAMES, stays), crew, lambda: False)
 
 
 def end_myself(candidate: int, run: int) -> None:
