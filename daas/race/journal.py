@@ -109,7 +109,8 @@ class Journal:
             with self._lock:
                 yield
         except OSError as error:
-            raise unwritable(self.folder / JOURNAL, error, "Then go on with --resume.") from error
+            then = "Then go on with --resume." if self.stays else ""
+            raise unwritable(self.folder / JOURNAL, error, then) from error
 
     def config(self) -> dict[str, Any]:
         """What the race is about; empty where nobody has said it yet."""

@@ -391,5 +391,17 @@ def test_a_disk_that_takes_nothing_leaves_the_older_result_whole(planted, fault,
     assert {path: path.read_bytes() for path in (tmp_path / "raced").rglob("*.*")} == before
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_a_race_knows_whether_its_folder_stays(named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(journal: Journal, *_: object) -> None:
+        with journal.locked():
+            refused(errno.ENOSPC)
+
+    monkeypatch.setattr("daas.race.api.run", lost)
+    with pytest.raises(BadInput) as error:
+        daas.race(ramps(), [("test_resnet", None)], trainings=2, out=tmp_path / "out" if named else None, **QUICK)
+    assert str(error.value).endswith("Then go on with --resume.") is named
+
+
 def refused(fault: int) -> None:
     raise OSError(fault, os.strerror(fault))
