@@ -111,7 +111,7 @@ class DAASPolicy(GeometricAugmentationBase2D):
         if normalize is not None:
             _check_statistics(normalize)
         if dtype is not None and (normalize is None or not dtype.is_floating_point):
-            raise BadInput(f"dtype is {dtype}; it is a float type, and goes with normalize=(mean, std).")
+            raise BadInput(f"dtype is {dtype}; it is a float type of normalised output: give normalize= too.")
         if backend in ("numba", "triton") and not quantize:
             raise BadInput(f"backend={backend!r} works on 256 levels and quantize=False asks for float arithmetic.")
         self.backend: ChosenBackend = choose_backend(backend)
