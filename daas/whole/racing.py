@@ -166,24 +166,28 @@ def published(net: Network, config: SearchConfig, classes: int, out: Path | None
     """
     if net.genotype is None or config.max_macs or config.max_latency or papers(config.preset):
         return None
-    if out is not None and os.path.exists(out / JOURNAL):
-        names = Journal(out, ()).config().get("candidates", [])
-        if not any(str(name).startswith(f"{PUBLISHED}:") for name in names):
-            return None
+    begun = _begun(out)
+    if begun and not any(name.startswith(f"{PUBLISHED}:") for name in begun):
+        return None
     cells = as_large(network_of(PUBLISHED), net, classes, config.cost_limits.get("params"))
     if cells is None:
         print(f"No network of the published cells {PUBLISHED} has about as many weights: found cells race alone.")
     return cells
 
 
+def _begun(out: Path | None) -> list[str]:
+    """The candidates of a race that is under way in a folder; none where nothing is recorded."""
+    if out is None or not os.path.exists(out / JOURNAL):
+        return []
+    return [str(name) for name in Journal(out, ()).config().get("candidates", [])]
+
+
 def _check_begun(out: Path | None, names: Sequence[str]) -> None:
     """Raises BadInput where a race was begun with other candidates, as earlier versions had them."""
-    if out is None or not os.path.exists(out / JOURNAL):
-        return
-    begun = Journal(out, ()).config().get("candidates", names)
-    if list(begun) != list(names):
+    begun = _begun(out)
+    if begun and begun != list(names):
         raise BadInput(
-            f"the race in {out} was begun with other candidates ({', '.join(map(str, begun))}), by another version or "
+            f"the race in {out} was begun with other candidates ({', '.join(begun)}), by another version or "
             f"with other options; a search of this version races {', '.join(names)}. Move {out} elsewhere, and "
             "--resume auto races anew for what was found, or go on with the version and the options it began with."
         )

@@ -303,6 +303,8 @@ def test_published_cells_stay_away(
     for limited in (SearchConfig(preset="cpu", max_macs="1G"), SearchConfig(preset="paper-cifar10")):
         assert racing.published(net, limited, 3, None) is None
     assert racing.published(net, config, 3, tmp_path) is not None
+    Journal(tmp_path / "empty", [])  # ended before it had said what races
+    assert racing.published(net, config, 3, tmp_path / "empty") is not None
     for names in (["found: none, flip"], ["found: none, flip", "darts_v2_cifar: none, flip"]):
         folder = tmp_path / str(len(names))
         Journal(folder, names).agree({"candidates": names})
