@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field
 
@@ -18,7 +19,9 @@ from daas.search.spaces.policies import AugmentationDistribution
 from daas.seeds import generator, seed_of
 
 _POLICY, _SIGNS, _CROPS, _DROPOUT = range(201, 205)  # what a random stream is for
+_CELLS = 207
 _VAL_BATCHES = 8  # of D_val, on which the derived pair is measured in every epoch
+_TRIES = 50  # draws per random network that is to keep the limits
 
 
 @dataclass
@@ -79,7 +82,7 @@ class PolicySignal:
 
 
 def affordable(steps: int, most: int) -> int:
-    """Comparisons with a uniform policy that so many iterations pay for: one per eight, and none below two."""
+    """Comparisons with what is uniform that so many iterations pay for: one per eight, and none below two."""
     found = min(most, steps // 8)
     return found if found >= 2 else 0
 
@@ -99,6 +102,50 @@ def path_accuracy(search: State, data: SearchData, device: torch.device, z: Path
         logits = search.logits(search.preparation.normalize(images), z)
         shares.append((logits.argmax(-1) == labels).float().mean())
     return 100 * float(torch.stack(shares).double().mean())
+
+
+def cells_gain(search: State, data: SearchData, device: torch.device, networks: int) -> dict[str, float] | None:
+    """What the found cells are worth beside random ones: how much lower the validation loss is, with shared weights.
+
+    All are measured on the same part of D_val. The cells were chosen on these images, so that this says whether the
+    search has told cells apart, not what they reach when they are trained.
+
+    Args:
+        search: With cells that are searched.
+        data: The images.
+        device: Of the network.
+        networks: Number of random cells, drawn uniformly among those that keep the limits.
+
+    Returns:
+        ``mean`` of the random cells' losses minus the found ones' (positive: the found ones are better), its standard
+        error ``se``, their number ``n`` and how many of them have the larger loss, ``better``. None where hardly any
+        random cells keep the limits.
+    """
+    assert search.architecture is not None
+    uniform = search.architecture.uniform()
+    tried = (uniform.draw(generator(search.seed, _CELLS, k)) for k in range(_TRIES * networks))
+    drawn = list(itertools.islice(filter(uniform.within, tried), networks))
+    if len(drawn) < networks:
+        return None
+    found = _path_loss(search, data, device, search.architecture.derived_architecture())
+    each = tqdm(drawn, desc="cells beside random ones", disable=None, leave=False)
+    others = [_path_loss(search, data, device, z) for z in each]
+    values = torch.tensor(others, dtype=torch.float64) - found
+    return {
+        "mean": float(values.mean()),
+        "se": float(values.std()) / math.sqrt(networks),
+        "n": networks,
+        "better": int((values > 0).sum()),
+    }
+
+
+@torch.no_grad()
+def _path_loss(search: State, data: SearchData, device: torch.device, z: Path) -> float:
+    losses = []
+    for step in range(min(_VAL_BATCHES, data.val.steps_per_epoch)):
+        images, labels = data.val_batch(step, device)
+        losses.append(cross_entropy(search.logits(search.preparation.normalize(images), z), labels))
+    return float(torch.stack(losses).double().mean())
 
 
 def policy_gain(

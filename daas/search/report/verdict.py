@@ -16,6 +16,8 @@ def verdict(summary: dict[str, Any]) -> list[str]:
         Sentences, each a line of its own.
     """
     said = [*_stopped(summary), *_labels(summary), *_choice(summary), _network(summary)]
+    if "cells_gain" in summary and "race" not in summary:
+        said.append(_beside_random(summary["cells_gain"]))
     if "operation_share" in summary and "race" not in summary:
         said += _policy(summary)
     said += _collapse(summary)
@@ -75,6 +77,18 @@ def _network(summary: dict[str, Any]) -> str:
     if accuracy < guess + 2 * error:
         said += " That is no better than guessing, so nothing can be judged by it: search longer, or on more images."
     return said
+
+
+def _beside_random(gain: dict[str, float]) -> str:
+    if gain["mean"] - 2 * gain["se"] > 0:
+        return (
+            f"The cells: with the weights of the search they are better than {gain['better']} of {gain['n']} random "
+            "ones; whether they are better than published ones over a whole training, daas race says."
+        )
+    return (
+        f"The cells cannot be told apart from random ones: they are better than {gain['better']} of {gain['n']}. "
+        "Search longer, or take published cells (--mode aug --model darts_v2_cifar)."
+    )
 
 
 def _policy(summary: dict[str, Any]) -> list[str]:

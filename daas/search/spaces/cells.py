@@ -201,6 +201,21 @@ class ArchitectureDistribution(nn.Module):
         two = self._two_best(edges + gumbel(edges, generator))
         return Architecture(_tuples(operations), _tuples(two.flatten(1)), torch.ones_like(edges))
 
+    def uniform(self) -> ArchitectureDistribution:
+        """The same space and limits with every edge and operation as likely as any other."""
+        found = ArchitectureDistribution(self.nodes, self.primitives, torch.Generator().manual_seed(0), self.estimator)
+        found.limits = self.limits
+        with torch.no_grad():
+            for parameter in found.parameters():
+                parameter.zero_()
+        return found.to(self.alpha.device)
+
+    def within(self, z: Architecture) -> bool:
+        """Whether a path of two edges per node keeps the limits."""
+        return self.limits is None or self.limits.fit(
+            tuple(tuple((edge, z.operations[cell][edge]) for edge in z.edges[cell]) for cell in range(2))
+        )
+
     @torch.no_grad()
     def _best(self) -> tuple[Tensor, Tensor]:
         """Best operation of each edge [2, E], and the two best edges of each node [2, nodes, 2], within the limits."""

@@ -11,8 +11,10 @@ import torch
 
 from daas.search.options import SearchConfig, parse
 from daas.search.report import measures, metrics, warnings
-from daas.search.report.measures import PolicySignal, derived_accuracy, policy_gain
+from daas.search.report.measures import PolicySignal, cells_gain, derived_accuracy, policy_gain
 from daas.search.runs.build import build_data, build_search
+from daas.search.spaces.derivation import Limits
+from daas.seeds import generator
 from tests.conftest import SHORT_SEARCH
 
 Run = Callable[..., tuple[int, Path]]
@@ -61,6 +63,45 @@ def test_watching_changes_nothing(tmp_path: Path) -> None:
     assert 0 <= accuracy <= 100
     assert gain == policy_gain(search, data, CPU, 3, 0.1, 2)
     assert gain["n"] == 2
+
+
+def test_cells_are_compared_with_uniform_ones_within_the_limits(tmp_path: Path) -> None:
+    """Random cells are uniform whatever alpha says; cells that are the worst of them gain less than the best."""
+    config = small_config(tmp_path, "--max-skips", "1")
+    data = build_data(config)
+    search = build_search(config, data, CPU)
+    cells = search.architecture
+    assert cells is not None
+    cells.limit(Limits(torch.zeros(0, 2, len(cells.edge_list), 7, dtype=torch.int64), (), 1, 2))
+    before = {name: value.clone() for name, value in search.network.state_dict().items()}
+    gains = {}
+    for name in ("max_pool_3x3", "sep_conv_3x3"):
+        with torch.no_grad():
+            cells.alpha.zero_()[..., cells.primitives.index(name)] = 9.0
+        assert cells.uniform().draw(generator(0, 1)).operations == cells.uniform().draw(generator(0, 1)).operations
+        assert set(cells.uniform().draw(generator(0, 1)).operations[0]) != {cells.primitives.index(name)}
+        gains[name] = cells_gain(search, data, CPU, 8)
+        assert gains[name] == cells_gain(search, data, CPU, 8)
+    assert all(torch.equal(value, before[name]) for name, value in search.network.state_dict().items())
+    pool, conv = gains["max_pool_3x3"], gains["sep_conv_3x3"]
+    assert pool is not None
+    assert conv is not None
+    assert pool["n"] == conv["n"] == 8
+    assert pool["mean"] != conv["mean"]
+    assert pool["se"] == pytest.approx(conv["se"])  # the same random cells
+    assert all(0 <= gain["better"] <= 8 for gain in (pool, conv))
+
+
+def test_limits_that_hardly_any_cells_keep_leave_nothing_to_compare_with(tmp_path: Path) -> None:
+    config = small_config(tmp_path)
+    data = build_data(config)
+    search = build_search(config, data, CPU)
+    cells = search.architecture
+    assert cells is not None
+    costs = torch.ones(1, 2, len(cells.edge_list), 7, dtype=torch.int64)
+    costs[..., 2] = 0
+    cells.limit(Limits(costs, (0,), None, 2))  # skip connections alone
+    assert cells_gain(search, data, CPU, 2) is None
 
 
 def test_a_uniform_policy_gains_nothing_and_a_harmful_one_loses(tmp_path: Path) -> None:
@@ -132,9 +173,10 @@ def test_comparisons_cost_a_share_of_the_search_and_are_made_at_a_step_that_says
     monkeypatch.setattr(measures, "affordable", lambda steps, most: 2)
     _, out = run_search("--lr", "0.1", "--min-lr", "0.02")
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    gains = [line["policy_gain"] for line in lines[1:]] + [
-        json.loads((out / "summary.json").read_text())["policy_gain"]
-    ]
+    summary = json.loads((out / "summary.json").read_text())
+    gains = [line["policy_gain"] for line in lines[1:]] + [summary["policy_gain"]]
+    assert summary["cells_gain"]["n"] == 2
+    assert f"{summary['cells_gain']['better']} of 2" in (out / "report.html").read_text()
     assert [(gain["n"], gain["eta"]) for gain in gains] == [(2, pytest.approx(0.06))] * 3
 
 

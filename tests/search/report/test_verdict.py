@@ -31,11 +31,12 @@ SEEN = {
 
 
 def test_a_race_says_what_a_comparison_of_steps_cannot() -> None:
-    said = verdict(summary(screen=SEEN, race={"answer": "Chosen: none."}))
+    gain = {"mean": 0.1, "se": 0.02, "n": 16, "better": 15}
+    said = verdict(summary(screen=SEEN, race={"answer": "Chosen: none."}, cells_gain=gain))
     assert said[:2] == [
         "Changes your labels: Invert. No horizontal flip. The search did without Invert.", "Chosen: none.",
     ]  # fmt: skip
-    assert not any("uniform" in sentence for sentence in said)
+    assert not any("uniform" in sentence or "random" in sentence for sentence in said)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +76,8 @@ def test_guessing_is_naming_the_largest_class() -> None:
         ({"policy_gain": {"mean": 0.1, "se": 0.02, "n": 16}}, "better than a uniform random one"),
         ({"policy_gain": {"mean": -0.1, "se": 0.02, "n": 16}}, "do not use it"),
         ({"policy_gain": None}, "was not compared"),
+        ({"cells_gain": {"mean": 0.1, "se": 0.02, "n": 16, "better": 15}}, "better than 15 of 16 random ones; whether"),
+        ({"cells_gain": {"mean": 0.1, "se": 0.06, "n": 16, "better": 9}}, "cannot be told apart from random ones"),
         ({"stopped": "time budget", "steps": 7}, "Stopped early by its time budget, after 7 of 100"),
         ({"skip_share": 0.5}, "50% of the edges are skips"),
         ({"warnings": ["a", "b"]}, "2 warnings"),
