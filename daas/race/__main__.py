@@ -26,7 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with system_told():
             options = parse(sys.argv[1:] if argv is None else argv)
             out = options.out
-            from daas.race.api import print_line, race  # after the options: --help needs none of it
+            from daas.race.api import race  # after the options: --help needs none of it
+            from daas.race.watch import print_line
 
             found = race(**options.arguments(), callbacks=[print_line])
     except BadInput as error:

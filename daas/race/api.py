@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import inspect
 import os
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from importlib import import_module
@@ -27,27 +26,22 @@ from daas.models.start import Start, own_size
 from daas.race import sets
 from daas.race.candidates import Candidate, Network
 from daas.race.candidates import network as network_of
+from daas.race.checks import AT_WORK, check_images, check_options, checked_folder, refuse_company
 from daas.race.engine import Budget, Crew, run
-from daas.race.folds import fold_of
 from daas.race.journal import JOURNAL, Journal, begun, check_installed
-from daas.race.result import RESULTS, Race, Setup
+from daas.race.result import Race, Setup
 from daas.race.rules import Rules
 from daas.race.sets import Screen
 from daas.race.sizes import at_equal_size
 from daas.race.training import Trainer
+from daas.race.watch import Callback, Watch
 from daas.race.words import beginning, going_on
 from daas.ranges import RANGES, check_range, plain
 from daas.search.report.commands import HELD_OUT_PHOTOS
 from daas.surroundings import refuse_without_gradients, usual_torch
-from daas.train.clock import duration
 from daas.train.fit import FINE_LR, Recipe, streams_as_before
 
 TRAININGS, FOLDS = 48, 4
-_LOOKS, _PAUSE = 10, 0.2  # at what others do, and seconds between two of them
-_AT_WORK = (
-    "Name --join to work on it together; or wait until that has ended and go on with --resume, or name another folder."
-)
-Callback = Callable[[dict[str, Any]], Any]
 
 
 @usual_torch()
@@ -136,14 +130,14 @@ def race(
     chosen = _recipe(recipe or _usual(net), epochs, batch_size)
     if callable(callbacks):
         raise BadInput("callbacks is a function; it is a list of functions: callbacks=[log].")
-    _check(trainings, time_budget, folds, workers, out, resume or join)
+    check_options(trainings, time_budget, folds, workers, out, resume or join)
     for name, value in (("folds", folds), ("workers", workers), ("seed", seed), ("image_size", image_size)):
         check_range(name, value, RANGES[name])
     size = image_size or (None if net is None else own_size(net.model, net.start))
     images = images_from(data, image_size=size, skip_bad_images=skip_bad_images)
     refuse_among_images(out, images)
-    with nullcontext() if out is None or join else locked(out, then=_AT_WORK):
-        folder = None if out is None else _folder(Path(out), resume, join)
+    with nullcontext() if out is None or join else locked(out, then=AT_WORK):
+        folder = None if out is None else checked_folder(Path(out), resume, join)
         before = folder is not None and begun(folder)
         check_images(images, folds, chosen, seed)
         asked = {"epochs": chosen.epochs, "batch_size": chosen.batch_size, "seed": seed}
@@ -175,7 +169,7 @@ def race(
             journal.agree({**_about(trainer, setup), "entering": setting.most})
             if folder is not None:
                 if resume and not join:
-                    _refuse_company(journal)
+                    refuse_company(journal)
                 tqdm.write(beginning(setup, len(entered), folds, budget))
                 if before:
                     tqdm.write(going_on(len(journal.results())))
@@ -184,22 +178,6 @@ def race(
                 with journal.locked():  # others that work on the race end at the same time
                     found.write(folder)
         return found
-
-
-def _refuse_company(journal: Journal) -> None:
-    """Refuses to go on with a race that others, which have joined it, still work on.
-
-    Those that a killed process had started end a moment after it.
-
-    Raises:
-        BadInput: They do.
-    """
-    for _ in range(_LOOKS):
-        with journal.locked():
-            if not journal.at_work():
-                return
-        time.sleep(_PAUSE)
-    raise BadInput(f"--out {journal.folder}: another process works on its race now. {_AT_WORK}")
 
 
 def entering(folder: Path | None, most: int | None) -> int:
@@ -223,7 +201,7 @@ def _race(journal: Journal, trainer: Trainer, setup: Setup, budget: Budget, call
     steps = trainer.steps if torch.device(trainer.device).type == "cuda" else None
     crew = Crew(journal.folder, journal.names, rules, budget, trainer, steps)
     with streams_as_before(trainer.device):  # trainings that take turns leave them anyhow
-        run(journal, crew, _Watch(journal, budget, rules, callbacks))
+        run(journal, crew, Watch(journal, budget, rules, callbacks))
     found = Race(
         entered,
         journal.results(),
@@ -235,53 +213,6 @@ def _race(journal: Journal, trainer: Trainer, setup: Setup, budget: Budget, call
     )
     found.final  # noqa: B018  # raises where everything diverged
     return found
-
-
-class _Watch:
-    """Says what is new, calls the callbacks, and stops where one of them wants it."""
-
-    def __init__(self, journal: Journal, budget: Budget, rules: Rules, callbacks: Sequence[Callback]) -> None:
-        self.journal, self.budget, self.rules, self.callbacks = journal, budget, rules, callbacks
-        self.seen: set[tuple[int, int]] = set(journal.results())
-        self.stopped = False
-
-    def __call__(self) -> bool:
-        results = self.journal.results()
-        for key in sorted(set(results) - self.seen, key=lambda key: (key[1], key[0])):
-            self.seen.add(key)
-            line = self._line(key, len(results))
-            answers = [callback(line) for callback in self.callbacks]
-            self.stopped |= any(answer is True for answer in answers)
-        return self.stopped
-
-    def _line(self, key: tuple[int, int], done: int) -> dict[str, Any]:
-        (number, run), score = key, self.journal.results()[key]
-        return {
-            "candidate": self.journal.names[number],
-            "fold": run % self.rules.folds,
-            "seed": run,
-            "accuracy": None if score is None else score.accuracy,
-            "score": None if score is None else score.score,
-            "trainings": done,
-            "of": self.budget.trainings,
-            "left": self._left(done),
-        }
-
-    def _left(self, done: int) -> float | None:
-        """Seconds that the trainings take that are left at most; None where their number is open."""
-        if self.budget.trainings is None:
-            return None
-        seconds = self.journal.seconds()
-        return (self.budget.trainings - done) * sum(seconds) / max(1, len(seconds)) / self.budget.workers
-
-
-def print_line(line: dict[str, Any]) -> None:
-    """What the command line says of a finished training."""
-    figures = "diverged" if line["score"] is None else f"{line['accuracy']:.1f}%  calibrated loss {line['score']:.3f}"
-    of = "" if line["of"] is None else f" of at most {line['of']}"
-    left = f"; about {duration(line['left'])} left" if line["left"] else ""
-    said = f"training {line['trainings']}{of}: {line['candidate']}, run {line['seed'] + 1}: {figures}{left}"
-    print(said, file=sys.stderr)
 
 
 def _network(given: Any, start: Start) -> Network | None:
@@ -302,47 +233,6 @@ def _recipe(recipe: Recipe, epochs: int | None, batch_size: int | None) -> Recip
         if value is not None and value < 1:
             raise BadInput(f"{name} is {value}; it is at least 1.")
     return replace(recipe, **{name: value for name, value in given.items() if value is not None})
-
-
-def _check(
-    trainings: int | None, time_budget: float | None, folds: int, workers: int, out: str | Path | None, again: bool
-) -> None:
-    if trainings is not None and trainings < 2:
-        raise BadInput(f"trainings is {trainings}; a race needs at least 2, one for each of two candidates.")
-    if time_budget is not None and not (isinstance(time_budget, int | float) and time_budget > 0):
-        raise BadInput(f"time_budget is {time_budget}; it is a number of seconds above 0.")
-    if folds < 2:
-        raise BadInput(f"folds is {folds}; it is at least 2: some images to train on, some to judge on.")
-    if workers < 1:
-        raise BadInput(f"workers is {workers}; it is at least 1.")
-    if again and out is None:
-        raise BadInput("resume and join need the folder of the race: name it with out= (--out).")
-
-
-def check_images(images: ImageData, folds: int, recipe: Recipe, seed: int) -> None:
-    """Every run has a whole batch to train on and something to judge on.
-
-    Raises:
-        BadInput: It has not; the message says what to change.
-    """
-    counts = torch.bincount(images.labels, minlength=len(images.class_names)).tolist()
-    single = [name for name, count in zip(images.class_names, counts, strict=True) if count == 1]
-    if single:
-        raise BadInput(
-            f"{images.name} has a single image of {', '.join(single[:5])}{' ...' if len(single) > 5 else ''}; a race "
-            "needs at least 2 per class. Add images, or leave the class out."
-        )
-    sizes = torch.bincount(fold_of(images.labels, folds, seed), minlength=folds)
-    if int(sizes.min()) < 2:
-        raise BadInput(
-            f"{images.name} has {len(images)} images, too few for {folds} folds. Use fewer folds, or more images."
-        )
-    least = len(images) - int(sizes.max())
-    if least < recipe.batch_size:
-        raise BadInput(
-            f"a training of this race sees {least} of the {len(images)} images, fewer than one batch of "
-            f"{recipe.batch_size}. Use a smaller batch_size (--batch-size), or more images."
-        )
 
 
 def _screen(
@@ -376,31 +266,6 @@ def _screen(
         trained = network.create(len(images.class_names))
     asked: Screen = room(images, network=trained, **options, **kept)
     return asked
-
-
-def _folder(out: Path, resume: bool, join: bool) -> Path:
-    """The folder of a race, checked.
-
-    Raises:
-        BadInput: It holds another race, or none to join.
-    """
-    if os.path.exists(out) and not os.path.isdir(out):
-        raise BadInput(f"--out {out} is a file; name a folder.")
-    there = os.path.exists(out / JOURNAL)
-    if join and not begun(out):
-        missing = "is empty" if there else "is missing"
-        raise BadInput(f"--join: there is no race in {out} ({JOURNAL} {missing}). Start one without --join.")
-    if there and not (resume or join):
-        raise BadInput(f"--out {out} holds a race; go on with it by --resume or --join, or choose another folder.")
-    present = [name for name in RESULTS if os.path.exists(out / name)]
-    if present and not begun(out):
-        lost = f" of a race whose {JOURNAL} is empty" if there else ""
-        raise BadInput(
-            f"--out {out} holds {', '.join(present)}{lost}, and nothing is written over. Choose another folder."
-        )
-    if there and not begun(out):
-        print(f"{out / JOURNAL} is empty: the race starts from its beginning.", file=sys.stderr)
-    return out
 
 
 def _about(trainer: Trainer, setup: Setup) -> dict[str, Any]:

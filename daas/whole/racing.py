@@ -15,12 +15,14 @@ from daas.data import ImageData, MemoryImages, channel_stats
 from daas.errors import BadInput
 from daas.models.start import Channels, Start, used_to
 from daas.race import sets
-from daas.race.api import FOLDS, check_images, entering, print_line, race
+from daas.race.api import FOLDS, entering, race
 from daas.race.candidates import CELLS, NONE, Candidate, Network
 from daas.race.candidates import network as network_of
+from daas.race.checks import check_images
 from daas.race.journal import JOURNAL, Journal, check_installed
 from daas.race.result import Race
 from daas.race.sizes import as_large, searched_size
+from daas.race.watch import print_line
 from daas.race.words import with_error
 from daas.screen.result import Screen
 from daas.search.algorithm.method import model_arguments

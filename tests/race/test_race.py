@@ -157,7 +157,7 @@ def stopped(small_convnet: str, tmp_path: Path) -> dict[str, Any]:
 def test_a_race_is_not_gone_on_with_beside_one_that_has_joined_it(
     stopped: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setattr("daas.race.api._LOOKS", 1)
+    monkeypatch.setattr("daas.race.checks._LOOKS", 1)
     names = Journal(stopped["out"], ()).config()["candidates"]
     journal = Journal(stopped["out"], names)
     with journal.locked():
