@@ -10,6 +10,7 @@ from daas.files import system_told
 from daas.options import leave
 from daas.race.options import parse
 from daas.search.report.commands import HELD_OUT_PHOTOS
+from daas.shell import typed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{found.table()}\n\n{found.answer}\n")
     command = found.command(options.out)
     note = f"{HELD_OUT_PHOTOS}: a folder of class folders with images that nothing has seen.\n"
-    print(f"Train it: {command}\n{note if HELD_OUT_PHOTOS in command else ''}" if command else "", end="")
+    print(f"Train it: {typed(command)}\n{note if HELD_OUT_PHOTOS in command else ''}" if command else "", end="")
     print(f"Done. Results in {options.out}; look at {options.out / 'race.html'}")
     return 0
 

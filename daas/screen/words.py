@@ -17,6 +17,7 @@ from daas.screen.using import (
     train_words,
 )
 from daas.screen.verdicts import CHANGES, TOLERATED, UNCLEAR
+from daas.shell import typed
 
 MOVED = 0.25
 """Share of a class that has to be taken for another one to be worth a word."""
@@ -133,7 +134,7 @@ def _taken(move: Moved) -> str:
 def next_lines(screen: Screen, policy: str | None) -> list[str]:
     """What to type next."""
     command = train_words(screen, policy)
-    lines = ["To train with it:", f"  {command}"]
+    lines = ["To train with it:", f"  {typed(command)}"]
     if screen.swaps:
         instead = f"or, with the flip and exchanged labels, instead of {swapped_words(screen)}:"
         lines += [instead, f"  {swap_words(screen)}"]

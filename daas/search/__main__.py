@@ -15,6 +15,7 @@ from daas.search.report.commands import commands
 from daas.search.report.verdict import verdict
 from daas.search.runs.folder import folder
 from daas.search.runs.stop import Diverged, Interrupted
+from daas.shell import typed
 from daas.whole.run import repeat, search
 
 
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"  {sentence}")
         next_ = commands(folder(config), found.summary, found.genotype is not None, found.policy is not None)
         if next_["train"]:
-            print(f"Next: {next_['train']}\n{next_['note']}".rstrip())
+            print(f"Next: {typed(next_['train'])}\n{next_['note']}".rstrip())
     return 0
 
 

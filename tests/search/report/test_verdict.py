@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from daas.search.report.verdict import chance, standard_error, verdict
+from daas.shell import typed
 
 Run = Callable[..., tuple[int, Path]]
 
@@ -104,6 +105,6 @@ def test_terminal_and_report_say_the_same(run_search: Run, capsys: pytest.Captur
     _, out = run_search("--max-steps", "2")
     lines = capsys.readouterr().out.split("Done.")[1].splitlines()[1:]
     page = html.unescape(re.sub("<[^>]*>", "", (out / "report.html").read_text()))
-    assert lines[-1].startswith("Next: daas train")
+    assert lines[-1].startswith(f"Next: {typed('daas train')}")
     assert any("guessing gives" in line for line in lines)
-    assert all(line.strip().removeprefix("Next: ") in page for line in lines)
+    assert all(line.strip().removeprefix("Next: ").replace(typed("daas"), "daas") in page for line in lines)
