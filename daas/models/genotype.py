@@ -25,6 +25,10 @@ Node = tuple[Edge, ...]
 _TEXT = 2000  # characters of name and source
 _MOST = 64  # nodes of a cell, and edges of a node; the papers' cells have up to 7 and 2
 _LOOKED_AT = 10_000  # characters of a file in which other programs are recognised
+_BY_CHOICES = {
+    r"['\"](?:normal|reduce)(?:/\w+|_n\d+_\w+)['\"]\s*:": "NNI",
+    r"(?:edge|inputs_node)_(?:normal|reduce)_\d": "NAS-Bench-301",
+}
 _KEYS = ("format", "name", "source", "normal", "normal_concat", "reduce", "reduce_concat")
 
 
@@ -177,11 +181,12 @@ def _of_others(text: str) -> str:
             "this is an architecture of NAS-Bench-201, one cell of three nodes with operations that no network here "
             "has. A genotype has a normal and a reduction cell."
         )
-    if re.search(r'"(?:normal|reduce)/\w+"\s*:', text[:_LOOKED_AT]):
-        return (
-            "this is an architecture as NNI exports it, by the names of its choices. Write its two cells down as a "
-            "genotype (docs/models.md)."
-        )
+    for pattern, program in _BY_CHOICES.items():
+        if re.search(pattern, text[:_LOOKED_AT]):
+            return (
+                f"this is an architecture as {program} exports it, by the names of its choices. Write its two cells "
+                "down as a genotype (docs/models.md)."
+            )
     return ""
 
 

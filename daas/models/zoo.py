@@ -17,6 +17,7 @@ from torch import nn
 from daas.errors import BadInput
 from daas.models.auxiliary import CellNetWithAux
 from daas.models.cell_net import CellNet, Stem
+from daas.models.darts import is_darts, named_after, read_darts
 from daas.models.genotype import Genotype
 from daas.models.interface import CIFAR_CFG, create, register
 from daas.reading import packaged_json
@@ -64,25 +65,29 @@ def find_genotype(genotype: GenotypeLike) -> Genotype:
     """A genotype from what a user may pass.
 
     Args:
-        genotype: A Genotype, its dict, the path of its file or its run, or the name of a registered one.
+        genotype: A Genotype, its dict, the path of its file or its run, or the name of a registered one; or one of
+            DARTS's own, the named tuple, as text or as a dict of its four fields.
 
     Raises:
         BadInput: No genotype, and neither a file nor a registered name.
     """
     if isinstance(genotype, Genotype):
         return genotype
+    text = str(genotype)
+    if is_darts(text):
+        return Genotype(named_after(""), "imported", **read_darts(text))
     if isinstance(genotype, Mapping):
         return Genotype.from_dict(genotype)
-    if str(genotype) in _genotypes:
-        return _genotypes[str(genotype)]
-    if os.path.isfile(genotype):  # os.path: false, not an error, for what can be no file's name
-        return Genotype.load(genotype)
-    if os.path.isdir(genotype):
-        if os.path.isfile(inside := os.path.join(genotype, "genotype.json")):
+    if text in _genotypes:
+        return _genotypes[text]
+    if os.path.isfile(text):  # os.path: false, not an error, for what can be no file's name
+        return Genotype.load(text)
+    if os.path.isdir(text):
+        if os.path.isfile(inside := os.path.join(text, "genotype.json")):
             return Genotype.load(inside)
-        raise BadInput(f"{genotype}: there is no genotype.json in it. A search of cells writes one when it is done.")
+        raise BadInput(f"{text}: there is no genotype.json in it. A search of cells writes one when it is done.")
     raise BadInput(
-        f"genotype {str(genotype)[:200]!r} is neither a file nor registered. Registered are "
+        f"genotype {text[:200]!r} is neither a file nor registered. Registered are "
         f"{', '.join(sorted(_genotypes))}; a search writes its own to genotype.json in its output folder."
     )
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import re
+from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import timm
 
 from daas.errors import BadInput
 from daas.models import Genotype
@@ -100,11 +105,11 @@ def test_the_command_converts_draws_and_writes_over_nothing(tmp_path: Path, caps
         lambda text: re.sub(r", (\d)\)", r", tensor(\1, device='cuda:0'))", text),
         lambda text: text.replace("[2, 3, 4, 5]", "array([2, 3, 4, 5])"),
         lambda text: re.sub(r", (\d)\)", r", \1, 0.17)", text),
+        lambda text: text.replace("sep_conv", "dua_sepc").replace("dil_conv", "dil_sepc"),
+        lambda text: text.replace("reduce_concat=[2, 3, 4, 5]", "reduce_concat=[2, 3, 4, 5], connects=None"),
     ],
 )
-def test_what_numpy_torch_and_gdas_print_around_values_is_taken_off(
-    change: Callable[[str], str], tmp_path: Path
-) -> None:
+def test_what_numpy_torch_and_autodl_print_otherwise_is_taken(change: Callable[[str], str], tmp_path: Path) -> None:
     text = change(DARTS_V2)
     assert text != DARTS_V2
     assert load(tmp_path, text).diff(find_genotype("darts_v2")) == []
@@ -115,7 +120,9 @@ def test_what_numpy_torch_and_gdas_print_around_values_is_taken_off(
     [
         ("|nor_conv_3x3~0|+|skip_connect~0|none~1|", "an architecture of NAS-Bench-201"),
         ('{"normal/op_2_0": "sep_conv_3x3", "normal/input_2_0": [0]}', "as NNI exports it"),
-        (DARTS_V2.replace("skip_connect", "none"), "An edge that is none adds nothing: leave it out"),
+        ('{"normal_n2_p0": "maxpool", "normal_n2_switch": ["normal_n2_p0"]}', "as NNI exports it"),
+        ("{'NetworkSelectorDatasetInfo:darts:edge_normal_0': 'sep_conv_3x3'}", "as NAS-Bench-301 exports it"),
+        ("Genotype(recurrent=[('tanh', 0)], concat=range(1, 9))", "the fields concat, recurrent; it needs normal"),
     ],
 )
 def test_architectures_of_other_programs_are_named(text: str, said: str, tmp_path: Path) -> None:
@@ -126,3 +133,59 @@ def test_architectures_of_other_programs_are_named(text: str, said: str, tmp_pat
 def test_a_sum_without_an_end_is_told_in_a_line() -> None:
     with pytest.raises(BadInput, match=r"no list of literals|no Python"):
         read_darts(f"Genotype(normal={'1+' * 700}1, normal_concat=[2], reduce=[], reduce_concat=[2])")
+
+
+def as_dict() -> dict[str, Any]:
+    """DARTS's cells as a dict of its own four fields."""
+    read = {key: str(value) for key, value in re.findall(r"(\w+)=(\[.*?\])", DARTS_V2)}
+    return {key: ast.literal_eval(value) for key, value in read.items()}
+
+
+def test_a_dict_of_the_four_fields_is_read_in_python_and_json(tmp_path: Path) -> None:
+    given = as_dict()
+    for text in (str(given), f"epoch 7 {given}", json.dumps(given), json.dumps({"epoch": 7, "genotype": given})):
+        assert load(tmp_path, text).diff(find_genotype("darts_v2")) == []
+    assert load(tmp_path, json.dumps({"epoch": 7, "genotype": DARTS_V2})).diff(find_genotype("darts_v2")) == []
+    with pytest.raises(BadInput, match="the fields normal, normal_concat; it needs normal, normal_concat, reduce"):
+        load(tmp_path, str({key: given[key] for key in ("normal", "normal_concat")}))
+
+
+def test_the_named_tuple_of_darts_is_a_genotype() -> None:
+    given = namedtuple("Genotype", as_dict())(**as_dict())  # type: ignore[misc]  # its fields are not known to mypy
+    assert timm.create_model("daas_cell_cifar", genotype=given, channels=4, layers=3).genotype.diff(
+        find_genotype("darts_v2")
+    ) == []  # fmt: skip
+    assert find_genotype(DARTS_V2).diff(find_genotype("darts_v2")) == []
+    for wrong in (("darts_v2",), None, 3.0):
+        with pytest.raises(BadInput, match="neither a file nor registered"):
+            find_genotype(wrong)  # type: ignore[arg-type]
+
+
+def test_comments_are_no_part_of_a_genotype(tmp_path: Path) -> None:
+    text = DARTS_V2.replace(", reduce=", ",  # the normal cell (four nodes\n reduce=")
+    assert load(tmp_path, f"BEST = {text}  # 97%").diff(find_genotype("darts_v2")) == []
+
+
+def test_an_edge_that_is_none_is_left_out_of_its_node(tmp_path: Path) -> None:
+    found = load(
+        tmp_path, DARTS_V2.replace("('sep_conv_3x3', 0), ('sep_conv_3x3', 1),", "('none', 0), ('sep_conv_3x3', 1),", 1)
+    )
+    assert found.normal[0] == (("sep_conv_3x3", 1),)
+    assert (found.normal[1:], found.reduce) == (find_genotype("darts_v2").normal[1:], find_genotype("darts_v2").reduce)
+    with pytest.raises(BadInput, match="node 2 of reduce has no edge but none"):
+        load(tmp_path, DARTS_V2.replace("('max_pool_3x3', 0), ('max_pool_3x3', 1)", "('none', 0), ('none', 1)"))
+
+
+def test_edges_that_name_their_node_as_fairdarts_prints_them(tmp_path: Path) -> None:
+    # FairDARTS (Chu et al., ECCV 2020), a: node 3 of the normal cell has no edges
+    text = (
+        "A = Genotype(normal=[('sep_conv_3x3', 2, 0), ('sep_conv_5x5', 2, 1), ('max_pool_3x3', 4, 0), "
+        "('sep_conv_3x3', 5, 0)], normal_concat=range(2, 6), reduce=[('max_pool_3x3', 2, 0), ('avg_pool_3x3', 2, 1), "
+        "('avg_pool_3x3', 3, 0), ('dil_conv_5x5', 3, 1), ('avg_pool_3x3', 4, 0), ('sep_conv_5x5', 4, 1), "
+        "('skip_connect', 5, 0), ('skip_connect', 5, 1)], reduce_concat=range(2, 6))"
+    )
+    assert load(tmp_path, text).diff(find_genotype("fairdarts_a")) == []
+    moved = load(tmp_path, text.replace("('sep_conv_3x3', 5, 0)", "('sep_conv_3x3', 5, 4), ('skip_connect', 5, 3)"))
+    assert moved.normal[2] == (("sep_conv_3x3", 3),)  # node 4 is the second one here; node 3 is nothing
+    with pytest.raises(BadInput, match="an edge to node 1; nodes begin with 2"):
+        load(tmp_path, text.replace("2, 0", "1, 0"))
