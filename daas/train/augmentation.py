@@ -28,6 +28,7 @@ from daas.train.batches import Batch, Place
 from daas.train.checks import holds_images
 from daas.train.labels import exchange
 from daas.train.options import TrainOptions
+from daas.train.timm_strings import check_string
 
 _CROP, _POLICY, _GLOBAL, _CUTOUT = range(4)  # what a random stream is for
 
@@ -97,7 +98,7 @@ def policy_of(options: TrainOptions) -> EpochPolicy | None:
     """The policy that ``--aa daas:...`` names; None for timm's own ``--aa`` and for none.
 
     Raises:
-        BadInput: No such policy, or ``--aa-in-workers`` without one.
+        BadInput: No such policy, none of timm's strings, or ``--aa-in-workers`` without a policy.
     """
     named = options.aa is not None and options.aa.startswith(PREFIX)
     if options.aa_in_workers and not named:
@@ -105,6 +106,8 @@ def policy_of(options: TrainOptions) -> EpochPolicy | None:
             f"--aa-in-workers is for --aa daas:NAME (found --aa {options.aa}); timm's own are in the workers anyway. "
             f"Shipped policies: {', '.join(daas.list_policies())}."
         )
+    if options.aa and not named:
+        check_string(options.aa)
     if not named or options.no_aug:
         return None
     return EpochPolicy(

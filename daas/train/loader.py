@@ -27,6 +27,7 @@ from daas.train.augmentation import EpochPolicy, mixed_when_loaded, mixes_in, mi
 from daas.train.batches import Batch, Batches, Place, few_images
 from daas.train.clock import Clock
 from daas.train.options import TrainOptions
+from daas.train.timm_strings import keep_no_bit
 
 _REFUSALS = (AssertionError, AttributeError, ImportError, KeyError, OSError, RuntimeError, TypeError, ValueError)
 """What timm, torchvision and datasets raise on names, splits and places that they cannot open."""
@@ -88,6 +89,7 @@ class LoaderBatches(Batches):
             self.val_loader = self._loader(self.val_data, **self._validation_arguments())
             if self.train_data is not self.val_data:
                 self.train_loader = self._loader(self.train_data, **self._training_arguments(classes))
+                keep_no_bit(getattr(self.train_data, "transform", None))
                 self.per_epoch = len(self.train_loader)
         except (AssertionError, KeyError, NotImplementedError, TypeError, ValueError) as error:
             raise BadInput(f"timm cannot load images in this way: {str(error) or repr(error)}.") from error

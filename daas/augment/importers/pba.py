@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -132,11 +133,19 @@ def _value(op: str, level: int) -> float | None:
 
 
 def _line(number: int, text: str) -> list[Any]:
+    """A line of a log: JSON, as a search writes it, or a list of Python."""
     try:
-        values = ast.literal_eval(text)
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:  # the last: nested too deeply
-        raise BadInput(f"PBA log, line {number}: no list ({str(text)[:60]}).") from error
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        values = _python(number, text)
     if not isinstance(values, list) or len(values) != 6 or not isinstance(values[3], int):
         raise BadInput(f"PBA log, line {number}: expected [trial, trial, epochs, epochs, policy, policy]; found "
                        f"{text[:60]}.")  # fmt: skip
     return [value["hp_policy"] if isinstance(value, dict) and "hp_policy" in value else value for value in values]
+
+
+def _python(number: int, text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:  # the last: nested too deeply
+        raise BadInput(f"PBA log, line {number}: no list ({str(text)[:60]}).") from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
+import json
 import math
 from collections.abc import Sequence
 
@@ -96,6 +98,12 @@ def test_a_log_becomes_a_schedule() -> None:
     assert schedule.epochs == 20
     assert schedule.at(3).operation_share()["Rotate"] == 0
     assert schedule.at(4).operation_share()["Rotate"] > 0.8
+
+
+def test_a_log_as_the_search_writes_it_is_json() -> None:
+    lines = [ast.literal_eval(line) for line in LOG.splitlines()]
+    lines[1][5] |= {"no_aug": False, "checkpoint": None}
+    assert from_pba("\n".join(map(json.dumps, lines)), 20) == from_pba(LOG, 20)
 
 
 @pytest.mark.parametrize(
