@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import os
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
@@ -50,6 +51,15 @@ def alone() -> Iterator[None]:
         yield
     finally:
         _alone = before
+
+
+def refuse_in_a_pool(what: str, instead: str) -> None:
+    """Raises BadInput in a process that may start no others; ``what`` would, ``instead`` would not."""
+    if multiprocessing.current_process().daemon:
+        raise BadInput(
+            f"{what}: this is a daemonic process, as multiprocessing.Pool starts them, which may start no others. Take "
+            f"{instead} here, or a concurrent.futures.ProcessPoolExecutor in place of the pool."
+        )
 
 
 def rank() -> int:

@@ -8,6 +8,8 @@ from dataclasses import fields
 from numbers import Integral, Real
 from typing import Any, NamedTuple, TypeGuard
 
+import numpy as np
+
 from daas.errors import BadInput
 
 
@@ -82,14 +84,16 @@ RANGES: Mapping[str, Range] = {
 
 
 def plain(value: Any) -> Any:
-    """A number of NumPy as one of Python, which JSON can hold; anything else as it is.
+    """A number or truth value of NumPy as one of Python, which JSON can hold; anything else as it is.
 
     >>> import numpy as np
-    >>> plain(np.float32(0.5)), plain(np.int64(3)), plain(True), plain("0.5")
+    >>> plain(np.float32(0.5)), plain(np.int64(3)), plain(np.bool_(True)), plain("0.5")
     (0.5, 3, True, '0.5')
     """
     if isinstance(value, int | float):
         return value
+    if isinstance(value, np.bool_):
+        return bool(value)
     if isinstance(value, Integral):
         return int(value)
     return float(value) if isinstance(value, Real) else value

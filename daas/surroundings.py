@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from threading import Lock
+from threading import RLock
 
 import torch
 
@@ -13,27 +14,16 @@ from daas.errors import BadInput
 _AUTOCAST = ("cpu", "cuda", "mps", "xpu")
 
 
-class _Float32:
-    """Holds torch's default type, which is one for all threads, at float32 while any call needs it."""
-
-    def __init__(self) -> None:
-        self._lock, self._calls, self._before = Lock(), 0, torch.float32
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if not self._calls:
-                self._before = torch.get_default_dtype()
-            self._calls += 1
-            torch.set_default_dtype(torch.float32)
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._calls -= 1
-            if not self._calls:
-                torch.set_default_dtype(self._before)
+_turn = RLock()
 
 
-_FLOAT32 = _Float32()
+def _new_turn() -> None:
+    """In a forked process nobody is left to release what another thread held."""
+    global _turn
+    _turn = RLock()
+
+
+os.register_at_fork(after_in_child=_new_turn)
 
 
 @contextmanager
@@ -41,7 +31,8 @@ def usual_torch() -> Iterator[None]:
     """Within the block torch makes float32 and casts nothing by itself, as in a program that has just begun.
 
     A default type of float64, or an autocast around the call, would otherwise decide in which numbers networks are made
-    and trained. Afterwards everything is as it was; with several calls at a time, in threads, after the last of them.
+    and trained. Threads take turns: the default type, the global random streams and forward-mode differentiation are
+    one for all of them. Afterwards everything is as it was.
 
     >>> torch.set_default_dtype(torch.float64)
     >>> with usual_torch():
@@ -55,8 +46,10 @@ def usual_torch() -> Iterator[None]:
         for device in _AUTOCAST:
             if torch.is_autocast_enabled(device):
                 off.enter_context(torch.autocast(device, enabled=False))
-        with _FLOAT32:
-            yield
+        off.enter_context(_turn)
+        off.callback(torch.set_default_dtype, torch.get_default_dtype())
+        torch.set_default_dtype(torch.float32)
+        yield
 
 
 def refuse_without_gradients(what: str) -> None:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -134,9 +135,9 @@ def test_a_fixed_policy_and_a_search_of_cells() -> None:
 def test_a_callback_sees_every_epoch_and_stops_the_search() -> None:
     seen = []
 
-    def stop(line: dict[str, Any]) -> bool:
+    def stop(line: dict[str, Any]) -> Any:
         seen.append(line["epoch"])
-        return line["epoch"] == 2
+        return np.float64(line["epoch"]) == 2  # True as NumPy has it
 
     found = daas.search(tensors(), network=CELLS, mode="arch", callbacks=[stop], **{**SMALL, "epochs": 5})
     assert seen == [1, 2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import socket
 import subprocess
@@ -25,6 +26,8 @@ from daas.search.spaces.cells import ArchitectureDistribution
 from daas.search.spaces.policies import AugmentationDistribution
 from daas.search.spaces.supernet import SuperNet
 from daas.seeds import generator
+from daas.train.checks import check
+from daas.train.options import TrainOptions
 from tests.conftest import SHORT_SEARCH
 from tests.search.runs.test_one import assert_same_run
 
@@ -175,6 +178,14 @@ def test_one_process_needs_nothing() -> None:
     assert processes.gather(rows) is rows
     assert processes.total(rows) is rows
     assert processes.any_of(True, False) == [True, False]
+
+
+def test_a_process_of_a_pool_that_may_start_no_others_is_told_so() -> None:
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        pool.apply(check, (TrainOptions(data_dir="photos", workers=0),))
+        with pytest.raises(BadInput, match=r"--workers 4: this is a daemonic process.* Take workers=0 here"):
+            pool.apply(check, (TrainOptions(data_dir="photos", workers=4),))
+    check(TrainOptions(data_dir="photos", workers=4))
 
 
 @pytest.mark.parametrize(("environment", "index"), [({}, 0), ({"LOCAL_RANK": "3"}, 3)])

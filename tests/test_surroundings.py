@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -91,36 +95,76 @@ def test_an_error_leaves_everything_as_it_was() -> None:
         torch.set_default_dtype(torch.float32)
 
 
-def test_calls_in_threads_that_overlap_share_the_default_type() -> None:
-    second_in, first_out = threading.Event(), threading.Event()
-    found: list[torch.dtype] = []
+def test_calls_in_threads_take_turns() -> None:
+    inside, most, found = 0, 0, []
 
-    def second() -> None:
+    def call() -> None:
+        nonlocal inside, most
         with usual_torch():
-            second_in.set()
-            first_out.wait(10)
+            inside += 1
+            most = max(most, inside)
+            time.sleep(0.01)
             found.append(torch.get_default_dtype())
+            inside -= 1
 
     torch.set_default_dtype(torch.float64)
     try:
-        with usual_torch():
-            thread = threading.Thread(target=second)
-            thread.start()
-            second_in.wait(10)
-        first_out.set()
-        thread.join(10)
-        assert found == [torch.float32]
+        with usual_torch(), usual_torch():  # a call within a call waits for nobody
+            threads = [threading.Thread(target=call) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            time.sleep(0.05)
+            assert not found
+        for thread in threads:
+            thread.join(10)
+        assert (most, found) == (1, [torch.float32] * 3)
         assert torch.get_default_dtype() == torch.float64
     finally:
         torch.set_default_dtype(torch.float32)
 
 
+@pytest.mark.parametrize("call", [search, fitted])
+def test_in_threads_each_call_gives_what_it_gives_alone(call: Callable[[], Any]) -> None:
+    """As Optuna calls an objective with n_jobs above 1."""
+    alone = call()
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(lambda _: call(), range(3))) == [alone] * 3
+
+
+def test_a_process_that_is_forked_during_a_call_waits_for_nobody() -> None:
+    def child() -> None:
+        with usual_torch():
+            os._exit(7)
+
+    in_call, done = threading.Event(), threading.Event()
+
+    def call() -> None:
+        with usual_torch():
+            in_call.set()
+            done.wait(60)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    in_call.wait(60)
+    forked = multiprocessing.get_context("fork").Process(target=child)
+    forked.start()
+    forked.join(30)
+    done.set()
+    thread.join(10)
+    assert forked.exitcode == 7
+
+
 def test_numbers_of_numpy_and_devices_of_torch_are_options() -> None:
     by_hand = {**SMALL, "max_steps": np.int64(1), "lr": np.float32(0.5), "device": torch.device("cpu")}
     found = daas.search(
-        DATA, network=daas.CellSpace(channels=np.int64(2), layers=3, nodes=2), seed=np.int32(3), **by_hand
+        DATA,
+        network=daas.CellSpace(channels=np.int64(2), layers=3, nodes=2),
+        seed=np.int32(3),
+        amp=np.False_,
+        **by_hand,
     )
-    assert (found.summary["options"]["lr"], found.summary["seed"]) == (0.5, 3)
+    options = found.summary["options"]
+    assert (options["lr"], options["amp"], found.summary["seed"]) == (0.5, False, 3)
     space = daas.PolicySpace(slots=np.int64(1), operations=["Rotate", "Color"], limits={"Rotate": np.float64(9)})
     assert type(space.slots) is int
     with pytest.raises(daas.BadInput, match="expected int"):

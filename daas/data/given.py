@@ -15,14 +15,16 @@ from torch.utils.data import Dataset, IterableDataset, Subset
 
 from daas.data.images import ImageData, MemoryImages, Source
 from daas.data.labels import checked, class_names, gaps, numbers, said, two_classes
+from daas.data.rows import of_rows
 from daas.data.sources import load_images, read_source
 from daas.errors import BadInput
 
 Given = ImageData | tuple[Any, Any] | list[Any] | Dataset[Any] | Path | str
 """What ``images_from`` takes."""
 _KINDS = (
-    "images and labels (uint8 [n, 3, H, W], int64 [n]), a torch Dataset of (image, label), the path of a folder of "
-    "class folders or of an archive of one, or the name of a data set (digits, torch/cifar10, hfds/...)"
+    "images and labels (uint8 [n, 3, H, W], int64 [n]), a torch Dataset of (image, label), a split of Hugging Face's "
+    "datasets, the path of a folder of class folders or of an archive of one, or the name of a data set (digits, "
+    "torch/cifar10, hfds/...)"
 )
 _NAMED = ("torch/", "tfds/", "hfds/", "hfids/", "wds/")
 
@@ -40,8 +42,9 @@ def images_from(
     Args:
         data: ``(images, labels)``: uint8 [n, 3, H, W] and int64 [n], tensors or arrays; a map-style torch ``Dataset``
             whose items are (image, label), the image a picture of Pillow's, uint8 [3, H, W], or float [3, H, W] in
-            [0, 1], without augmentation; the path of a folder of class folders or of an archive of one; the name of a
-            data set (``digits``, ``torch/cifar10``, ``hfds/...``); or an ``ImageData``.
+            [0, 1], without augmentation; a ``datasets.Dataset`` with a column of images and one of class labels; the
+            path of a folder of class folders or of an archive of one; the name of a data set (``digits``,
+            ``torch/cifar10``, ``hfds/...``); or an ``ImageData``.
         split: Of a path or a name, as ``load_images`` has it.
         image_size: Side in pixels; by default the side of square tensors, and what ``load_images`` chooses otherwise.
         skip_bad_images: Leave out and count images and items that cannot be read.
@@ -67,6 +70,7 @@ def images_from(
         )
     if isinstance(data, tuple | list) and len(data) == 2:
         return _from_tensors(data[0], data[1], image_size, split)
+    data = of_rows(data)
     if isinstance(data, IterableDataset):
         raise BadInput("A data set that can only be iterated over cannot be split and shuffled; pass a map-style one.")
     if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, tuple | list | dict):
@@ -245,7 +249,7 @@ def _pair(item: Any) -> tuple[Any, Any]:
     """Image and label; raises BadInput for anything else."""
     if isinstance(item, tuple | list) and len(item) == 2:
         return item[0], item[1]
-    way = "; rows of Hugging Face's become that by (row['image'], row['label'])" if isinstance(item, dict) else ""
+    way = "; a dict becomes that by (item['image'], item['label'])" if isinstance(item, dict) else ""
     raise BadInput(f"it is {said(item)}; items must be (image, label){way}")
 
 

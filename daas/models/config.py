@@ -38,7 +38,8 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise BadInput(f"{CONFIG} begins with a byte order mark, which timm does not read. Save it without one.")
     cfg = config.get("pretrained_cfg") if isinstance(config, dict) else None
     if not isinstance(cfg, dict) or not isinstance(config.get("model_args", {}), dict):
-        raise BadInput(f"{CONFIG} is no model configuration of timm: it has no 'pretrained_cfg'.")
+        lacks = "it has no 'pretrained_cfg', or no JSON object as 'model_args'"
+        raise BadInput(f"{CONFIG} is no model configuration of timm: {lacks}.{_of_transformers(config)}")
     if not timm.is_model(str(config.get("architecture"))):
         raise BadInput(f"{CONFIG}: architecture {config.get('architecture')!r} is known neither to timm nor to daas.")
     astray = [key for key in _ASTRAY if cfg.get(key)]
@@ -54,6 +55,17 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise BadInput(f"{CONFIG}: mean and std need one number per channel, std none that is 0; found {sizes[1:]}.")
     _check_classes(config, cfg)
     return dict(config)
+
+
+def _of_transformers(config: Any) -> str:
+    """What to do with the configuration of a model of Transformers; empty for any other."""
+    kind = config.get("model_type") if isinstance(config, dict) else None
+    if kind == "timm_wrapper":
+        return (
+            f" It is of Transformers, around timm's {config.get('architecture')}: name that as --model, and {WEIGHTS} "
+            "with --initial-checkpoint."
+        )
+    return f" It is of Transformers ({kind}), whose networks are not timm's; take a timm model." if kind else ""
 
 
 def _check_classes(config: dict[str, Any], cfg: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from daas.errors import BadInput
 
 _SHOWN = 3  # names in a message
+_LEFT = 0.1  # share of the kernels that weights may lack: a layer of another head, and not half a network
 
 
 def unwrapped(path: str | Path, tensors: Mapping[str, Tensor], known: Collection[str]) -> dict[str, Tensor]:
@@ -26,7 +27,8 @@ def unwrapped(path: str | Path, tensors: Mapping[str, Tensor], known: Collection
         known: Names of the network's own tensors.
 
     Returns:
-        Those below the prefix, without it; all of them where some stand under their own names, or none is known.
+        Those below the prefix with most of the network's names, without it; all of them where that is no prefix, or
+        none is known.
 
     Raises:
         BadInput: The file holds several such networks.
@@ -35,13 +37,11 @@ def unwrapped(path: str | Path, tensors: Mapping[str, Tensor], known: Collection
     {'fc.bias': tensor([1., 1.])}
     """
     own = frozenset(known)
-    if not own.isdisjoint(tensors):
-        return dict(tensors)
     dots = ((name, dot + 1) for name in tensors for dot, letter in enumerate(name) if letter == ".")
     found = Counter(name[:start] for name, start in dots if name[start:] in own)
-    if not found:
+    most = max(found.values(), default=0)
+    if len(own.intersection(tensors)) >= most:
         return dict(tensors)
-    most = max(found.values())
     prefixes = sorted(prefix for prefix, count in found.items() if count == most)
     if len(prefixes) > 1:
         raise BadInput(
@@ -87,7 +87,8 @@ def check_fit(
         shapes = [list(of[other[0]].shape) for of in (tensors, own)]
         raise BadInput(
             f"{path} holds no weights of this model: {len(other)} of {len(own)} tensors have another shape there, "
-            f"{other[0]} for example {shapes[0]} and not {shapes[1]}. Name its model and --model-kwargs."
+            f"{other[0]} for example {shapes[0]} and not {shapes[1]}. Name its model and --model-kwargs; or, where "
+            "these weights are used to images of another size, name them with --pretrained-path, which fits positions."
         )
     check_numbers(path, {name: tensor for name, tensor in tensors.items() if own[name].is_floating_point()})
 
@@ -109,7 +110,7 @@ def check_numbers(path: str | Path, tensors: Mapping[str, Tensor]) -> None:
 def check_taken(
     path: str | Path, made: nn.Module, bare: nn.Module, free: Collection[str], given: Mapping[str, Tensor]
 ) -> None:
-    """Refuses pretrained weights most of which a network has not taken, since they are another network's.
+    """Refuses pretrained weights that leave a part of a network at random, since they are another network's.
 
     Args:
         path: The file, for messages.
@@ -119,7 +120,7 @@ def check_taken(
         given: What is in the file, under the network's names; it may be the very random numbers of ``bare``.
 
     Raises:
-        BadInput: More than half of the kernels (parameters of two dimensions or more) are as they were.
+        BadInput: More than a tenth of the kernels (parameters of two dimensions or more) are as they were.
     """
     before = dict(bare.named_parameters())
     kernels = {name: value for name, value in made.named_parameters() if value.dim() > 1 and name not in free}
@@ -128,7 +129,7 @@ def check_taken(
         for name, value in kernels.items()
         if torch.equal(value, before[name]) and not (name in given and torch.equal(value, given[name].to(value)))
     ]
-    if 2 * len(left) > len(kernels):
+    if len(left) > _LEFT * len(kernels):
         raise BadInput(
             f"{path} holds no weights of this model: it has none for {len(left)} of {len(kernels)} kernels "
             f"({_some(left)}). Name its model, or another file."

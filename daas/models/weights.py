@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,12 @@ from daas.models.foreign import check_fit, unwrapped
 CLASS_NAMES = "class_names"
 """Where the header of weights has a JSON list of what their outputs mean."""
 _SHOWN = 8  # classes that a message names
+_COUNTER = "num_batches_tracked"
+_PART = re.compile(r"-\d+-of-0*(\d+)\.safetensors$")
+_WHOLE = (
+    "Put the tensors of all files into one dict (safetensors.torch.load_file), and save it with "
+    "safetensors.torch.save_file."
+)
 _KINDS = {
     (".pt", ".pth", ".bin", ".ckpt", ".tar", ".pkl", ".pickle"): (
         " Convert them where you trust them: load them with torch.load(..., weights_only=True), and save the state "
@@ -28,7 +36,7 @@ _KINDS = {
         " These are of Keras or TensorFlow, whose networks are not timm's; take weights of a timm model."
     ),
     (".npz", ".npy", ".msgpack"): " These are arrays of NumPy or JAX; take the safetensors file of the timm model.",
-    (".json",): " This is JSON, perhaps the index of weights in several files; take weights in one file.",
+    (".json",): f" This is JSON, perhaps the index of weights in several files. {_WHOLE}",
 }  # fmt: skip
 """What to do with files of other endings."""
 
@@ -72,6 +80,8 @@ class Weights:
     def into(self, model: nn.Module, class_names: Sequence[str] | None = None) -> None:
         """Puts the weights into a model, without auxiliary heads that it does not have and prefixes of wrappers.
 
+        Files of other programs may lack the counters of batch norms, which no output depends on.
+
         Args:
             model: Is changed.
             class_names: What its outputs are to mean. Where the file names the same classes in another order, its
@@ -84,8 +94,9 @@ class Weights:
         state = {n: tensor for n, tensor in self.named(own).items() if n in own or not n.startswith("aux_head.")}
         if class_names is not None and self.class_names is not None and tuple(class_names) != self.class_names:
             state = self._reordered(state, model, class_names)
-        check_fit(self.path, state, own, classifiers(model))
-        model.load_state_dict(state)
+        wanted = {n: tensor for n, tensor in own.items() if n in state or not n.endswith(_COUNTER)}
+        check_fit(self.path, state, wanted, classifiers(model))
+        model.load_state_dict({**own, **state})
 
     def named(self, known: Collection[str]) -> dict[str, Tensor]:
         """The tensors under a network's own names (``foreign.unwrapped``)."""
@@ -139,15 +150,26 @@ def difference(first: Sequence[str], second: Sequence[str], one: str, other: str
 
 
 def check_ending(flag: str, path: str) -> None:
-    """Refuses weights in anything but safetensors.
+    """Refuses weights in anything but a safetensors file, by the file's name.
 
     Args:
         flag: The option that names them.
         path: The file.
 
     Raises:
-        BadInput: Another ending.
+        BadInput: An address, a folder, another ending, one of several files of one network.
     """
+    if path.startswith(("hf-hub:", "hf_hub:", "local-dir:")):
+        raise BadInput(
+            f"{flag} {path}: this is no file. Weights of a repository come with --model {path} --pretrained."
+        )
+    if "://" in path:
+        raise BadInput(f"{flag} {path}: this is an address. Download the file first, and name it on this computer.")
+    if os.path.isdir(path):
+        raise BadInput(f"{flag} {path}: this is a folder. Name the .safetensors file in it.")
+    part = _PART.search(path)
+    if part is not None and int(part[1]) > 1:
+        raise BadInput(f"{flag} {path}: this is one of {part[1]} files that hold a network's weights. {_WHOLE}")
     if not path.endswith(".safetensors"):
         kind = next((said for endings, said in _KINDS.items() if path.lower().endswith(endings)), "")
         raise BadInput(f"{flag} {path}: weights are read from .safetensors files; nothing is unpickled.{kind}")

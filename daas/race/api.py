@@ -119,7 +119,7 @@ def race(
         raise BadInput(f"daas.race: {unknown_name(name, inspect.signature(race).parameters.keys() - {'unknown'})}")
     refuse_without_gradients("A race")
     check_installed()
-    from daas.processes import local_device
+    from daas.processes import local_device, refuse_in_a_pool
 
     seed, folds, workers = map(plain, (seed, folds, workers))
     trainings, time_budget, epochs, batch_size, image_size = map(
@@ -157,11 +157,13 @@ def race(
             tuple(train_words) or _train_words(data, images), chosen, seed, facts_of(images),
         )  # fmt: skip
         trainer = Trainer(entered, images, chosen, folds, seed, str(local_device(str(device))))
-        if workers > 1 and not isinstance(images, MemoryImages) and not trainer.device.startswith("cuda"):
-            raise BadInput(
-                "workers > 1 need images that fit into memory: choose a smaller image_size (--image-size), or start "
-                "further processes with --join."
-            )
+        if workers > 1 and not trainer.device.startswith("cuda"):
+            refuse_in_a_pool("workers > 1", "workers=1")
+            if not isinstance(images, MemoryImages):
+                raise BadInput(
+                    "workers > 1 need images that fit into memory: choose a smaller image_size (--image-size), or "
+                    "start further processes with --join."
+                )
         trainer.try_out()
         budget = Budget(most, None if time_budget is None else time.time() + time_budget, workers)
         with tempfile.TemporaryDirectory(prefix="daas-race-") if folder is None else nullcontext(folder) as place:

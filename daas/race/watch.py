@@ -9,6 +9,7 @@ from typing import Any
 from daas.race.engine import Budget
 from daas.race.journal import Journal
 from daas.race.rules import Rules
+from daas.ranges import plain
 from daas.train.clock import duration
 
 Callback = Callable[[dict[str, Any]], Any]
@@ -29,7 +30,7 @@ class Watch:
             self.seen.add(key)
             line = self._line(key, len(results))
             answers = [callback(line) for callback in self.callbacks]
-            self.stopped |= any(answer is True for answer in answers)
+            self.stopped |= any(plain(answer) is True for answer in answers)
         return self.stopped
 
     def _line(self, key: tuple[int, int], done: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from daas.errors import BadInput
 from daas.models.weights import check_ending
+from daas.processes import refuse_in_a_pool
 from daas.ranges import Range, check_ranges
 from daas.train.options import TrainOptions
 
@@ -68,6 +69,8 @@ def _check_pairs(options: TrainOptions) -> None:
 def _check_images(options: TrainOptions) -> None:
     defaults: dict[str, Any] = {f.name: f.default for f in fields(TrainOptions)}
     held = holds_images(options)
+    if options.workers and not held:
+        refuse_in_a_pool(f"--workers {options.workers}", "workers=0")
     wrong = [name for name in (_LOADER_ONLY if held else _PAD_ONLY) if getattr(options, name) != defaults[name]]
     if held and options.aa and not options.aa.startswith("daas:"):
         raise BadInput(

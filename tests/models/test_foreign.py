@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,66 @@ def test_prefixes_of_wrappers_are_taken_off(prefix: str, network: nn.Module, tmp
     assert "state_dict" not in features.pretrained_cfg  # type: ignore[operator]  # a dict
 
 
+def test_a_name_that_another_module_has_too_hides_no_prefix(network: nn.Module, tmp_path: Path) -> None:
+    """As of a Lightning module with a layer beside its network."""
+    state = {f"model.{name}": tensor for name, tensor in network.state_dict().items()}
+    path = saved(tmp_path, {**state, "fc.weight": torch.ones(7)})
+    made = create(MODEL, 2, Start(initial_checkpoint=path))
+    assert torch.equal(made.get_parameter("fc.weight"), network.get_parameter("fc.weight"))
+
+
+def test_counters_of_batch_norms_may_be_missing_and_nothing_else(network: nn.Module, tmp_path: Path) -> None:
+    """As ``load_state_dict`` takes them of files from before there were counters, and as other programs write them."""
+    state = {name: tensor for name, tensor in network.state_dict().items() if "num_batches" not in name}
+    made = create(MODEL, 2, Start(initial_checkpoint=saved(tmp_path, state)))
+    assert all(torch.equal(made.state_dict()[name], tensor) for name, tensor in state.items())
+    del state["bn1.running_mean"]
+    with pytest.raises(BadInput, match=r"76 of the model's 77 tensors are in it; missing are bn1.running_mean\. "):
+        create(MODEL, 2, Start(initial_checkpoint=saved(tmp_path, state)))
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.float64])
+def test_weights_in_other_types_become_those_of_the_network(kind: torch.dtype, tmp_path: Path) -> None:
+    state = create(MODEL, 2).to(kind).state_dict()
+    made = create(MODEL, 2, Start(initial_checkpoint=saved(tmp_path, state)))
+    assert all(parameter.dtype == torch.float32 for parameter in made.parameters())
+    assert torch.equal(made.get_parameter("fc.weight"), state["fc.weight"].float())
+
+
+def test_half_a_network_is_refused_and_a_layer_may_be_missing(network: nn.Module, tmp_path: Path) -> None:
+    """As the weights of resnet18 for resnet34, whose blocks have the same names and more of them."""
+    state = network.state_dict()
+    path = saved(tmp_path, state)
+    with pytest.raises(BadInput, match=r"it has none for 9 of 24 kernels \(layer1\.1\.conv1\.weight"):
+        create(MODEL, 2, Start(pretrained_path=path), layers=(2, 2, 2, 2))
+    del state["conv1.0.weight"]
+    made = create(MODEL, 2, Start(pretrained_path=saved(tmp_path, state)))
+    assert torch.equal(made.get_parameter("layer1.0.conv1.weight"), state["layer1.0.conv1.weight"])
+
+
+def test_positions_are_fitted_by_the_option_that_the_message_names(tmp_path: Path) -> None:
+    path = saved(tmp_path, create("test_vit", 2, img_size=64).state_dict())
+    with pytest.raises(BadInput, match=r"pos_embed for example \[1, 17, 64\] and not \[1, 5, 64\].*--pretrained-path"):
+        create("test_vit", 2, Start(initial_checkpoint=path), img_size=32)
+    create("test_vit", 2, Start(pretrained_path=path), img_size=32)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"model_type": "timm_wrapper", "architecture": "resnet18", "model_args": None, "pretrained_cfg": {}},
+         "around timm's resnet18: name that as --model, and model.safetensors with --initial-checkpoint"),
+        ({"model_type": "resnet"}, r"Transformers \(resnet\), whose networks are not timm's"),
+        ({}, "it has no 'pretrained_cfg', or no JSON object as 'model_args'.$"),
+    ],
+)  # fmt: skip
+def test_folders_of_transformers_have_their_way_out(config: State, said: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    save_file({"timm_model.fc.bias": torch.zeros(2)}, tmp_path / "model.safetensors")
+    with pytest.raises(BadInput, match=said):
+        create(f"local-dir:{tmp_path}", 2, Start(pretrained=True))
+
+
 def of_others(name: str, network: nn.Module) -> State:
     own = network.state_dict()
     floats = {name: tensor for name, tensor in own.items() if tensor.is_floating_point()}
@@ -67,7 +128,7 @@ def of_others(name: str, network: nn.Module) -> State:
         ("headless", r"no classifier \(fc.weight, fc.bias\).*--pretrained-path", ""),
         ("quantised", "int8, where weights are floating-point", "int8"),
         ("diverged", "conv1.0.weight holds values that are no numbers", "conv1.0.weight holds values"),
-        ("another", "no weights of this model: 0 of the model's 92", "it has none for 15 of 15 kernels"),
+        ("another", "no weights of this model: 0 of the model's 77", "it has none for 15 of 15 kernels"),
         ("more", "unknown are optimizer.step", ""),
         ("wider", r"conv1.0.weight for example \[3, 3, 3, 3\] and not", "size mismatch for conv1.0.weight"),
         ("empty", "holds no tensors", "holds no tensors"),
@@ -115,8 +176,11 @@ def test_a_file_that_was_cut_off_and_a_checkpoint_of_a_run(network: nn.Module, t
 @pytest.mark.parametrize(
     ("name", "said"),
     [("w.pt", "save_file"), ("w.pth.tar", "save_file"), ("w.onnx", "exported"), ("w.h5", "Keras"), ("w.npz", "JAX"),
-     ("w.safetensors.index.json", "in one file"), ("w", "nothing is unpickled.$")],
+     ("w.safetensors.index.json", "all files into one dict"), ("w", "nothing is unpickled.$"),
+     ("w-00001-of-00012.safetensors", "one of 12 files"), ("https://a.b/w.safetensors", "Download the file"),
+     (".", "a folder"), ("hf-hub:a/b", "with --model hf-hub:a/b --pretrained")],
 )  # fmt: skip
 def test_other_endings_have_their_way_out(name: str, said: str) -> None:
     with pytest.raises(BadInput, match=said):
         check_ending("--initial-checkpoint", name)
+    check_ending("--initial-checkpoint", "model-00001-of-00001.safetensors")

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from daas import processes
+from daas import processes, ranges
 from daas.checkpoint import fitting
 from daas.errors import BadInput, plain
 from daas.files import copy, digest, make_folder
@@ -268,7 +268,7 @@ def _end_epoch(run: Run, partial: bool = False) -> bool:
                 )
         _note_epoch(run, line | ({"partial": True} if partial else {}))
         answers = [callback(dict(line)) for callback in run.given.callbacks]
-        wanted = any(answer is True for answer in answers)
+        wanted = any(ranges.plain(answer) is True for answer in answers)
     run.totals.zero_()
     run.signal = measures.PolicySignal()
     return wanted
