@@ -12,6 +12,8 @@ from benchmarks.tables.statistics import Estimate, estimate
 
 NATURAL = ("natural", "natural, underfitting")
 RULE, BEST_MEAN = "screen, race", "screen, race, best mean"
+PROPOSED = "screen, search, race"
+_ADDS = ((PROPOSED, RULE, "the gradient's proposals add"), (RULE, "race", "the screen adds to a race"))
 _LATER = (2, 3)  # seeds that judge the way that seed 1 suggested
 Pairs = dict[tuple[str, int], float]
 
@@ -27,6 +29,9 @@ def comparisons(tasks: Mapping[str, Judged]) -> list[str]:
     later = {(name, seed): gap for (name, seed), gap in between(tasks, BEST_MEAN, RULE).items() if seed in _LATER}
     if later:
         said.append(f"*{BEST_MEAN}* minus *{RULE}*, seeds 2 and 3: {_words(later)}.")
+    for way, other, what in _ADDS:
+        if gaps := between(tasks, way, other):
+            said.append(f"What {what}, at equal trainings, *{way}* minus *{other}*: {_words(gaps)}.")
     return said + _ranked(tasks)
 
 

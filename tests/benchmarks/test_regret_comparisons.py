@@ -1,6 +1,6 @@
 import pytest
 
-from benchmarks.regret_comparisons import BEST_MEAN, RULE, against_shelf, between, comparisons, holm
+from benchmarks.regret_comparisons import BEST_MEAN, PROPOSED, RULE, against_shelf, between, comparisons, holm
 from benchmarks.regret_judged import Judged, judged
 
 
@@ -37,6 +37,14 @@ def test_only_later_seeds_judge_the_way_that_the_first_suggested() -> None:
     assert set(between(one, BEST_MEAN, RULE).values()) == {1.5}
     assert comparisons(one) == [
         f"*{BEST_MEAN}* minus *{RULE}*, seeds 2 and 3: +1.50 points (sd 0.00, n = 2, 95% interval +1.50 to +1.50)."
+    ]
+
+
+def test_what_the_screen_and_the_proposals_add_is_paired_by_task_and_seed() -> None:
+    rows = [("digits", 1, c, a) for c, a in (("a", 60.0), ("b", 61.5), ("c", 63.5))]
+    assert comparisons(tasks(*rows, **{"race": "a", RULE: "b", PROPOSED: "c"})) == [
+        f"What the gradient's proposals add, at equal trainings, *{PROPOSED}* minus *{RULE}*: +2.00 (n = 1).",
+        f"What the screen adds to a race, at equal trainings, *{RULE}* minus *race*: +1.50 (n = 1).",
     ]
 
 
