@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 from daas.errors import BadInput, unknown_name
+from daas.home import at_home
 from daas.ranges import plain
 from daas.streams import Termination, lasting
 
@@ -242,10 +243,8 @@ def _one(kind: Any, value: Any, name: str, where: str) -> Any:
         value = str(value)  # also a torch.device
     if kind is dict and isinstance(value, Mapping):
         return dict(value)
-    if kind is Path and isinstance(value, (str, os.PathLike)):
-        return Path(value)
-    if kind is str and isinstance(value, os.PathLike):
-        return os.fspath(value)
+    if kind in (Path, str) and isinstance(value, (str, os.PathLike)):
+        return kind(at_home(os.fspath(value)))
     if kind is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
         try:
             number = float(value)  # YAML 1.1 reads 1e-5 as text

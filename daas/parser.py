@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from daas.errors import BadInput
+from daas.home import at_home
 
 
 class Parser(argparse.ArgumentParser):
@@ -37,6 +38,14 @@ class Parser(argparse.ArgumentParser):
             hint = self._near(rest, found) or self._one_value(rest[0], words)
             self.error(f"unknown: {' '.join(rest)}.{hint and f' {hint}'}")
         return found
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]  # of no other class
+        """The words that can be read, and the others; ``~`` is the home folder in all of them.
+
+        Raises:
+            BadInput: Words that cannot be used.
+        """
+        return super().parse_known_args([at_home(word) for word in (sys.argv[1:] if args is None else args)], namespace)
 
     def error(self, message: str) -> NoReturn:
         """Says what is wrong."""

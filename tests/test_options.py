@@ -149,3 +149,28 @@ def test_streams_that_are_closed_from_the_start_are_no_error(closed: str) -> Non
         "leave(main)"
     )
     assert subprocess.run(["sh", "-c", f'"$0" -c "$1" {closed}', sys.executable, code], check=False).returncode == 3
+
+
+@dataclass(frozen=True)
+class Places:
+    """Paths and texts."""
+
+    out: Path = o(Path("runs"), "a folder")
+    aa: str = o("", "a policy")
+    kwargs: dict[str, Any] = o({}, "of a model")
+
+
+def test_a_tilde_is_the_home_folder_where_no_shell_has_replaced_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    parser = Parser()
+    add_options(parser, Places)
+    read = parser.parse_args(["--out=~/runs", "--aa", "daas:~/policy.json", "--kwargs", "genotype=~/g.json", "act=a~b"])
+    assert (read.out, read.aa) == (tmp_path / "runs", f"daas:{tmp_path}/policy.json")
+    assert read.kwargs == {"genotype": f"{tmp_path}/g.json", "act": "a~b"}
+    assert typed(Places, {"out": Path("~/runs"), "aa": "daas:~"}, "here") == {
+        "out": tmp_path / "runs",
+        "aa": f"daas:{tmp_path}",
+    }
+    assert typed(Places, {"out": "./~/runs"}, "here") == {"out": Path("./~/runs")}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from daas.augment.policy import Policy
 from daas.errors import BadInput
+from daas.home import at_home
 
 _FILE, _SCHEDULE, _SCREEN = "policy.json", "policy_schedule.json", "screen.json"  # of runs and repositories
 
@@ -36,7 +37,7 @@ def find_policy(name: str | Path) -> Policy:
     >>> find_policy("randaugment").name
     'randaugment'
     """
-    text = str(name)
+    text = at_home(str(name))
     if text.startswith("hf-hub:"):
         from daas.huggingface import fetch_policy_file  # at need: the Hub's client is no part of augmenting
 

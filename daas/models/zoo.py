@@ -15,6 +15,7 @@ from timm.models import generate_default_cfgs
 from torch import nn
 
 from daas.errors import BadInput
+from daas.home import at_home
 from daas.models.auxiliary import CellNetWithAux
 from daas.models.cell_net import CellNet, Stem
 from daas.models.darts import is_darts, named_after, read_darts
@@ -73,11 +74,12 @@ def find_genotype(genotype: GenotypeLike) -> Genotype:
     """
     if isinstance(genotype, Genotype):
         return genotype
-    text = str(genotype)
-    if is_darts(text):
-        return Genotype(named_after(""), "imported", **read_darts(text))
-    if isinstance(genotype, Mapping):
+    text = at_home(str(genotype))
+    darts = is_darts(text)
+    if isinstance(genotype, Mapping) and ("format" in genotype or not darts):
         return Genotype.from_dict(genotype)
+    if darts:
+        return Genotype(named_after(""), "imported", **read_darts(text))
     if text in _genotypes:
         return _genotypes[text]
     if os.path.isfile(text):  # os.path: false, not an error, for what can be no file's name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from daas.data import images_from
 from daas.data.given import named_or_path
 from daas.data.layout import HELD_OUT
 from daas.errors import BadInput
-from daas.models import Genotype
+from daas.models import Genotype, find_genotype
 from daas.surroundings import refuse_without_gradients
 from daas.timm_names import PREFIX
 from daas.train.assemble import Given
@@ -69,9 +70,13 @@ def train(
     values = dict(options)
     if model is not None:
         values["model"] = model
+    kwargs = values.get("model_kwargs") or {}
     if genotype is not None:
-        wanted = str(genotype) if isinstance(genotype, os.PathLike) else genotype
-        values["model_kwargs"] = {**values.get("model_kwargs", {}), "genotype": wanted}
+        kwargs = values["model_kwargs"] = {**kwargs, "genotype": genotype}
+    if isinstance(kwargs, Mapping) and kwargs.get("genotype") is not None:
+        wanted = kwargs["genotype"]
+        known = str(wanted) if isinstance(wanted, (str, os.PathLike)) else find_genotype(wanted)
+        values["model_kwargs"] = {**kwargs, "genotype": known}
     given_policy = _policy(policy, values)
     held = _images(data, val, values)
     found = options_of(values, "daas.train")

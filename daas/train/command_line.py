@@ -34,7 +34,7 @@ def parse(argv: Sequence[str]) -> TrainOptions:
     recipe = _checked(_recipe(named.recipe), f"--recipe {named.recipe}") if named.recipe else {}
     config: dict[str, Any] = {}
     if named.config:
-        path = Path(os.path.expanduser(named.config))
+        path = Path(named.config)
         config = _beside(_checked(_yaml(path, "--config"), f"--config {named.config}"), path.parent)
     values = _read(rest, {**recipe, **config})
     if "dataset" in recipe and (values["data"] or values["data_dir"] or values["dataset"] != recipe["dataset"]):

@@ -156,6 +156,8 @@ def test_the_named_tuple_of_darts_is_a_genotype() -> None:
         find_genotype("darts_v2")
     ) == []  # fmt: skip
     assert find_genotype(DARTS_V2).diff(find_genotype("darts_v2")) == []
+    own = find_genotype("darts_v2").to_dict()
+    assert find_genotype({"normal": own.pop("normal"), **own}) == find_genotype("darts_v2")  # in any order
     for wrong in (("darts_v2",), None, 3.0):
         with pytest.raises(BadInput, match="neither a file nor registered"):
             find_genotype(wrong)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import namedtuple
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,18 @@ def test_the_global_streams_are_as_they_were(options: dict[str, Any]) -> None:
     before = randomness.capture(torch.device("cpu"))
     daas.train("digits", **{**options, "epochs": 1})
     assert torch.equal(randomness.capture(torch.device("cpu")), before)
+
+
+def test_the_named_tuple_of_darts_is_a_genotype(options: dict[str, Any]) -> None:
+    cell = [("skip_connect", 0), ("sep_conv_3x3", 1)]
+    given = namedtuple("Genotype", "normal normal_concat reduce reduce_concat")(cell, range(2, 3), cell, [2])
+    sizes = {"genotype": given, "channels": 2, "layers": 3}
+    for extra in ({"genotype": sizes.pop("genotype")}, {"experiment": "other"}):
+        options |= {"model": "daas_cell_cifar", "model_kwargs": dict(sizes), "epochs": 1, **extra}
+        found = daas.train("digits", **options)
+        result = json.loads((Path(found["output"]) / "result.json").read_text())
+        assert result["genotype"]["normal"] == [[["skip_connect", 0], ["sep_conv_3x3", 1]]]
+        sizes["genotype"] = options.pop("genotype", given)
 
 
 @pytest.mark.parametrize("form", ["tensors", "dataset", "images"])
