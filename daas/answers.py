@@ -12,6 +12,7 @@ from huggingface_hub import get_session, get_token
 from huggingface_hub.errors import (
     EntryNotFoundError,
     FileMetadataError,
+    GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
     LocalEntryNotFoundError,
@@ -121,6 +122,11 @@ def _plain(what: str, error: Exception) -> Exception:
             f"{what}: the connection to the Hub failed ({_first_line(error)}). Check the network, and HF_ENDPOINT and "
             "HF_HUB_OFFLINE if they are set; then run the same command again."
         )
+    if isinstance(error, UnicodeEncodeError):
+        return BadInput(
+            f"{what}: the token holds {error.object[error.start : error.end]!r}, which no token does. Copy it again, "
+            "all of it (hf auth login, or HF_TOKEN)."
+        )
     if isinstance(error, OSError):
         return BadInput(f"{what}: {_first_line(error)}. Is there room on the disk, and may the Hub's cache be written?")
     if isinstance(error, (KeyError, TypeError, AttributeError, ValueError)):  # fields that every answer of the Hub has
@@ -132,7 +138,7 @@ _MISSING = (RevisionNotFoundError, EntryNotFoundError, RepositoryNotFoundError)
 _REFUSALS = {
     400: "the Hub refuses the request.",
     401: "the Hub refuses the token. Log in again (hf auth login), or set HF_TOKEN to a valid one.",
-    403: "the token has no right to do this. Use a token with write access, or a name of your own.",
+    403: "the Hub does not allow this. Use a token that may (to push, one with write access), or a name of your own.",
     409: "the Hub is busy with another change of this repository. Run the same command again.",
     412: "somebody else has pushed in the meantime. Look at what they did, then run the same command again.",
 }
@@ -143,6 +149,11 @@ def _missing(error: Exception) -> str:
         return "there is no such branch, tag or commit."
     if isinstance(error, EntryNotFoundError):
         return f"a file is missing there ({_first_line(error)})."
+    if isinstance(error, GatedRepoError):
+        return (
+            "the repository is gated: accept its conditions on its page, in a browser, and be logged in as the one who "
+            "did (hf auth login, or HF_TOKEN)."
+        )
     if isinstance(error, RepositoryNotFoundError):
         return (
             "there is no such repository, or it is private and you are not logged in as somebody who may see it "

@@ -39,12 +39,12 @@ class Repository:
 
     @classmethod
     def parse(cls, text: str) -> Repository:
-        """Reads ``user/name`` or ``user/name@revision``, with or without ``hf-hub:``.
+        """Reads ``user/name`` or ``user/name@revision``, with or without ``hf-hub:`` (or ``hf_hub:``, as timm does).
 
         Raises:
             BadInput: Anything else.
         """
-        name, at, revision = text.removeprefix("hf-hub:").partition("@")
+        name, at, revision = text.removeprefix("hf-hub:").removeprefix("hf_hub:").partition("@")
         parts = name.split("/")
         named = len(parts) == 2 and all(_NAME.fullmatch(part) for part in parts)
         if not named or (at and not all(_REVISION.fullmatch(part) for part in revision.split("/"))):
@@ -162,6 +162,15 @@ def _copy(repository: Repository, only: Collection[str]) -> Snapshot | None:
     if not commit or not os.path.isdir(folder) or not all(os.path.isfile(folder / path) for path in only):
         return None
     return Snapshot(folder, commit)
+
+
+def again(snapshot: Path) -> str:
+    """How a file that is damaged in the Hub's cache is downloaded again; the client takes what is there as whole.
+
+    >>> again(Path("hub/models--ada--small/snapshots/0a1b"))
+    ' To have it downloaded again, remove hub/models--ada--small.'
+    """
+    return f" To have it downloaded again, remove {snapshot.parent.parent}."
 
 
 def fetch_policy_file(name: str) -> Path:

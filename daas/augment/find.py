@@ -38,13 +38,8 @@ def find_policy(name: str | Path) -> Policy:
     'randaugment'
     """
     text = at_home(str(name))
-    if text.startswith("hf-hub:"):
-        from daas.huggingface import fetch_policy_file  # at need: the Hub's client is no part of augmenting
-
-        try:
-            return Policy.load(fetch_policy_file(text))
-        except BadInput as error:
-            raise BadInput(f"policy {text}: {error}") from error
+    if text.startswith(("hf-hub:", "hf_hub:")):
+        return _on_the_hub(text)
     if text.startswith("local-dir:"):
         return _in_folder(Path(text.removeprefix("local-dir:")))
     if text in list_policies():
@@ -59,6 +54,19 @@ def find_policy(name: str | Path) -> Policy:
         "writes its own to policy.json in its output folder; hf-hub:user/repository loads one from the Hub; "
         "daas augment convert makes a policy file of a published format (timm:original, torchvision:svhn, ...)."
     )
+
+
+def _on_the_hub(name: str) -> Policy:
+    """The policy of a repository."""
+    from daas.huggingface import again, fetch_policy_file  # at need: the Hub's client is no part of augmenting
+
+    way_out = ""
+    try:
+        path = fetch_policy_file(name)
+        way_out = again(path.parent)
+        return Policy.load(path)
+    except BadInput as error:
+        raise BadInput(f"policy {name}: {error}{way_out}") from error
 
 
 def _is_there(path: Path) -> bool:

@@ -127,14 +127,15 @@ class DAASPolicy(GeometricAugmentationBase2D):
         self._there: dict[torch.device, counter.Tables] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what lies on devices."""
-        return {**self.__dict__, "_there": {}}
+        """Without what this process alone has."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_tables", "_number", "_there")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """In another process, which may have registered operations in another order: their indices are looked up."""
         super().__setstate__(state)  # type: ignore[no-untyped-call]  # torch has no annotations there
         self._tables = _tables(self.policy)
         self._number = opaque.register(self)
+        self._there = {}
 
     @classmethod
     def load(cls, name: str | Path, **options: Any) -> DAASPolicy:

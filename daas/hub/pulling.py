@@ -6,8 +6,8 @@ from pathlib import Path
 
 from daas.files import copy, make_folder
 from daas.hub.contents import check_new, new_folder
-from daas.hub.verifying import Report, verify_folder
-from daas.huggingface import Repository, fetch
+from daas.hub.verifying import Report, fetched
+from daas.huggingface import Repository
 from daas.repository import files_of
 
 
@@ -27,11 +27,7 @@ def pull(repository: str, folder: str | Path) -> Report:
     """
     target, folder = Repository.parse(repository), Path(folder)
     check_new(folder)
-    found = fetch(target)
-    snapshot, commit = found.folder, found.commit
-    report = verify_folder(snapshot, f"{target.id}@{commit}")
-    if found.note:
-        report.notes.append(found.note)
+    snapshot, report = fetched(target)
     if report.faults:
         return report
     with new_folder(folder) as inside:

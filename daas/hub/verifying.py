@@ -13,7 +13,7 @@ import torch
 from daas.augment import Policy, PolicySchedule
 from daas.errors import BadInput, plain
 from daas.hub.verification import TOLERANCE, Verification, checksums, reference_input, reference_logits
-from daas.huggingface import Repository, fetch
+from daas.huggingface import Repository, again, fetch
 from daas.models import CellNet, Genotype
 from daas.models.config import build, outline, read_config, shapes
 from daas.reading import read_yaml
@@ -67,12 +67,22 @@ def verify(source: str | Path) -> Report:
     """
     if os.path.isdir(Path(source)):
         return verify_folder(Path(source))
-    repository = Repository.parse(str(source))
+    return fetched(Repository.parse(str(source)))[1]
+
+
+def fetched(repository: Repository) -> tuple[Path, Report]:
+    """The folder of a repository in the Hub's cache, and what a look at it found.
+
+    Raises:
+        BadInput: No such repository; a path that leaves the folder, or a pickle.
+        HubFailure: No connection.
+    """
     found = fetch(repository)
     report = verify_folder(found.folder, f"{repository.id}@{found.commit}")
-    if found.note:
-        report.notes.append(found.note)
-    return report
+    report.notes += [found.note] * bool(found.note)
+    if report.faults:
+        report.notes.append(f"this is the copy in {found.folder}.{again(found.folder)}")
+    return found.folder, report
 
 
 def verify_folder(folder: Path, where: str | None = None) -> Report:

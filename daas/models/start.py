@@ -18,7 +18,7 @@ from torch import nn
 from daas.answers import connection_failed
 from daas.errors import BadInput
 from daas.files import sha256
-from daas.huggingface import local_name
+from daas.huggingface import again, local_name
 from daas.models.config import outline, read_config
 from daas.models.foreign import check_numbers, check_taken
 from daas.models.weights import Weights, check_ending, classifiers, load_weights
@@ -30,7 +30,6 @@ WITHOUT_A_NETWORK = (
     "fills the cache, which HF_HOME moves), or name a file with --pretrained-path WEIGHTS.safetensors, or a folder "
     "with config.json and model.safetensors as --model local-dir:FOLDER."
 )
-_AGAIN = " To have it downloaded again, remove {}."
 
 
 @dataclass(frozen=True)
@@ -225,8 +224,8 @@ def known_config(model: str) -> dict[str, Any]:
             return dict(load_model_config_from_path(folder)[0])
         known = timm.is_model(model)
     except BadInput as error:
-        again = "" if folder is None or model.startswith("local-dir:") else _AGAIN.format(folder.parent.parent)
-        raise BadInput(f"--model {model}: {error}{again}") from error
+        cached = folder is not None and not model.startswith("local-dir:")
+        raise BadInput(f"--model {model}: {error}{again(folder) if cached and folder else ''}") from error
     except (OSError, ValueError, KeyError) as error:
         raise BadInput(f"--model {model}: its config.json cannot be read ({error}).") from error
     if not known:

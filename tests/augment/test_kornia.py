@@ -276,6 +276,12 @@ def test_p_of_one_does_not_change_what_is_drawn() -> None:
     assert torch.equal(draw.op[kept], always.op[kept])
 
 
+def test_policies_that_are_alike_have_one_pickle() -> None:
+    """What Hugging Face's data sets know a transform by, from one run of a program to the next."""
+    one, other = (pickle.dumps(DAASPolicy.load("randaugment")) for _ in range(2))
+    assert one == other
+
+
 def test_in_a_model_copied_pickled_and_under_autocast() -> None:
     policy = DAASPolicy.load("randaugment", normalize=((0.5,) * 3, (0.5,) * 3))
     image = pictures(4, 16, 16)

@@ -39,9 +39,10 @@ def blob_id(content: bytes) -> str:
 
 @dataclass
 class Repository:
-    """Commits by their hash, branches by their name."""
+    """Commits by their hash, branches by their name; files of a gated one are not for everybody."""
 
     private: bool
+    gated: bool = False
     commits: dict[str, Files] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
     titles: list[str] = field(default_factory=list)
@@ -332,6 +333,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def file(self, repo: str, revision: str, path: str) -> None:
         found = self._repository(repo)
+        if found.gated:
+            raise Refused(403, f"Access to model {repo} is restricted", "GatedRepo")
         sha = self._commit_of(found, revision)
         content = found.commits[sha].get(path)
         if content is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def logits(name: str, **options: object) -> torch.Tensor:
     return result
 
 
-@pytest.mark.parametrize("text", ["ada/small", "hf-hub:ada/small"])
+@pytest.mark.parametrize("text", ["ada/small", "hf-hub:ada/small", "hf_hub:ada/small"])
 def test_names(text: str) -> None:
     assert Repository.parse(text) == Repository("ada/small")
     assert Repository.parse(f"{text}@v1/x") == Repository("ada/small", "v1/x")
@@ -112,6 +113,31 @@ def test_a_policy_that_is_not_there(hub: Hub, exported: Path, monkeypatch: pytes
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(BadInput, match="connection to the Hub failed"):
         daas.DAASPolicy.load(f"hf-hub:{REPO}")
+
+
+def test_a_gated_repository_is_told_from_one_that_is_not_there(hub: Hub, exported: Path, tmp_path: Path) -> None:
+    push(exported, REPO)
+    hub.repositories[REPO].gated = True
+    for load in (lambda: daas.DAASPolicy.load(f"hf_hub:{REPO}"), lambda: pull(REPO, tmp_path / "pulled")):
+        with pytest.raises(BadInput, match="gated: accept its conditions on its page"):
+            load()
+
+
+def test_a_damaged_copy_in_the_cache_is_said_to_be_one(hub: Hub, exported: Path, tmp_path: Path) -> None:
+    """As of a disk that was full, or of a cache that was copied by hand."""
+    push(exported, REPO)
+    daas.DAASPolicy.load(f"hf-hub:{REPO}")
+    path = next((tmp_path / "cache").rglob("policy.json")).resolve()
+    path.write_bytes(path.read_bytes()[:100])
+    place = tmp_path / "cache" / "models--ada--small"
+    with pytest.raises(BadInput, match=f"no JSON.*downloaded again, remove {re.escape(str(place))}"):
+        daas.DAASPolicy.load(f"hf-hub:{REPO}")
+    for report in (verify(REPO), pull(REPO, tmp_path / "pulled")):
+        assert "policy.json is not the file that was exported" in report.faults[0]
+        assert report.notes[-1].endswith(f"To have it downloaded again, remove {place}.")
+    shutil.rmtree(place)
+    assert not verify(REPO).faults
+    assert verify(REPO).notes == []
 
 
 def test_the_code_on_the_card_runs(

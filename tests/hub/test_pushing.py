@@ -106,8 +106,10 @@ def test_a_commit_is_no_place_to_push_to(hub: Hub, repository: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("token", "message"), [("hf_" + "W" * 34, "refuses the token.*hf auth login"), (None, "nobody is logged in")]
-)
+    ("token", "message"),
+    [("hf_" + "W" * 34, "refuses the token.*hf auth login"), (None, "nobody is logged in"),
+     ("hf_WW\u2026", "the token holds '\u2026', which no token does. Copy it again")],
+)  # fmt: skip
 def test_a_wrong_or_missing_token(
     hub: Hub, repository: Path, monkeypatch: pytest.MonkeyPatch, token: str | None, message: str
 ) -> None:
@@ -122,7 +124,7 @@ def test_a_wrong_or_missing_token(
 
 
 def test_another_persons_name(hub: Hub, repository: Path) -> None:
-    with pytest.raises(BadInput, match="no right to do this"):
+    with pytest.raises(BadInput, match="the Hub does not allow this"):
         push(repository, "grace/small")
     assert hub.repositories == {}
 
