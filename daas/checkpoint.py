@@ -133,7 +133,10 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     tensors, header = read_tensors(path, "checkpoint")
     if META not in header:
-        raise BadInput(f"{path} is a safetensors file, but no checkpoint of daas. Name the right file.")
+        raise BadInput(
+            f"{path} is a safetensors file, but no checkpoint of daas. A run goes on from its checkpoint.safetensors; "
+            "a training begins with weights by --initial-checkpoint."
+        )
     if _digest(tensors, header[META]) != header.get(_DIGEST):
         raise BadInput(
             f"{path} is no whole checkpoint (its checksum is wrong). It may have been cut off while it was copied: "

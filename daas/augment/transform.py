@@ -115,10 +115,8 @@ class DAASPolicy(GeometricAugmentationBase2D):
         if backend in ("numba", "triton") and not quantize:
             raise BadInput(f"backend={backend!r} works on 256 levels and quantize=False asks for float arithmetic.")
         self.backend: ChosenBackend = choose_backend(backend)
-        self.policy = policy
+        self.policy, self.quantize, self.normalize = policy, quantize, normalize
         self.granularity: Granularity = granularity
-        self.quantize = quantize
-        self.normalize = normalize
         self.form = Form(dtype, channels_last)
         self.interpolation: Interpolation = interpolation
         self.requested: Backend = backend

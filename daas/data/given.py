@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset, IterableDataset, Subset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from daas.data.images import ImageData, MemoryImages, Source
 from daas.data.labels import checked, class_names, gaps, numbers, said, two_classes
@@ -42,9 +43,9 @@ def images_from(
     Args:
         data: ``(images, labels)``: uint8 [n, 3, H, W] and int64 [n], tensors or arrays; a map-style torch ``Dataset``
             whose items are (image, label), the image a picture of Pillow's, uint8 [3, H, W], or float [3, H, W] in
-            [0, 1], without augmentation; a ``datasets.Dataset`` with a column of images and one of class labels; the
-            path of a folder of class folders or of an archive of one; the name of a data set (``digits``,
-            ``torch/cifar10``, ``hfds/...``); or an ``ImageData``.
+            [0, 1], without augmentation, or a list of such items; a ``datasets.Dataset`` with a column of images and
+            one of class labels; the path of a folder of class folders or of an archive of one; the name of a data set
+            (``digits``, ``torch/cifar10``, ``hfds/...``); or an ``ImageData``.
         split: Of a path or a name, as ``load_images`` has it.
         image_size: Side in pixels; by default the side of square tensors, and what ``load_images`` chooses otherwise.
         skip_bad_images: Leave out and count images and items that cannot be read.
@@ -68,17 +69,28 @@ def images_from(
         return load_images(
             dataset, data_dir, split=split, image_size=image_size, skip_bad_images=skip_bad_images, workers=workers
         )
-    if isinstance(data, tuple | list) and len(data) == 2:
+    if isinstance(data, tuple | list) and len(data) == 2 and not isinstance(data[0], tuple):
         return _from_tensors(data[0], data[1], image_size, split)
     data = of_rows(data)
     if isinstance(data, IterableDataset):
         raise BadInput("A data set that can only be iterated over cannot be split and shuffled; pass a map-style one.")
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, tuple | list | dict):
+    if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, tuple | dict):
         source, items = _dataset_source(data, split, skip_bad_images)
         found = read_source(source, image_size, skip_bad_images)
         items.check()
         return found
-    raise BadInput(f"data is {said(data)}; it can be {_KINDS}.")
+    raise BadInput(f"data is {said(data)}; it can be {_KINDS}.{_way_in(data)}")
+
+
+def _way_in(data: Any) -> str:
+    """How data of another kind are passed; empty where that is not clear."""
+    if isinstance(data, DataLoader):
+        return " Pass the data set of the loader (loader.dataset), without augmentation."
+    if isinstance(data, dict):
+        return " A dict becomes that by (data['image'], data['label'])."
+    if hasattr(data, "__getitem__") and not isinstance(data, tuple):
+        return " A Dataset needs __len__, too."
+    return " What can only be iterated over becomes that by list(...)." if isinstance(data, Iterator) else ""
 
 
 def named_or_path(data: str | Path) -> tuple[str, Path | None]:

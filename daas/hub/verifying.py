@@ -30,6 +30,7 @@ from daas.repository import (
     files_of,
     litter_of,
 )
+from daas.train.output import RESULT
 
 
 @dataclass
@@ -65,7 +66,7 @@ def verify(source: str | Path) -> Report:
         BadInput: Neither; a path that leaves the folder, or a pickle: such a folder is not looked into.
         HubFailure: No connection.
     """
-    if os.path.isdir(Path(source)):
+    if os.path.exists(Path(source)):
         return verify_folder(Path(source))
     return fetched(Repository.parse(str(source)))[1]
 
@@ -104,7 +105,8 @@ def verify_folder(folder: Path, where: str | None = None) -> Report:
         _run(report, lambda: _check_recipe(folder / RECIPE))
     missing = [name for name in NEEDED if name not in names]
     if missing:
-        report.faults.append(f"missing: {', '.join(missing)}")
+        run = "; this is the folder of a training, of which daas hub export makes a repository" * (RESULT in names)
+        report.faults.append(f"missing: {', '.join(missing)}{run}")
     written = _run(report, lambda: Verification.load(folder)) if VERIFICATION not in missing else None
     if written is not None:
         _compare_checksums(report, folder, written)

@@ -223,15 +223,19 @@ def known_config(model: str) -> dict[str, Any]:
             outline(folder)
             return dict(load_model_config_from_path(folder)[0])
         known = timm.is_model(model)
+        found = timm.models.get_pretrained_cfg(model) if known else None
     except BadInput as error:
         cached = folder is not None and not model.startswith("local-dir:")
         raise BadInput(f"--model {model}: {error}{again(folder) if cached and folder else ''}") from error
     except (OSError, ValueError, KeyError) as error:
         raise BadInput(f"--model {model}: its config.json cannot be read ({error}).") from error
+    except RuntimeError as error:  # a tag that the model does not have
+        name, _, tag = model.partition(".")
+        tags = ", ".join(timm.list_pretrained(f"{name}.*")) or "none"
+        raise BadInput(f"--model {model}: timm knows no weights {tag!r} of {name}. It has {tags}.") from error
     if not known:
         near = difflib.get_close_matches(model, timm.list_models(), 5)
         raise BadInput(f"--model {model} is unknown to timm; near it: {', '.join(near) or 'nothing'}.")
-    found = timm.models.get_pretrained_cfg(model)
     return {} if found is None else dict(found.to_dict())
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from daas.data import ImageData, images_from, load_images
 from daas.errors import BadInput
@@ -36,6 +36,11 @@ class Items(Dataset[Any]):
 
     def __getitem__(self, index: int) -> tuple[Any, int]:
         return self.images[index], int(LABELS[index])
+
+
+class Endless(Dataset[Any]):
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        return pictures()[0], index % 2
 
 
 def pixels(data: ImageData) -> Tensor:
@@ -79,6 +84,9 @@ def test_a_data_set_gives_the_same_images_whatever_its_items_are(kind: str) -> N
         assert torch.equal(pixels(data), images)
         assert torch.equal(data.labels, LABELS)
         assert data.class_names == (("0", "1") if classes is None else ("cat", "dog"))
+    data = images_from(list(zip(items, LABELS.tolist(), strict=True)), image_size=16)
+    assert torch.equal(pixels(data), images)
+    assert torch.equal(data.labels, LABELS)
 
 
 def test_a_subset_keeps_its_labels_and_class_names() -> None:
@@ -115,7 +123,11 @@ def test_paths_and_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         (Items([image.float() - 100 for image in pictures()]), "Leave normalisation out"),
         (Items([image[0] for image in pictures()]), "[3, H, W]"),
         (Items([image.long() for image in pictures()]), "int64 [3, 16, 16]"),
-        ([pictures()[0]] * 10, "a list of 10"),
+        ([pictures()[0]] * 10, "uint8 [3, 16, 16]; items must be (image, label)"),
+        (DataLoader(Items(list(pictures()))), "(loader.dataset), without augmentation"),
+        ({"image": pictures(), "label": LABELS}, "by (data['image'], data['label'])"),
+        (zip(pictures(), LABELS, strict=True), "by list(...)"),
+        (Endless(), "needs __len__"),
         (Items(list(pictures()), targets=(1 - LABELS).tolist()), "says 1 of item 0, and the item says 0"),
         (Items(list(pictures()), targets=["cat"] * 10), "the first is 'cat'"),
         ("no/such/place", "no data set has this name"),

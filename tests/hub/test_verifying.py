@@ -175,6 +175,12 @@ def test_an_empty_folder(tmp_path: Path) -> None:
     )
 
 
+def test_the_folder_of_a_training_is_called_so(run_folder: Path) -> None:
+    assert "the folder of a training, of which daas hub export makes a repository" in verify(run_folder).faults[0]
+    with pytest.raises(BadInput, match="no such folder"):
+        verify(run_folder / "last.safetensors")
+
+
 def test_neither_folder_nor_repository(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="write user/name"):
         verify(tmp_path / "nothing")

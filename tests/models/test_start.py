@@ -120,6 +120,8 @@ def test_names_and_files_that_lead_nowhere(tmp_path: Path) -> None:
         create("wide_resnet40_2_cifar", 3, Start(pretrained=True))
     with pytest.raises(BadInput, match="unknown to timm; near it: resnet18"):
         known_config("resnet17")
+    with pytest.raises(BadInput, match=r"no weights 'none' of test_resnet\. It has test_resnet\.r160_in1k\."):
+        known_config("test_resnet.none")
 
 
 def test_a_configuration_with_a_mark_is_no_fault_of_the_network(saved: tuple[torch.nn.Module, Path]) -> None:
