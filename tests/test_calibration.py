@@ -40,3 +40,22 @@ def test_calibrated_confidence_is_the_accuracy_where_all_images_are_alike() -> N
     sure, said = confidence(logits, fit_temperature(logits, labels))
     assert sure.tolist() == pytest.approx([0.6] * 5)
     assert said.tolist() == [0] * 5
+
+
+def test_one_mistake_more_keeps_a_network_that_was_always_right_from_being_sure_of_everything() -> None:
+    logits = torch.tensor([[2.0, 0.0, -1.0]] * 99)
+    labels = torch.zeros(99, dtype=torch.int64)
+    sure, _ = confidence(logits, fit_temperature(logits, labels))
+    assert sure.tolist() == pytest.approx([1.0] * 99)
+    found = fit_temperature(logits, labels, mistakes=1)
+    more = torch.cat([logits, logits[:1]])
+    assert found == pytest.approx(fit_temperature(more, torch.tensor([0] * 99 + [1])))
+    closer = torch.tensor([[0.2, 0.0, -0.1]])  # a hard image is less sure
+    assert float(confidence(closer, found)[0]) < 0.65
+
+
+def test_where_there_are_mistakes_one_more_hardly_counts() -> None:
+    random = torch.Generator().manual_seed(3)
+    logits = 3.0 * torch.randn(300, 5, generator=random, dtype=torch.float64)
+    labels = torch.multinomial(logits.softmax(1), 1, generator=random).squeeze(1)
+    assert fit_temperature(logits, labels, mistakes=1) == pytest.approx(fit_temperature(logits, labels), rel=0.02)

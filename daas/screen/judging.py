@@ -19,7 +19,6 @@ from daas.screen.verdicts import (
     CHANGES,
     HARDER,
     HARMLESS,
-    READABLE,
     UNCLEAR,
     images_needed,
     judge,
@@ -61,7 +60,7 @@ class Judge:
             for own, under in zip(measured.sides, measured.answers, strict=True)
         ]
         largest_class = 100 * float(torch.bincount(self.labels).max()) / len(self.labels)
-        self.null = null_of(self.found, self.accuracy, largest_class)
+        self.null = null_of(self.found, self.accuracy, largest_class, len(self.labels))
 
     def figures(self, under: Answers, share: Tensor) -> Figures:
         """Of strata [strata, draws, n], each with its share of the range [strata]."""
@@ -153,14 +152,15 @@ def _limit(operation: Operation, own: Sequence[Side], pieces: Sequence[Stratum])
 def _warnings(rows: Sequence[Seen], court: Judge) -> list[str]:
     """What to keep in mind; the rows are in the order of the operations."""
     found, count = [], len(court.labels)
-    if court.null.readable < READABLE:
+    if not court.null.learned:
         found.append(
             f"The network is right on {court.accuracy:.1f}% of the validation images, where naming the most frequent "
-            f"class would be right on {court.accuracy - court.null.readable:.1f}%: it has not learned the classes, and "
-            "nothing can be said. Give it more images, more --epochs, or a larger --image-size."
+            f"class would be right on {court.accuracy - court.null.readable:.1f}%: of {count} images that is no sign "
+            "that it has learned the classes, and nothing can be said. Give it more images, more --epochs, or a larger "
+            "--image-size."
         )
     unclear = [number for number, row in enumerate(rows) if row.verdict == UNCLEAR]
-    if unclear and court.null.readable >= READABLE:
+    if unclear and court.null.learned:
         needed = [images_needed(court.found[number], court.null, count) for number in unclear]
         known = [images for images in needed if images is not None]
         rest = " More images alone would not settle it; a better network might."

@@ -147,7 +147,7 @@ def _measurement(
         operations: What was tried.
         asked: Of each, [strata x draws, n, classes].
     """
-    temperature = fit_temperature(clean, labels)
+    temperature = fit_temperature(clean, labels, mistakes=1)
     found = tuple(sides(operation) for operation in operations)
     answers = []
     for own, logits in zip(found, asked, strict=True):

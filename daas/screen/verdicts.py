@@ -40,7 +40,9 @@ LEAST = 0.1
 TOLERATED = 0.25
 """Share of labels that would have been noticed where an operation is called safe."""
 READABLE = 5.0
-"""Points of accuracy above the largest class that the network needs for any verdict."""
+"""Points of accuracy above the largest class, and at least two standard errors, that the network needs to be asked."""
+_UNSEEN = 3.0
+"""Of n images of which none shows something, at most so many would, with 95 percent (the rule of three)."""
 _SMALLEST_SPREAD = 1.0  # points; the bulk of a few operations can be close together by chance
 
 
@@ -52,11 +54,21 @@ class Null:
         center: Of the bulk of operations, in points of excess beyond ``HARD`` times the loss; at least 0.
         spread: Between those operations, beyond what the images' number explains, in points.
         readable: Accuracy on clean images above the largest class, in points; the labels that the network can read.
+        readable_error: Standard error of ``readable``.
+        unseen: Least error of a share of the images, in points: where none of a few shows a change, some of the next
+            might.
     """
 
     center: float
     spread: float
     readable: float
+    readable_error: float = 0.0
+    unseen: float = 0.0
+
+    @property
+    def learned(self) -> bool:
+        """Whether the network reads labels, beyond what chance gives."""
+        return self.readable >= max(READABLE, 2 * self.readable_error)
 
     def expected(self, loss: float) -> float:
         """Excess in points that a merely hard operation would have at this loss."""
@@ -89,19 +101,21 @@ class Judged:
     error: float | None
 
 
-def null_of(figures: Sequence[Figures], accuracy: float, largest_class: float) -> Null:
+def null_of(figures: Sequence[Figures], accuracy: float, largest_class: float, images: int) -> Null:
     """The null of a screen.
 
     Args:
         figures: Of all operations.
         accuracy: On clean images, percent.
         largest_class: Share of the most frequent class among them, percent.
+        images: How many there are.
     """
     rest = [_beyond(f) for f in figures]
     center, spread = shortest_half(rest) if len(rest) > 3 else (0.0, 0.0)
     noise = sorted(_beyond_error(f) for f in figures)[len(figures) // 2]
     between = math.sqrt(max(spread**2 - noise**2, _SMALLEST_SPREAD**2))
-    return Null(max(center, 0.0), between, accuracy - largest_class)
+    error = math.sqrt(accuracy * (100.0 - accuracy) / images)
+    return Null(max(center, 0.0), between, accuracy - largest_class, error, 100.0 * _UNSEEN / (SAFE * images))
 
 
 def _beyond(f: Figures) -> float:
@@ -123,11 +137,11 @@ def judge(f: Figures, null: Null) -> Judged:
         null: Of the screen.
     """
     expected = null.expected(f.loss)
-    beyond, error = f.excess - expected, null.error(f)
-    if null.readable < READABLE:
+    beyond, error = f.excess - expected, max(null.error(f), null.unseen)
+    if not null.learned:
         return Judged(UNCLEAR, expected, None, None)
     share, share_error = beyond / null.whole, error / null.whole
-    at_most = min(share + SAFE * share_error, (f.loss + SAFE * f.loss_error) / null.readable)
+    at_most = min(share + SAFE * share_error, (f.loss + SAFE * max(f.loss_error, null.unseen)) / null.readable)
     if share > max(LEAST, SURE * share_error):
         verdict = CHANGES
     elif at_most >= TOLERATED:
@@ -147,7 +161,7 @@ def safe_strata(figures: Sequence[Figures], null: Null) -> list[bool]:
         figures: Of the strata of one side, from the identity outwards.
         null: Of the screen.
     """
-    if null.readable < READABLE:
+    if not null.learned:
         return [False] * len(figures)
     grown = isotonic([f.excess - null.expected(f.loss) for f in figures])
     errors = [null.error(f) for f in figures]
@@ -169,13 +183,13 @@ def images_needed(f: Figures, null: Null, images: int) -> int | None:
     Returns:
         A rounded number, or None where more images alone would not do.
     """
-    if null.readable < READABLE:
+    if not null.learned:
         return None
     share = (f.excess - null.expected(f.loss)) / null.whole
     error = _beyond_error(f) / null.whole
     spread = math.hypot(null.spread, HARD_SPREAD * max(f.loss, 0.0)) / null.whole
     for factor in (1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32):
-        wide = math.hypot(error / math.sqrt(factor), spread)
+        wide = max(math.hypot(error / math.sqrt(factor), spread), null.unseen / null.whole / factor)
         if share > max(LEAST, SURE * wide) or share + SAFE * wide < TOLERATED:
             digits = 10 ** max(1, len(str(int(images * factor))) - 2)
             return int(math.ceil(images * factor / digits) * digits)
