@@ -55,16 +55,16 @@ def page(lines: Iterable[Mapping[str, Any]]) -> str:
             if early and (without := paired(later, accuracy[best])) is not None:
                 seeds = f"seeds {early[0]} to {early[-1]}" if len(early) > 1 else f"seed {early[0]}"
                 text.append(f"  Without {seeds}, by which it was suggested: {_words(without)}{_interval(without)}.")
-    text += _against_random(accuracy)
+    text += [said for name in ("chosen", WITH_CELLS) for said in _against_random(accuracy, name)]
     return "\n".join(text) + "\n"
 
 
-def _against_random(accuracy: Mapping[str, Seeds]) -> list[str]:
-    chosen, random = accuracy.get("chosen", {}), accuracy.get("random", {})
+def _against_random(accuracy: Mapping[str, Seeds], name: str) -> list[str]:
+    chosen, random = accuracy.get(name, {}), accuracy.get("random", {})
     gap = paired(chosen, random)
     if gap is None:
         return []
-    said = f"- chosen minus random: {_words(gap)}{_interval(gap)}"
+    said = f"- {name} minus random: {_words(gap)}{_interval(gap)}"
     if gap.n > 1:
         seeds = sorted(set(chosen) & set(random))
         test = ttest_rel([chosen[seed] for seed in seeds], [random[seed] for seed in seeds])

@@ -62,6 +62,7 @@ def test_the_table_compares_with_the_best_of_the_shelf_and_with_a_random_pair():
     assert (
         "chosen minus the best of the shelf (b x none): 1.00 (sd 1.41, n = 2), 95% interval -11.71 to +13.71." in text
     )
+    assert f"{WITH_CELLS} minus random" in page([*lines, {**lines[0], "pair": WITH_CELLS}])
     assert "chosen minus random: 10.50 (sd 0.71, n = 2), 95% interval +4.15 to +16.85, p = 0.0303" in text
     assert "found minus" not in text
 

@@ -104,11 +104,12 @@ def path_accuracy(search: State, data: SearchData, device: torch.device, z: Path
     return 100 * float(torch.stack(shares).double().mean())
 
 
-def cells_gain(search: State, data: SearchData, device: torch.device, networks: int) -> dict[str, float] | None:
-    """What the found cells are worth beside random ones: how much lower the validation loss is, with shared weights.
+def cells_rank(search: State, data: SearchData, device: torch.device, networks: int) -> dict[str, float] | None:
+    """Where the found cells stand among random ones: of how many the validation loss is higher, with shared weights.
 
     All are measured on the same part of D_val. The cells were chosen on these images, so that this says whether the
-    search has told cells apart, not what they reach when they are trained.
+    search has told cells apart, not what they reach when they are trained. By chance every rank is as likely as any
+    other, so that cells which are better than all of n are a matter of 1 in n + 1.
 
     Args:
         search: With cells that are searched.
@@ -117,9 +118,8 @@ def cells_gain(search: State, data: SearchData, device: torch.device, networks: 
         networks: Number of random cells, drawn uniformly among those that keep the limits.
 
     Returns:
-        ``mean`` of the random cells' losses minus the found ones' (positive: the found ones are better), its standard
-        error ``se``, their number ``n`` and how many of them have the larger loss, ``better``. None where hardly any
-        random cells keep the limits.
+        The number of random cells, ``n``, how many of them have the higher loss, ``better``, and the ``mean`` of their
+        losses minus the found cells' one. None where hardly any random cells keep the limits.
     """
     assert search.architecture is not None
     uniform = search.architecture.uniform()
@@ -131,12 +131,7 @@ def cells_gain(search: State, data: SearchData, device: torch.device, networks: 
     each = tqdm(drawn, desc="cells beside random ones", disable=None, leave=False)
     others = [_path_loss(search, data, device, z) for z in each]
     values = torch.tensor(others, dtype=torch.float64) - found
-    return {
-        "mean": float(values.mean()),
-        "se": float(values.std()) / math.sqrt(networks),
-        "n": networks,
-        "better": int((values > 0).sum()),
-    }
+    return {"n": networks, "better": int((values > 0).sum()), "mean": float(values.mean())}
 
 
 @torch.no_grad()

@@ -160,9 +160,9 @@ def _figures(summary: dict[str, Any]) -> list[tuple[str, str]]:
     counts = [count for count in summary["data"]["val_class_counts"] if count]
     if max(counts) > 1.5 * min(counts):
         figures.append(("balanced accuracy", f"{summary['val_balanced_accuracy']:.1f}%"))
-    if "cells_gain" in summary:
-        gain = summary["cells_gain"]
-        figures.append(("cells better than random ones", f"{gain['better']} of {gain['n']}"))
+    if "cells_rank" in summary:
+        rank = summary["cells_rank"]
+        figures.append(("random cells that the found ones beat", f"{rank['better']} of {rank['n']}"))
     if "policy_gain" in summary:
         gain = summary["policy_gain"]
         figures.append(

@@ -16,8 +16,8 @@ def verdict(summary: dict[str, Any]) -> list[str]:
         Sentences, each a line of its own.
     """
     said = [*_stopped(summary), *_labels(summary), *_choice(summary), _network(summary)]
-    if "cells_gain" in summary and "race" not in summary:
-        said.append(_beside_random(summary["cells_gain"]))
+    if "cells_rank" in summary and "race" not in summary:
+        said.append(_beside_random(summary["cells_rank"]))
     if "operation_share" in summary and "race" not in summary:
         said += _policy(summary)
     said += _collapse(summary)
@@ -79,15 +79,19 @@ def _network(summary: dict[str, Any]) -> str:
     return said
 
 
-def _beside_random(gain: dict[str, float]) -> str:
-    if gain["mean"] - 2 * gain["se"] > 0:
+def _beside_random(rank: dict[str, float]) -> str:
+    better, n = int(rank["better"]), int(rank["n"])
+    among = f"with the weights of the search they are better than {better} of {n} random ones"
+    if better == n:
         return (
-            f"The cells: with the weights of the search they are better than {gain['better']} of {gain['n']} random "
-            "ones; whether they are better than published ones over a whole training, daas race says."
+            f"The cells: {among}, by chance a matter of 1 in {n + 1}; whether they are better than published ones over "
+            "a whole training, daas race says."
         )
+    if better == 0:
+        return f"The cells are worse than random ones: {among}. Do not use them; search longer."
     return (
-        f"The cells cannot be told apart from random ones: they are better than {gain['better']} of {gain['n']}. "
-        "Search longer, or take published cells (--mode aug --model darts_v2_cifar)."
+        f"The cells cannot be told apart from random ones: {among}. Search longer, or take published cells (--mode aug "
+        "--model darts_v2_cifar)."
     )
 
 

@@ -18,7 +18,8 @@ from daas.search.runs.build import SearchData
 from daas.search.runs.run import Run
 from daas.seeds import generator
 
-_PAIRS = 16  # comparisons of the found policy with a uniform one, and of the found cells with random ones, at most
+_PAIRS = 16  # comparisons of the found policy with a uniform one, at most
+_RANDOM = 19  # cells beside the found ones: by chance these are better than all of them once in 20
 _ORDER = 206  # what a random stream is for
 
 
@@ -50,9 +51,9 @@ def _summary(run: Run, decision: Decision | None) -> dict[str, Any]:
         found = search.augmentation if decision is None else decision.distribution(search.augmentation)
         if decision is None or decision.anything:
             gain = measures.policy_gain(search, data, run.device, run.step, run.plan.middle_eta, pairs, found)
-    cells_gain = None
-    if pairs and search.architecture is not None and not config.race:
-        cells_gain = measures.cells_gain(search, data, run.device, pairs)
+    rank = None
+    if search.architecture is not None and not config.race and measures.affordable(run.step, _RANDOM) == _RANDOM:
+        rank = measures.cells_rank(search, data, run.device, _RANDOM)
     measured = evaluate(search, data, run.device)
     where = metrics.distributions(search)
     summary: dict[str, Any] = {
@@ -78,8 +79,8 @@ def _summary(run: Run, decision: Decision | None) -> dict[str, Any]:
         summary |= {"primitives": list(search.architecture.primitives), "skip_share": where["skip_share"]}
         classes = len(data.train.data.class_names)
         summary["cost"] = costs.cost(search, config, int(data.facts["image_size"]), classes, run.latency)
-        if cells_gain is not None:
-            summary["cells_gain"] = cells_gain
+        if rank is not None:
+            summary["cells_rank"] = rank
         if search.budget is not None:
             summary["considered"] = costs.considered(search, search.budget, data, run.device)
     if search.augmentation is not None:

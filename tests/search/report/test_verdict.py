@@ -32,8 +32,7 @@ SEEN = {
 
 
 def test_a_race_says_what_a_comparison_of_steps_cannot() -> None:
-    gain = {"mean": 0.1, "se": 0.02, "n": 16, "better": 15}
-    said = verdict(summary(screen=SEEN, race={"answer": "Chosen: none."}, cells_gain=gain))
+    said = verdict(summary(screen=SEEN, race={"answer": "Chosen: none."}, cells_rank={"n": 19, "better": 19}))
     assert said[:2] == [
         "Changes your labels: Invert. No horizontal flip. The search did without Invert.", "Chosen: none.",
     ]  # fmt: skip
@@ -77,8 +76,9 @@ def test_guessing_is_naming_the_largest_class() -> None:
         ({"policy_gain": {"mean": 0.1, "se": 0.02, "n": 16}}, "better than a uniform random one"),
         ({"policy_gain": {"mean": -0.1, "se": 0.02, "n": 16}}, "do not use it"),
         ({"policy_gain": None}, "was not compared"),
-        ({"cells_gain": {"mean": 0.1, "se": 0.02, "n": 16, "better": 15}}, "better than 15 of 16 random ones; whether"),
-        ({"cells_gain": {"mean": 0.1, "se": 0.06, "n": 16, "better": 9}}, "cannot be told apart from random ones"),
+        ({"cells_rank": {"n": 19, "better": 19}}, "better than 19 of 19 random ones, by chance a matter of 1 in 20"),
+        ({"cells_rank": {"n": 19, "better": 18}}, "cells cannot be told apart from random ones"),
+        ({"cells_rank": {"n": 19, "better": 0}}, "worse than random ones"),
         ({"stopped": "time budget", "steps": 7}, "Stopped early by its time budget, after 7 of 100"),
         ({"skip_share": 0.5}, "50% of the edges are skips"),
         ({"warnings": ["a", "b"]}, "2 warnings"),
