@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from torch import Tensor
 import daas
 from daas.augment import DAASPolicy, Draw, Policy, PolicySchedule
 from daas.augment.files import SCHEDULE_FORMAT, read_json
-from daas.augment.ops import Backend
+from daas.augment.ops import Backend, Form
 from daas.augment.space import only_fused
 from daas.data import Moves
 from daas.errors import BadInput
@@ -56,7 +57,8 @@ class EpochPolicy:
     """What ``--aa daas:...`` names: one policy for all epochs, or a schedule of them.
 
     Args:
-        spec: After the prefix: a name, a path or ``hf-hub:REPOSITORY``; or a policy itself.
+        spec: After the prefix: a name, a path or ``hf-hub:REPOSITORY``; or a policy itself, which is taken without its
+            normalisation.
         epochs: Of the training; a schedule is stretched to them.
         backend: What applies it: ``numba`` in the processes that load images, ``auto`` on the device.
 
@@ -71,7 +73,7 @@ class EpochPolicy:
         if isinstance(spec, Policy):
             spec = DAASPolicy(spec, backend=backend)
         if isinstance(spec, DAASPolicy):
-            self.transform = spec
+            self.transform = _without_normalisation(spec)
             return
         if os.path.isfile(Path(spec)) and _is_schedule(spec):
             self.schedule = PolicySchedule.load(spec).stretched(epochs)
@@ -87,6 +89,15 @@ class EpochPolicy:
             policy = self.schedule.at(min(epoch, self.schedule.epochs - 1))
             if policy is not self.transform.policy:
                 self.transform = DAASPolicy(policy, backend=self._backend)
+
+
+def _without_normalisation(transform: DAASPolicy) -> DAASPolicy:
+    """The same transform from bytes to bytes: training and validation images are normalised alike, by the training."""
+    if transform.normalize is None:
+        return transform
+    found = copy(transform)
+    found.normalize, found.form = None, Form()
+    return found
 
 
 def _is_schedule(path: str) -> bool:
@@ -186,6 +197,11 @@ class BatchAugmentation:
         if options.cutout and not options.no_aug:
             images = cutout(images, options.cutout, self._stream(batch, _CUTOUT), *self._share(batch))
         if self.mixup is not None:
+            if targets.ndim > 1:
+                raise BadInput(
+                    "mixup and cutmix mix labels, and these images have soft targets already: leave mixup and cutmix "
+                    "out, or let the augmentation give labels."
+                )
             images, targets = self.mixup(images, targets)
         return images, targets
 

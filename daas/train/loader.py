@@ -91,6 +91,8 @@ class LoaderBatches(Batches):
                 self.train_loader = self._loader(self.train_data, **self._training_arguments(classes))
                 keep_no_bit(getattr(self.train_data, "transform", None))
                 self.per_epoch = len(self.train_loader)
+        except BadInput:  # which is a ValueError, and none of timm's
+            raise
         except (AssertionError, KeyError, NotImplementedError, TypeError, ValueError) as error:
             raise BadInput(f"timm cannot load images in this way: {str(error) or repr(error)}.") from error
 

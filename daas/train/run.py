@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -283,7 +284,8 @@ def _validate_only(options: TrainOptions, place: Place) -> dict[str, Any]:
     batches = batches_of(options, place, None, train=False)
     names = weights.class_names or batches.val_class_names
     classes = classes_of(options, names, batches.name if weights.class_names is None else options.validate)
-    model = build.network(options, classes)
+    random = replace(options, pretrained=False, pretrained_path="", initial_checkpoint="")  # its own are overwritten
+    model = build.network(random, classes)
     weights.into(model)
     model = model.to(place.device)
     metrics = validate(set_up(options, place, batches, classes, weights), model)

@@ -88,6 +88,21 @@ def test_policies_and_genotypes_may_be_objects(options: dict[str, Any], tmp_path
     assert torch.equal(*results)
 
 
+def test_a_policy_object_is_taken_without_its_normalisation_and_not_beside_no_aug(options: dict[str, Any]) -> None:
+    policy = Policy.random(torch.Generator().manual_seed(0))
+    own = DAASPolicy(policy, normalize=((0.0,) * 3, (1 / 255,) * 3))
+    runs = {}
+    for name, one, no_aug in (("a", policy, False), ("b", own, False), ("c", own, True), ("d", None, True)):
+        found = daas.train("digits", policy=one, no_aug=no_aug, **options | {"epochs": 1, "experiment": name})
+        runs[name] = weights(Path(found["output"]))
+    assert torch.equal(runs["a"], runs["b"])
+    assert torch.equal(runs["c"], runs["d"])
+    assert not torch.equal(runs["a"], runs["c"])
+    results = [json.loads((Path(options["output"]) / name / "result.json").read_text()) for name in "abcd"]
+    assert len({(*result["mean"], *result["std"]) for result in results}) == 1
+    assert [result["policy"] is None for result in results] == [False, False, True, True]
+
+
 @pytest.mark.parametrize("recipe", list_recipes())
 def test_recipes_mean_what_they_mean_on_the_command_line(recipe: str) -> None:
     kwargs = {"channels": 4}

@@ -110,6 +110,13 @@ def test_a_policy_is_drawn_for_the_step() -> None:
     assert not torch.equal(found[0], found[2])
 
 
+def test_images_are_normalised_by_the_training_whatever_the_policys_own_normalisation() -> None:
+    policy = Policy.random(torch.Generator().manual_seed(0))
+    own = DAASPolicy(policy, normalize=((0.0,) * 3, (1 / 255,) * 3), dtype=torch.float64, p=0.5)
+    assert torch.equal(trained(augment=own).logits, trained(augment=DAASPolicy(policy, p=0.5)).logits)
+    assert own(TRAIN.images[:2]).dtype == torch.float64  # the caller's is as it was
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_soft_targets_mean_what_labels_mean(smoothing: float) -> None:
     def one_hot(images: Tensor, labels: Tensor, _: torch.Generator | None) -> tuple[Tensor, Tensor]:
@@ -117,6 +124,15 @@ def test_soft_targets_mean_what_labels_mean(smoothing: float) -> None:
 
     recipe = Recipe(epochs=2, batch_size=16, smoothing=smoothing)
     assert torch.allclose(trained(recipe, augment=one_hot).logits, trained(recipe).logits, atol=1e-4)
+
+
+@pytest.mark.parametrize("mixing", [{"mixup": 0.2}, {"cutmix": 1.0}])
+def test_soft_targets_are_not_mixed(mixing: dict[str, float]) -> None:
+    def soft(images: Tensor, labels: Tensor, _: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        return images, torch.full((len(labels), 2), 0.5)
+
+    with pytest.raises(BadInput, match="mixup and cutmix mix labels, and these images have soft targets"):
+        trained(Recipe(epochs=1, batch_size=16, **mixing), augment=soft)
 
 
 def test_progress_is_told_and_stop_is_asked() -> None:
