@@ -1,4 +1,4 @@
-"""Options that are given and change nothing, since what they belong to is off; timm's script takes them silently."""
+"""Options that timm's script takes silently: those that change nothing, since what they belong to is off, and rates."""
 
 from __future__ import annotations
 
@@ -49,6 +49,29 @@ def without_effect(options: TrainOptions, auxiliary: bool = False) -> list[str]:
     return said
 
 
+def wrong_way(options: TrainOptions, lr: float) -> list[str]:
+    """Sentences about ends of a schedule between which the learning rate moves the other way.
+
+    Args:
+        options: The run's.
+        lr: The learning rate, as ``build.learning_rate`` has it.
+
+    >>> wrong_way(TrainOptions(min_lr=0.1), 0.001)
+    ['--min-lr 0.1 is above the learning rate 0.001, which rises to it where it should fall.']
+    """
+    said = []
+    if options.min_lr > lr > 0 and options.sched in _READ_BY["min_lr"]:
+        said.append(
+            f"--min-lr {options.min_lr:g} is above the learning rate {lr:g}, which rises to it where it should fall."
+        )
+    if options.warmup_lr > lr > 0 and options.warmup_epochs and options.sched in _READ_BY["warmup_lr"]:
+        said.append(
+            f"--warmup-lr {options.warmup_lr:g} is above the learning rate {lr:g}, to which the warm-up falls where it "
+            "should rise."
+        )
+    return said
+
+
 def _given(options: TrainOptions, default: TrainOptions, name: str) -> bool:
     """Whether an option asks for something: what switches off (0, False) does not."""
     value: Any = getattr(options, name)
@@ -85,6 +108,8 @@ def _off(options: TrainOptions, auxiliary: bool) -> Iterator[tuple[str, Sequence
         yield "beside --val-dir", ("val_split",)
     if options.lr is not None:
         yield "beside --lr", ("lr_base", "lr_base_size", "lr_base_scale")
+    if options.torchcompile and options.torchcompile != "inductor":
+        yield f"with --torchcompile {options.torchcompile}", ("torchcompile_mode",)
     if options.sched in (*_ALL, "onecycle", "none"):
         yield f"with --sched {options.sched}", [name for name, by in _READ_BY.items() if options.sched not in by]
     yield f"with --opt {options.opt}", _of_other_optimizers(options.opt)

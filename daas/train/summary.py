@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from daas.data import MemoryImages
 from daas.train.batches import MemoryBatches
+from daas.train.options import TrainOptions
 from daas.train.training import Training
 
 _GIB = 2**30
@@ -26,8 +27,15 @@ def start_summary(run: Training) -> str:
         f"{len(batches.class_names)} classes; {height} x {width} pixels\n"
         f"network   {options.model}: {parameters / 1e6:.2f} million parameters\n"
         f"training  {run.epochs} epochs of {batches.per_epoch:,} iterations with {options.batch_size} images{processes}"
-        f": {run.epochs * batches.per_epoch:,} iterations{begun}"
+        f": {run.epochs * batches.per_epoch:,} iterations{begun}{_compiled(options)}"
     )
+
+
+def _compiled(options: TrainOptions) -> str:
+    """Of compiled steps, that they are."""
+    if not options.torchcompile:
+        return ""
+    return f"\nsteps     compiled by {options.torchcompile}, which takes minutes where it optimises"
 
 
 def cost_summary(run: Training, step_bytes: int) -> str:
@@ -41,10 +49,8 @@ def cost_summary(run: Training, step_bytes: int) -> str:
 
 
 def _steps(run: Training) -> str:
-    """Of compiled steps, that they are; on CUDA, how steps are launched, and why."""
-    if run.options.torchcompile:
-        return f"\nsteps     compiled by {run.options.torchcompile}; the first ones take minutes where it optimises"
-    if run.place.device.type != "cuda":
+    """On CUDA, how steps are launched, and why."""
+    if run.options.torchcompile or run.place.device.type != "cuda":
         return ""
     how = "one CUDA graph each" if run.learner.eager is None else f"operation by operation: {run.learner.eager}"
     return f"\nsteps     {how}"

@@ -18,6 +18,7 @@ from daas.randomness import capture, restore
 from daas.train import build
 from daas.train.augmentation import mixed_when_loaded
 from daas.train.batches import Batch, Place
+from daas.train.effects import wrong_way
 from daas.train.options import TrainOptions
 from daas.train.step import step
 from daas.train.training import Training
@@ -56,6 +57,9 @@ def try_out(run: Training) -> int:
         )
     with _as_it_was(model, run.place.device), _Kept(model) as kept:
         _try_step(run, model, optimizer)
+    if run.options.torchcompile:
+        with _as_it_was(model, run.place.device):
+            _try_compiled(run, model, optimizer)
     _refuse_unkept(run.options, optimizer)
     state = (v for values in optimizer.state_dict()["state"].values() for v in values.values())
     weights = sum(tensor.nbytes for tensor in model.state_dict().values())
@@ -69,18 +73,11 @@ def _try_step(run: Training, model: nn.Module, optimizer: torch.optim.Optimizer)
     Raises:
         BadInput: It fails.
     """
-    options, place = run.options, Place(run.place.device)
+    options, classes = run.options, _classes(run)
     outputs: list[Any] = []
     hook = model.register_forward_hook(lambda _, __, output: outputs.append(output))
-    scaler = None if run.learner.scaler is None else NativeScaler(device=place.device.type)
-    learner = replace(run.learner, model=model, runner=model, optimizer=optimizer, scaler=scaler)
-    learner.model.train()
-    classes = _classes(run)
     try:
-        images, targets = run.augmentation(_random_batch(run, classes))
-        if options.channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
-        step(learner, images, targets, True, options.grad_accum_steps, options, place)
+        images = _take_step(run, model, model, optimizer)
     except BadInput:
         raise
     except (Exception, MemoryError) as error:  # models of all kinds raise anything on sizes that they are not made for
@@ -95,6 +92,38 @@ def _try_step(run: Training, model: nn.Module, optimizer: torch.optim.Optimizer)
             f"--model {options.model} answers {len(images)} images with {found}, not with logits [{len(images)}, "
             f"{classes}]. Choose a classifier for that many classes."
         )
+
+
+def _try_compiled(run: Training, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """The step that works as it is, compiled: without a hook, so that the training has no more to compile.
+
+    Raises:
+        BadInput: It fails, as without a compiler.
+    """
+    runner = run.learner.runner
+    if run.place.world > 1:  # that one exchanges gradients with the other processes
+        runner = build.wrapped(run.options, model, Place(run.place.device))
+    try:
+        _take_step(run, model, runner, optimizer)
+    except (Exception, MemoryError) as error:  # compilers of all kinds raise anything
+        text = " ".join((str(error) or repr(error)).strip().splitlines()[:2])[:300]  # the first names the backend
+        raise BadInput(
+            f"--torchcompile {run.options.torchcompile}: --model {run.options.model} takes a step as it is, and none "
+            f"when it is compiled ({text.rstrip('.')}). Leave --torchcompile out, or name another backend."
+        ) from error
+
+
+def _take_step(run: Training, model: nn.Module, runner: nn.Module, optimizer: torch.optim.Optimizer) -> Tensor:
+    """One step on random images: those, as the network saw them."""
+    options, place = run.options, Place(run.place.device)
+    scaler = None if run.learner.scaler is None else NativeScaler(device=place.device.type)
+    learner = replace(run.learner, model=model, runner=runner, optimizer=optimizer, scaler=scaler)
+    model.train()
+    images, targets = run.augmentation(_random_batch(run, _classes(run)))
+    if options.channels_last:
+        images = images.contiguous(memory_format=torch.channels_last)
+    step(learner, images, targets, True, options.grad_accum_steps, options, place)
+    return images
 
 
 def _refuse_unkept(options: TrainOptions, optimizer: torch.optim.Optimizer) -> None:
@@ -173,8 +202,10 @@ def _try_schedule(run: Training) -> None:
         BadInput: It has none somewhere.
     """
     options: TrainOptions = run.options
-    updates = run.learner.updates_per_epoch
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=build.learning_rate(options, run.place.world))
+    updates, lr = run.learner.updates_per_epoch, build.learning_rate(options, run.place.world)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
+    for text in wrong_way(options, lr) if run.place.first else ():
+        print(f"Warning: {text}", file=sys.stderr)
     try:
         schedule, epochs = build.schedule(options, optimizer, updates)
         if schedule is None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from daas.train.build import learning_rate
 from daas.train.command_line import list_recipes, options_of, parse
-from daas.train.effects import without_effect
+from daas.train.effects import without_effect, wrong_way
 from daas.train.options import TrainOptions
 from tests.train.conftest import Train
 from tests.train.test_run import CHANGES
@@ -31,6 +32,7 @@ from tests.train.test_run import CHANGES
         ("--opt-betas 0.5 0.9", "--opt-betas has no effect with --opt sgd."),
         ("--aux-weight 0.1", "without an auxiliary classifier"),
         ("--lr 0", "nothing is learned"),
+        ("--torchcompile eager --torchcompile-mode max-autotune", "-mode has no effect with --torchcompile eager."),
     ],
 )
 def test_what_changes_nothing_is_said(words: str, said: str) -> None:
@@ -41,7 +43,12 @@ def test_what_changes_nothing_is_said(words: str, said: str) -> None:
 def test_what_changes_something_is_not() -> None:
     for words in CHANGES:
         assert without_effect(parse(words.split())) == [], words
-    for words in ("--aa rand-m9-3a1 --color-jitter 0.3", "--opt lookahead_adamw --opt-betas 0.5 0.9", "--opt unheard"):
+    for words in (
+        "--torchcompile --torchcompile-mode reduce-overhead",
+        "--aa rand-m9-3a1 --color-jitter 0.3",
+        "--opt lookahead_adamw --opt-betas 0.5 0.9",
+        "--opt unheard",
+    ):
         assert without_effect(parse(words.split())) == [], words
 
 
@@ -51,7 +58,27 @@ def test_recipes_hold_nothing_of_the_kind(recipe: str) -> None:
     assert without_effect(options, auxiliary=bool(options.model_kwargs.get("aux_head"))) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--lr 0.001 --min-lr 0.1", ["--min-lr 0.1 is above the learning rate 0.001"]),
+        ("--lr-base 0.001 --min-lr 0.1 -b 256", ["--min-lr 0.1 is above the learning rate 0.001"]),
+        ("--lr 0.00001 --warmup-lr 0.001", ["--warmup-lr 0.001 is above the learning rate 1e-05"]),
+        ("--lr 0.1 --min-lr 0.1 --warmup-lr 0.1", []),
+        ("--lr 0.001 --warmup-lr 0.1 --warmup-epochs 0", []),
+        ("--lr 0.001 --min-lr 0.1 --warmup-lr 0.1 --sched none", []),
+        ("--lr 0.001 --min-lr 0.1 --sched step", []),
+    ],
+)
+def test_rates_that_go_the_wrong_way_are_said(words: str, said: list[str]) -> None:
+    options = parse(words.split())
+    found = wrong_way(options, learning_rate(options, 1))
+    assert [text.split(",")[0] for text in found] == said
+
+
 def test_a_training_says_it_once(run_train: Train, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_train("--bce-sum", "--epochs", "1")[0] == 0
-    assert capsys.readouterr().err.count("Warning: --bce-sum has no effect without --bce-loss.") == 1
+    assert run_train("--bce-sum", "--epochs", "1", "--min-lr", "0.1")[0] == 0
+    said = capsys.readouterr().err
+    assert said.count("Warning: --bce-sum has no effect without --bce-loss.") == 1
+    assert said.count("Warning: --min-lr 0.1 is above the learning rate 0.05, which rises") == 1
     assert without_effect(TrainOptions()) == []

@@ -132,6 +132,23 @@ def test_nothing_is_written_where_a_step_fails(
     assert not out.exists()
 
 
+def test_a_step_that_cannot_be_compiled_is_told_before_anything_is_written(
+    run_train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(graph: torch.fx.GraphModule, inputs: object) -> object:
+        raise RuntimeError("no working compiler was found")
+
+    original = torch.compile
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch, "compile", lambda model, **_: original(model, backend=broken))
+    code, out = run_train("--torchcompile")
+    said = capsys.readouterr().err
+    assert code == 2
+    assert "error: --torchcompile inductor: --model daas_test_convnet takes a step as it is, and none when it" in said
+    assert "no working compiler was found" in said
+    assert not out.exists()
+
+
 def test_a_warm_up_as_long_as_the_run_is_said(run_train: Train, capsys: pytest.CaptureFixture[str]) -> None:
     run_train("--epochs", "1", "--warmup-epochs", "5")
     assert "the warm-up (--warmup-epochs 5) takes up all 1 epochs" in capsys.readouterr().err

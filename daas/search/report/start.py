@@ -98,6 +98,16 @@ def too_few(config: SearchConfig, data: SearchData, plan: Plan) -> str:
     )
 
 
+def rising(config: SearchConfig) -> str:
+    """A warning where the weights' learning rate would rise over the epochs instead of falling; or empty."""
+    if config.lr >= config.min_lr:
+        return ""
+    return (
+        f"The learning rate rises, from --lr {config.lr:g} to --min-lr {config.min_lr:g}, where it should fall. Take a "
+        "--min-lr below --lr."
+    )
+
+
 def _learns_policies(config: SearchConfig) -> bool:
     return config.mode != "arch" and config.aug_estimator != "uniform"
 

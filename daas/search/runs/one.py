@@ -128,8 +128,8 @@ def _open_output(run: Run, source: Path | None, damage: str) -> None:
     if run.step < run.plan.last_step:
         for text in start.about(run.config, run.data, run.plan, run.search):
             tqdm.write(plain(text))
-        few = start.too_few(run.config, run.data, run.plan)
-        for text in (*warnings.about_images(run.data.facts).values(), *([few] if few else [])):
+        own = (start.too_few(run.config, run.data, run.plan), start.rising(run.config))
+        for text in filter(None, (*warnings.about_images(run.data.facts).values(), *own)):
             print(f"Warning: {plain(text)}", file=sys.stderr)
     if out is None:
         return

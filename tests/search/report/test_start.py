@@ -58,3 +58,9 @@ def test_enough_images_are_not_warned_of_and_cells_count_iterations() -> None:
     assert warned(preset="demo")[1] == ""
     assert "20 iterations; cells need about 200" in warned(preset="cpu", max_images=300, mode="arch")[1]
     assert warned(preset="cpu", max_images=300, mode="arch", epochs=100)[1] == ""
+
+
+def test_a_rate_that_rises_is_warned_of(run_search: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert start.rising(SearchConfig(lr=0.1, min_lr=0.1)) == ""
+    assert run_search("--max-steps", "1", "--lr", "0.0001", "--min-lr", "0.001")[0] == 0
+    assert "Warning: The learning rate rises, from --lr 0.0001 to --min-lr 0.001" in capsys.readouterr().err
