@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from daas.calibration import confidence, fit_temperature
+from daas.calibration import confidence, fit_temperature, with_a_mistake
 
 
 @pytest.mark.parametrize("true", [0.3, 1.0, 4.0])
@@ -43,19 +43,28 @@ def test_calibrated_confidence_is_the_accuracy_where_all_images_are_alike() -> N
 
 
 def test_one_mistake_more_keeps_a_network_that_was_always_right_from_being_sure_of_everything() -> None:
-    logits = torch.tensor([[2.0, 0.0, -1.0]] * 99)
-    labels = torch.zeros(99, dtype=torch.int64)
-    sure, _ = confidence(logits, fit_temperature(logits, labels))
-    assert sure.tolist() == pytest.approx([1.0] * 99)
-    found = fit_temperature(logits, labels, mistakes=1)
-    more = torch.cat([logits, logits[:1]])
-    assert found == pytest.approx(fit_temperature(more, torch.tensor([0] * 99 + [1])))
-    closer = torch.tensor([[0.2, 0.0, -0.1]])  # a hard image is less sure
-    assert float(confidence(closer, found)[0]) < 0.65
+    logits = torch.cat([torch.tensor([[8.0, 0.0, -1.0]] * 98), torch.tensor([[0.0, 2.0, -1.0]])])
+    labels = torch.tensor([0] * 98 + [1])
+    hard = torch.tensor([[0.5, 0.0, -0.1]])
+    assert float(confidence(hard, fit_temperature(logits, labels))[0]) == pytest.approx(1.0)
+    more, told = with_a_mistake(logits, labels)
+    assert more[-1].tolist() == [0.0, 2.0, -1.0]
+    assert told.tolist() == [*labels.tolist(), 0]
+    found = fit_temperature(more, told)
+    assert float(confidence(hard, found)[0]) < 0.6
+    assert float(confidence(logits, found)[0].mean()) == pytest.approx(1 - 1 / 99, abs=0.01)
 
 
 def test_where_there_are_mistakes_one_more_hardly_counts() -> None:
     random = torch.Generator().manual_seed(3)
     logits = 3.0 * torch.randn(300, 5, generator=random, dtype=torch.float64)
     labels = torch.multinomial(logits.softmax(1), 1, generator=random).squeeze(1)
-    assert fit_temperature(logits, labels, mistakes=1) == pytest.approx(fit_temperature(logits, labels), rel=0.02)
+    assert fit_temperature(*with_a_mistake(logits, labels)) == pytest.approx(fit_temperature(logits, labels), rel=5e-3)
+
+
+def test_without_a_right_answer_there_is_no_closest_one() -> None:
+    wrong = torch.tensor([[1.0, 0.0]]), torch.tensor([1])
+    alone = torch.zeros(2, 1), torch.tensor([0, 0])
+    for answers in (wrong, alone):
+        assert with_a_mistake(*answers) is not None
+        assert all(torch.equal(a, b) for a, b in zip(with_a_mistake(*answers), answers, strict=True))

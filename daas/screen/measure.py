@@ -14,7 +14,7 @@ from daas.augment.draw import Draw
 from daas.augment.operation import Operation
 from daas.augment.ops import Statistics, apply, normalized
 from daas.augment.space import INDEX
-from daas.calibration import confidence, fit_temperature
+from daas.calibration import confidence, fit_temperature, with_a_mistake
 from daas.data import ImageData
 from daas.screen.tries import Side, draw, sides
 
@@ -147,7 +147,7 @@ def _measurement(
         operations: What was tried.
         asked: Of each, [strata x draws, n, classes].
     """
-    temperature = fit_temperature(clean, labels, mistakes=1)
+    temperature = fit_temperature(*with_a_mistake(clean, labels))
     found = tuple(sides(operation) for operation in operations)
     answers = []
     for own, logits in zip(found, asked, strict=True):
