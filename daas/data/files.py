@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,11 @@ from PIL import Image
 
 from daas.data.formats import read_image
 from daas.data.images import Source
-from daas.data.layout import HELD_OUT, Layout, arranged
+from daas.data.layout import HELD_OUT, IN_A_TABLE, Layout, arranged
 from daas.data.listing import files_below, listed_folder, listed_tar, packed_kind
 from daas.errors import BadInput
+
+_ADDRESS = re.compile(r"[a-z][a-z0-9]+:/")  # of a path, in which two slashes are one
 
 __all__ = ["HELD_OUT", "files_below", "folder_source", "tar_source"]
 
@@ -30,12 +33,7 @@ def folder_source(root: Path, split: str) -> Source:
         BadInput: No such folder, no images in class folders, no such split.
     """
     if not os.path.isdir(root):  # unlike Path.is_dir, of names that are too long, too
-        if os.path.isfile(root):
-            raise BadInput(
-                f"{root} is {packed_kind(root) or 'a file'} and no folder. Of archives, plain .tar files are read: "
-                "unpack others, and name the folder that holds one folder per class."
-            )
-        raise BadInput(f"{root}: there is no such folder. It must hold one folder per class, with images inside.")
+        raise BadInput(_no_folder(root))
     listing = listed_folder(root)
     if () in listing.closed:
         raise BadInput(f"{root} cannot be opened ({listing.closed[()]}). Give yourself the right to read it.")
@@ -49,6 +47,24 @@ def folder_source(root: Path, split: str) -> Source:
         unread=layout.unread, notes=notes,
         folders=frozenset(real.values()), content=files.content,
     )  # fmt: skip
+
+
+def _no_folder(root: Path) -> str:
+    """What a path is that should be a folder, and what to do."""
+    if not os.path.isfile(root):
+        address = " Addresses are not read: download it first." if _ADDRESS.match(str(root)) else ""
+        return f"{root}: there is no such folder. It must hold one folder per class, with images inside.{address}"
+    ending = root.suffix.lower()
+    if ending in (".npz", ".npy"):
+        return (
+            f"{root} holds arrays. They are given in Python: daas.search((images, labels)), images uint8 [n, 3, H, W]."
+        )
+    if ending in (".csv", ".tsv", ".txt", ".json", ".yaml", ".yml", ".xlsx"):
+        return f"{root} is a file and no folder. {IN_A_TABLE}"
+    return (
+        f"{root} is {packed_kind(root) or 'a file'} and no folder. Of archives, plain .tar files are read: unpack "
+        "others, and name the folder that holds one folder per class."
+    )
 
 
 def tar_source(path: Path, split: str) -> Source:

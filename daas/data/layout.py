@@ -16,6 +16,12 @@ from daas.errors import BadInput
 HELD_OUT = "held out"
 """Split of a place that was named for validation: ``val`` or ``test`` if it is divided, otherwise all of it."""
 
+IN_A_TABLE = (
+    "Where the classes stand in a table or in the names of the files, docs/data.md (Labels in a table) puts the images "
+    "into class folders."
+)
+"""What to do with images that are not sorted."""
+
 _SYNONYMS = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation", "validate", "eval", "evaluation", "dev", "devel", "development", "holdout"),
@@ -357,7 +363,7 @@ def _why(listing: Listing) -> str:
             " Name one .tar file itself; where they are shards of WebDataset, train on them through timm's reader: "
             "--dataset wds/NAME."
         )
-    return ""
+    return f" {IN_A_TABLE}" if listing.images else ""
 
 
 def _said(unread: Mapping[str, int]) -> str:

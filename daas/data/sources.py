@@ -18,7 +18,7 @@ from daas.data.census import Census
 from daas.data.files import folder_source, tar_source
 from daas.data.formats import without_pillows_warnings
 from daas.data.images import DiskImages, ImageData, MemoryImages, Source
-from daas.data.layout import held_out, unread_sentence
+from daas.data.layout import IN_A_TABLE, held_out, unread_sentence
 from daas.data.named import DIGITS_SIZE, digits, timm_source
 from daas.data.pixels import UNREADABLE
 from daas.errors import BadInput
@@ -95,7 +95,7 @@ def open_source(
     if len(source.class_names) < 2:
         raise BadInput(
             f"{source.name} has {len(source.class_names)} class ({', '.join(source.class_names)}) in its {split} "
-            "images; at least 2 are needed, one folder per class, with its images inside."
+            f"images; at least 2 are needed, one folder per class, with its images inside. {IN_A_TABLE}"
         )
     return source
 

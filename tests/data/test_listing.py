@@ -175,6 +175,24 @@ def test_packed_files_are_named_with_the_way_out(tmp_path: Path) -> None:
         folder_source(packed, "train")
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("labels.csv", r"labels.csv is a file and no folder. Where the classes stand in a table .*docs/data.md"),
+        ("images.npz", r"images.npz holds arrays. .*daas.search\(\(images, labels\)\)"),
+        ("flat", r"1 beside the class folders. Where the classes stand in a table .*docs/data.md"),
+        ("https://example.org/a.zip", r"there is no such folder.*Addresses are not read: download it first"),
+        ("nowhere", r"there is no such folder. It must hold one folder per class, with images inside\.$"),
+    ],
+)
+def test_what_is_no_folder_of_classes_comes_with_the_way_out(tree: Tree, name: str, said: str) -> None:
+    root = tree(["flat/1.png"])
+    for file in ("labels.csv", "images.npz"):
+        (root / file).write_bytes(b"x")
+    with pytest.raises(BadInput, match=said):
+        folder_source(Path(name) if "://" in name else root / name, "train")
+
+
 def test_a_class_that_lies_in_an_archive_is_said(tree: Tree) -> None:
     root = tree(["cat/1.png", "dog/1.png"])
     (root / "owl").mkdir()

@@ -77,6 +77,17 @@ def _given() -> dict[str, Any]:
             "found": type("Found", (), {"policy": policy})}  # fmt: skip
 
 
+def _table() -> dict[str, Any]:
+    """Images in one folder, and their labels in a table as Excel saves it."""
+    images = sorted(Path("photos").rglob("*.png"))
+    Path("images").mkdir()
+    for index, path in enumerate(images):
+        shutil.copy(path, f"images/{index}.png")
+    rows = [f"{index}.png,{path.parent.name}" for index, path in enumerate(images)]
+    Path("labels.csv").write_text("\r\n".join(["file,label", *rows]), encoding="utf-8-sig")
+    return {}
+
+
 _TRAIN = ["--workers", "0", "--epochs", "1"]
 _ONE_STEP = shlex.split(
     "--max-steps 1 --batch-size 16 --image-size 16 --max-images 160 --channels 2 --layers 3 --nodes 2"
@@ -85,6 +96,7 @@ _SMALL = '"daas_test_convnet"'
 _WEIGHTS = "--pretrained-path pretrained.safetensors"
 PAGES = {
     "augment": Page(names=_marked),
+    "data": Page(names=_table),
     "hub": Page(
         {"--recipe digits-cpu": "--recipe digits-cpu --epochs 1", "hf-hub:user/mine": "local-dir:repositories/mine"},
         {"search": ["--max-steps", "2", "--channels", "2", "--layers", "3", "--nodes", "2", "--max-images", "160"]},
