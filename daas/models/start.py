@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -235,7 +236,11 @@ def known_config(model: str) -> dict[str, Any]:
         raise BadInput(f"--model {model}: timm knows no weights {tag!r} of {name}. It has {tags}.") from error
     if not known:
         near = difflib.get_close_matches(model, timm.list_models(), 5)
-        raise BadInput(f"--model {model} is unknown to timm; near it: {', '.join(near) or 'nothing'}.")
+        address = re.fullmatch(
+            r"(?:https?://)?(?:huggingface\.co/|hf\.co/)?([\w.-]+/[\w.-]+)(?:/tree/[\w.-]+)?/?", model
+        )
+        hub = f" A repository of the Hub is hf-hub:{address[1]}." if address else ""
+        raise BadInput(f"--model {model} is unknown to timm; near it: {', '.join(near) or 'nothing'}.{hub}")
     return {} if found is None else dict(found.to_dict())
 
 

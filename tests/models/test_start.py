@@ -118,6 +118,9 @@ def test_names_and_files_that_lead_nowhere(tmp_path: Path) -> None:
             create(MODEL, 3, start)
     with pytest.raises(BadInput, match="No pretrained weights"):
         create("wide_resnet40_2_cifar", 3, Start(pretrained=True))
+    for name in ("timm/vgg_a", "https://huggingface.co/timm/vgg_a", "huggingface.co/timm/vgg_a/tree/main"):
+        with pytest.raises(BadInput, match=r"A repository of the Hub is hf-hub:timm/vgg_a\.$"):
+            known_config(name)
     with pytest.raises(BadInput, match="unknown to timm; near it: resnet18"):
         known_config("resnet17")
     with pytest.raises(BadInput, match=r"no weights 'none' of test_resnet\. It has test_resnet\.r160_in1k\."):
