@@ -72,6 +72,11 @@ def images_from(
     if isinstance(data, tuple | list) and len(data) == 2 and not isinstance(data[0], tuple):
         return _from_tensors(data[0], data[1], image_size, split)
     data = of_rows(data)
+    if hasattr(data, "iloc"):
+        raise BadInput(
+            "data is a table; pass its images and labels as a list of pairs, for example [(PIL.Image.open(path), "
+            "label) for path, label in zip(table.image, table.label)], the labels as numbers from 0."
+        )
     if isinstance(data, IterableDataset):
         raise BadInput("A data set that can only be iterated over cannot be split and shuffled; pass a map-style one.")
     if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, tuple | dict):
@@ -147,6 +152,8 @@ def _from_tensors(images: Any, labels: Any, image_size: int | None, split: str) 
 
 def _way_to_bytes(images: Tensor) -> str:
     """How images of another kind become uint8 [n, 3, H, W]; empty where that is not clear."""
+    if images.dim() == 3:
+        return " Grey images become colour by images.unsqueeze(1).expand(-1, 3, -1, -1)."
     if images.dim() == 4 and images.shape[1] == 1:
         return " Grey images become colour by images.expand(-1, 3, -1, -1)."
     if images.dim() == 4 and images.shape[1] != 3 and images.shape[3] == 3:
@@ -296,9 +303,12 @@ def _picture(image: Any) -> Image.Image:
     """
     if isinstance(image, Image.Image):
         return image
+    if isinstance(image, str | os.PathLike):
+        raise BadInput("An image is a path. Open it: PIL.Image.open(path). A folder of class folders is data, too.")
     tensor = _tensor(image, "an image")
     if tensor.dim() != 3 or tensor.shape[0] not in (1, 3):
-        raise BadInput(f"An image is {said(tensor)}; it must be a picture, or a tensor [3, H, W] or [1, H, W].")
+        way = " PIL.Image.fromarray(image) makes a picture of it." if tensor.dim() == 3 and tensor.shape[2] == 3 else ""
+        raise BadInput(f"An image is {said(tensor)}; it must be a picture, or a tensor [3, H, W] or [1, H, W].{way}")
     if tensor.is_floating_point():
         if not bool(((tensor >= 0) & (tensor <= 1)).all()):
             raise BadInput(

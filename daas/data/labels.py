@@ -58,18 +58,18 @@ def checked(labels: Tensor, count: int) -> Tensor:
     """[n] int64 on the CPU.
 
     Args:
-        labels: Of the images.
+        labels: Of the images, [n], or [n, 1] as tables and Keras have them.
         count: How many images there are.
 
     Raises:
         BadInput: Another shape or type, no images, or numbers that are no classes.
     """
+    if labels.dim() == 2 and labels.shape[1] == 1:
+        labels = labels.squeeze(1)
     if labels.dim() != 1 or len(labels) != count or labels.is_floating_point() or labels.is_complex():
         hint = ""
         if labels.dim() == 2 and len(labels) == count:
-            hint = (
-                " One column is labels.squeeze(1)." if labels.shape[1] == 1 else " One-hot rows are labels.argmax(1)."
-            )
+            hint = " One-hot rows are labels.argmax(1)."
         elif labels.is_floating_point():
             hint = " Whole numbers are labels.long()."
         raise BadInput(f"labels is {said(labels)}; it must be int64 [{count}], one class number per image.{hint}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -12,6 +13,9 @@ from torch import Tensor, nn
 from daas.errors import BadInput
 
 _SHOWN = 3  # names in a message
+_WITHIN = re.compile(
+    r"(?<=\.)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."
+)  # torch's wrappers of a layer
 _LEFT = 0.1  # share of the kernels that weights may lack: a layer of another head, and not half a network
 
 
@@ -37,6 +41,7 @@ def unwrapped(path: str | Path, tensors: Mapping[str, Tensor], known: Collection
     {'fc.bias': tensor([1., 1.])}
     """
     own = frozenset(known)
+    tensors = {_WITHIN.sub("", name): tensor for name, tensor in tensors.items()}
     dots = ((name, dot + 1) for name in tensors for dot, letter in enumerate(name) if letter == ".")
     found = Counter(name[:start] for name, start in dots if name[start:] in own)
     most = max(found.values(), default=0)

@@ -14,6 +14,7 @@ from timm.utils import NativeScaler
 from torch import Tensor, nn
 
 from daas.errors import BadInput
+from daas.models.logits import fault
 from daas.randomness import capture, restore
 from daas.train import build
 from daas.train.augmentation import mixed_when_loaded
@@ -86,12 +87,9 @@ def _try_step(run: Training, model: nn.Module, optimizer: torch.optim.Optimizer)
         hook.remove()
         optimizer.zero_grad()
     logits = outputs[-1][0] if isinstance(outputs[-1], tuple) else outputs[-1]
-    if not isinstance(logits, Tensor) or logits.shape != (len(images), classes):
-        found = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise BadInput(
-            f"--model {options.model} answers {len(images)} images with {found}, not with logits [{len(images)}, "
-            f"{classes}]. Choose a classifier for that many classes."
-        )
+    wrong = fault(logits, len(images), classes)
+    if wrong:
+        raise BadInput(f"--model {options.model} answers {len(images)} images with {wrong}")
 
 
 def _try_compiled(run: Training, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 import torch
 from PIL import Image
@@ -55,6 +56,7 @@ def test_square_tensors_come_through_as_they_are() -> None:
         assert torch.equal(data.labels, LABELS)
         assert data.labels.dtype == torch.int64
         assert data.class_names == ("0", "1")
+    assert torch.equal(images_from((images, LABELS.unsqueeze(1).numpy())).labels, LABELS)  # a column, as Keras has
     assert images_from(data) is data
 
 
@@ -128,6 +130,10 @@ def test_paths_and_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         ({"image": pictures(), "label": LABELS}, "by (data['image'], data['label'])"),
         (zip(pictures(), LABELS, strict=True), "by list(...)"),
         (Endless(), "needs __len__"),
+        (pandas.DataFrame({"image": ["a.jpg", "b.jpg"], "label": [0, 1]}), "in zip(table.image, table.label)"),
+        ([("a.jpg", 0), ("b.jpg", 1), ("c.jpg", 0)], "PIL.Image.open(path)"),
+        ([(image.permute(1, 2, 0), 0) for image in pictures()], "PIL.Image.fromarray(image)"),
+        ((pictures()[:, 0], LABELS), "images.unsqueeze(1).expand"),
         (Items(list(pictures()), targets=(1 - LABELS).tolist()), "says 1 of item 0, and the item says 0"),
         (Items(list(pictures()), targets=["cat"] * 10), "the first is 'cat'"),
         ("no/such/place", "no data set has this name"),

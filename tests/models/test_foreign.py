@@ -44,6 +44,14 @@ def test_prefixes_of_wrappers_are_taken_off(prefix: str, network: nn.Module, tmp
     assert "state_dict" not in features.pretrained_cfg  # type: ignore[operator]  # a dict
 
 
+def test_wrappers_of_layers_are_taken_off(network: nn.Module, tmp_path: Path) -> None:
+    """As of ``torch.compile(model.layer1)`` in a model, and of checkpointed blocks."""
+    state = {name.replace("layer1.", "layer1._orig_mod."): tensor for name, tensor in network.state_dict().items()}
+    state = {name.replace("layer2.0.", "layer2.0._checkpoint_wrapped_module."): t for name, t in state.items()}
+    made = create(MODEL, 2, Start(initial_checkpoint=saved(tmp_path, state)))
+    assert all(torch.equal(tensor, network.state_dict()[name]) for name, tensor in made.state_dict().items())
+
+
 def test_a_name_that_another_module_has_too_hides_no_prefix(network: nn.Module, tmp_path: Path) -> None:
     """As of a Lightning module with a layer beside its network."""
     state = {f"model.{name}": tensor for name, tensor in network.state_dict().items()}

@@ -94,6 +94,11 @@ def test_models_that_cannot_be_trained_are_named(answer: Callable[[Tensor], obje
         try_out(training(lambda: Model(answer)))
 
 
+def test_probabilities_are_no_logits() -> None:
+    with pytest.raises(BadInput, match=r"10 images with probabilities, whose rows sum to 1.* Leave out the softmax"):
+        try_out(training(lambda: Model(lambda x: x.softmax(1))))
+
+
 def test_features_are_no_logits() -> None:
     with pytest.raises(BadInput, match=r"--model Model answers 10 images with \[10, 20\], not with logits \[10, 10\]"):
         try_out(training(lambda: Model(lambda x: x.repeat(1, 2))))

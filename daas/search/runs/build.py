@@ -18,6 +18,7 @@ from daas.data.sources import refuse_among_images
 from daas.errors import BadInput
 from daas.files import digest
 from daas.models import CellNet, Genotype
+from daas.models.logits import fault
 from daas.models.start import Channels, Start, create, own_size, used_to
 from daas.search.algorithm.estimators import PolicyGradient, PolicyPasses, Sampling
 from daas.search.algorithm.history import History
@@ -343,12 +344,9 @@ def _try(network: FixedNetwork, name: str, shape: tuple[int, ...], classes: int,
             if kinds != {"float32"}:
                 advice = f"Its weights are {', '.join(sorted(kinds))} and images float32; model.float() makes them one."
             raise BadInput(f"{wanted}: {_said(error)}. {advice}") from error
-    if not isinstance(found, torch.Tensor) or found.shape != (shape[0], classes):
-        got = list(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
-        raise BadInput(
-            f"{wanted} answers with {got} in training, not with logits [{shape[0]}, {classes}]; a search needs one "
-            "classifier."
-        )
+    wrong = fault(found, shape[0], classes)
+    if wrong:
+        raise BadInput(f"{wanted} answers in training with {wrong}")
     if not found.requires_grad:
         raise BadInput(
             f"{wanted} answers with logits that have no gradient: they are detached, or under torch.no_grad()."

@@ -32,7 +32,7 @@ AUG = ("--mode", "aug")
     [
         (("--model", "vit_tiny_patch16_224"), "doesn't match model"),
         (("--model", "darts_v2_cifar", "--model-kwargs", "channels=4", "layers=3", "aux_head=True", "--image-size",
-          "32"), "answers with tuple in training"),
+          "32"), "answers in training with tuple, not with logits"),
         (("--model", "local-dir:/nowhere"), "/nowhere"),
         (("--model", "resnet10t", "--model-kwargs", "patches=3"), "patches"),
         (("--model", "resnet10t", "--device", "gpu"), "--device gpu cannot be used"),
