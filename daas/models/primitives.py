@@ -160,7 +160,7 @@ def _own(build: Callable[[int, int], nn.Module]) -> Callable[[int, int, _Norm], 
         core = build(channels, stride)
         if not norm.track_running_stats:
             for module in core.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                if isinstance(module, nn.modules.batchnorm._NormBase):  # instance norms too
                     module.track_running_stats = False
                     module.running_mean = module.running_var = module.num_batches_tracked = None
         return nn.Sequential(nn.ReLU(), core, norm(channels))

@@ -13,6 +13,7 @@ from daas import checkpoint
 from daas.errors import BadInput
 from daas.search.algorithm.state import State
 from daas.search.options import BEFORE_THERE_WERE, NOT_PART_OF_THE_METHOD
+from daas.search.spaces.supernet import moved
 
 FORMAT = "daas-search-checkpoint/2"
 _EPOCH = "epoch."
@@ -37,7 +38,7 @@ def save(
         options: The run's options, compared when it is resumed.
         inputs: Hashes of what the options only name, by what it is; compared too.
     """
-    everything = tensors(search) | {_EPOCH + name: tensor for name, tensor in epoch.items()}
+    everything = tensors(search) | _moved(search) | {_EPOCH + name: tensor for name, tensor in epoch.items()}
     meta = {"format": FORMAT, "progress": progress, "options": options, "inputs": inputs}
     checkpoint.save(path, everything, meta, keep_previous=True)
 
@@ -82,20 +83,25 @@ def _take(path: Path, search: State, tensors: dict[str, Tensor]) -> dict[str, Te
     epoch = {name.removeprefix(_EPOCH): tensors.pop(name) for name in list(tensors) if name.startswith(_EPOCH)}
     for module, prefix in _modules(search):
         for name, parameter in module.named_parameters():
-            key = f"{prefix}.{name}"
-            if key not in tensors or tensors[key].shape != parameter.shape:
-                raise BadInput(f"{path} does not fit this search: {key} is missing or has another shape.")
-            with torch.no_grad():
-                parameter.copy_(tensors.pop(key))
+            _fill(path, parameter, f"{prefix}.{name}", tensors)
+    changed = _moved(search)
+    for name, buffer in search.network.named_buffers():
+        if (key := f"network.{name}") in tensors or key in changed:
+            _fill(path, buffer, key, tensors)
     for optimizer, module, prefix in _optimizers(search):
         checkpoint.restore_optimizer(optimizer, module, prefix, tensors)
     for name, value in _history(search).items():
-        if name not in tensors or tensors[name].shape != value.shape:
-            raise BadInput(f"{path} does not fit this search: {name} is missing or has another shape.")
-        value.copy_(tensors.pop(name))
+        _fill(path, value, name, tensors)
     if tensors:
         raise BadInput(f"{path} holds values that this search does not have, for example {next(iter(tensors))[:200]}.")
     return epoch
+
+
+@torch.no_grad()
+def _fill(path: Path, value: Tensor, name: str, tensors: dict[str, Tensor]) -> None:
+    if name not in tensors or tensors[name].shape != value.shape:
+        raise BadInput(f"{path} does not fit this search: {name} is missing or has another shape.")
+    value.copy_(tensors.pop(name))
 
 
 def _same_options(path: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
@@ -140,6 +146,11 @@ def tensors(search: State) -> dict[str, Tensor]:
     for optimizer, module, prefix in _optimizers(search):
         found |= dict(checkpoint.optimizer_tensors(optimizer, module, prefix))
     return found | _history(search)
+
+
+def _moved(search: State) -> dict[str, Tensor]:
+    """The buffers of the network that its passes have changed; not compared between processes, which run others."""
+    return {f"network.{name}": buffer for name, buffer in moved(search.network).items()}
 
 
 def _history(search: State) -> dict[str, Tensor]:

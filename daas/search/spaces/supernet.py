@@ -181,6 +181,9 @@ class SuperNet(nn.Module):
         nodes: Intermediate nodes per cell.
         primitives: Candidate operations.
         stem_multiplier: The stem has ``stem_multiplier * channels`` channels.
+
+    Attributes:
+        at_start: The buffers as they were made, by name: those of primitives of one's own.
     """
 
     def __init__(
@@ -208,6 +211,7 @@ class SuperNet(nn.Module):
             c_pp, c_p = c_p, nodes * channels
         self.classifier = nn.Linear(c_p, num_classes)
         self._names = {parameter: name for name, parameter in self.named_parameters()}
+        self.at_start = copies_of_buffers(self)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SuperNet:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # PyTorch's has no types
@@ -241,12 +245,17 @@ class SuperNet(nn.Module):
 class FixedNetwork(nn.Module):
     """A copy of any network with the interface of the supernet, for searching a policy alone.
 
-    The network itself is left as it is: weights, running statistics, mode. Batch norm of the copy uses
-    the statistics of the batch, as in the supernet, so that no pass of a search step leaves a trace.
+    The network itself is left as it is: weights, running statistics, mode. Batch norm of the copy uses the
+    statistics of the batch, as in the supernet, and instance norm those of the image, so that no pass of a search step
+    leaves a trace in them; what passes change in other modules (spectral norm's vectors, say) is part of a checkpoint.
     Dropout, drop-path and the like are active in training passes alone.
 
     Args:
         model: Maps [B, 3, H, W] to [B, num_classes]; parameters without ``requires_grad`` stay as they are.
+
+    Attributes:
+        model: The copy.
+        at_start: Its buffers as they were before the first pass, by name.
 
     Raises:
         BadInput: The network cannot be copied, or no parameter of it learns.
@@ -265,9 +274,10 @@ class FixedNetwork(nn.Module):
         except Exception as error:  # whatever the parts of a network raise that cannot be copied
             raise BadInput(f"The network {name} cannot be copied by copy.deepcopy ({error}).") from error
         for module in self.model.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            if isinstance(module, nn.modules.batchnorm._NormBase):  # instance norms too
                 module.track_running_stats = False
                 module.running_mean = module.running_var = module.num_batches_tracked = None
+        self.at_start = copies_of_buffers(self)
 
     def set_mode(self, training: bool) -> None:
         """Whether dropout and the like are active; batch norm is the same in both modes."""
@@ -282,3 +292,14 @@ class FixedNetwork(nn.Module):
     def active(self, z: Path | None = None) -> dict[str, nn.Parameter]:
         """All parameters."""
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+
+
+def copies_of_buffers(network: nn.Module) -> dict[str, Tensor]:
+    """The buffers of a network as they are now, by name."""
+    return {name: buffer.detach().clone() for name, buffer in network.named_buffers()}
+
+
+def moved(network: SuperNet | FixedNetwork) -> dict[str, Tensor]:
+    """The buffers that passes have changed, by name."""
+    start = network.at_start
+    return {name: now for name, now in network.named_buffers() if not torch.equal(now, start[name].to(now.device))}
