@@ -89,9 +89,9 @@ def _parser() -> Parser:
         meant=lambda word: f"--draw {shlex.quote(word)} OUT.svg",
         prog="daas models",
         description="Without options: a table of all models, counted (C: channels of the first cells; MACs: "
-        "multiply-adds of convolutions and linear layers), beside what the papers print (≠ where the network differs). "
-        "The verb convert LOG OUT.json makes a "
-        "genotype file of a genotype that stands in a log (convert --help).",
+        "multiply-adds of convolutions and matrix products), beside what the papers print (≠ where the network "
+        "differs). The verb convert LOG OUT.json makes a genotype file of a genotype that stands in a log (convert "
+        "--help).",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import timm
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from daas.models.zoo import find_genotype, list_genotypes, published
@@ -29,7 +31,7 @@ class Row:
         channels: Of a state in the first cells; None for networks without cells.
         layers: Number of cells; None for networks without cells.
         params: Parameters without an auxiliary head.
-        macs: Multiply-adds of convolutions and linear layers, for one image of the model's own size.
+        macs: Multiply-adds of convolutions and matrix products, for one image of the model's own size.
         printed: From the paper's table, where it has them: ``params_m`` and ``macs_m`` (millions), ``error`` (CIFAR-10,
             percent) or ``top1`` (ImageNet, percent).
         note: What does not reproduce, and other remarks.
@@ -110,29 +112,22 @@ def _count(name: str) -> dict[str, int | None]:
 
 
 def multiply_adds(model: nn.Module, input_size: Sequence[int]) -> int:
-    """Multiply-adds of all convolutions and linear layers for one image, in evaluation mode.
+    """Multiply-adds of all convolutions and matrix products for one image, in evaluation mode.
+
+    They are counted where PyTorch runs them, whether a module or a function asks for them.
 
     Args:
         model: On any device; on the meta device nothing is computed.
         input_size: C, H, W.
     """
-    total = 0
-
-    def count(module: nn.Module, _: object, output: Tensor) -> None:
-        nonlocal total
-        assert isinstance(module, (nn.Conv2d, nn.Linear))
-        total += output.numel() * module.weight[0].numel()
-
-    hooks = [m.register_forward_hook(count) for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
-    training, like = model.training, next(model.parameters())
+    own = (tensor for tensor in chain(model.parameters(), model.buffers()) if tensor.is_floating_point())
+    training, like = model.training, next(own, torch.empty(0))
     try:
-        with torch.no_grad():
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
             model.eval()(torch.zeros(1, *input_size, device=like.device, dtype=like.dtype))
     finally:
         model.train(training)
-        for hook in hooks:
-            hook.remove()
-    return total
+    return int(counter.get_total_flops()) // 2  # a multiplication and an addition
 
 
 def markdown(found: Sequence[Row]) -> str:

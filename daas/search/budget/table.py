@@ -138,4 +138,4 @@ def _count(name: str, channels: int, stride: int, side: int) -> tuple[int, int]:
     with torch.device("meta"):
         made = build_primitive(name, channels, stride)
     params = sum(parameter.numel() for parameter in made.parameters())
-    return params, multiply_adds(made, (channels, side, side)) if params else 0
+    return params, multiply_adds(made, (channels, side, side))

@@ -44,7 +44,7 @@ class TrainedNetwork:
         return made
 
     def counts(self, genotype: Genotype) -> dict[str, int]:
-        """``params``, and ``macs`` (multiply-adds of convolutions and linear layers for one image), counted."""
+        """``params``, and ``macs`` (multiply-adds of convolutions and matrix products for one image), counted."""
         with torch.device("meta"):
             made = self.create(genotype)
         return {
