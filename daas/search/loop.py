@@ -13,6 +13,7 @@ from daas import processes
 from daas.augment import DAASPolicy, Policy
 from daas.errors import BadInput
 from daas.models import Genotype
+from daas.models.start import Start, used_to
 from daas.search.algorithm.estimators import Sampling
 from daas.search.algorithm.state import Batch, Moment, State
 from daas.search.algorithm.step import advance
@@ -53,7 +54,8 @@ class Search:
         policies: The policies that are searched; or a policy that is fixed, under which cells alone are searched.
         estimator: How the policies learn; the paper's by default.
         num_classes: Of the labels; needed unless the network is a module.
-        normalize: (mean, std) per channel, as shares of the full range, with which the network sees images.
+        normalize: (mean, std) per channel, as shares of the full range, with which the network sees images. By default
+            those that its weights are used to, where they are pretrained, and else 0.5 and 0.25.
         seed: Of every random choice.
         **settings: Other options of ``daas.search`` that a step depends on: ``lr``, ``arch_lr``, ``aug_lr``,
             ``clip_grad``, ``crop_padding``, ``hflip``, ``policy_parameters``, ``max_params``, ``device``, ...
@@ -80,7 +82,7 @@ class Search:
         estimator: Sampling | str | None = None,
         *,
         num_classes: int | None = None,
-        normalize: Statistics = _MIDDLE,
+        normalize: Statistics | None = None,
         seed: int = 0,
         **settings: Any,
     ) -> None:
@@ -100,7 +102,7 @@ class Search:
             raise BadInput("num_classes is missing: how many classes the labels have.")
         self._given = Given(**objects)
         self._classes = num_classes
-        self._normalize = normalize
+        self._normalize = normalize or used_to(self.config.model, Start.of(self.config)) or _MIDDLE
         self._device = processes.local_device(self.config.device)
         self._state: State | None = None
         self._steps = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import timm
 import torch
 from torch import Tensor, nn
 
@@ -124,6 +125,23 @@ def test_batches_that_cannot_be_used_are_named() -> None:
     for wrong in ({"lr": -0.1}, {"temperature": 0.0}, {"lr": float("nan")}):
         with pytest.raises(daas.BadInput, match="greater than 0"):
             loop.step((images, labels), (images, labels), **wrong)
+
+
+def test_pretrained_weights_see_the_images_that_they_are_used_to() -> None:
+    known = timm.get_pretrained_cfg("daas_cifar10_micro")
+    assert known is not None
+    options: dict[str, Any] = {"network": "daas_cifar10_micro", "num_classes": 2}
+
+    def statistics(**more: Any) -> tuple[Any, Any]:
+        loop = daas.Search(**options, **more)
+        loop.step(batch(0), batch(1))
+        data = loop.derive().summary["data"]
+        return data["mean"], data["std"]
+
+    assert statistics(pretrained=True) == (known.mean, known.std)
+    own = ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    assert statistics(pretrained=True, normalize=own) == own
+    assert statistics() == ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 
 
 def test_a_loop_of_ones_own_has_its_presets_limit_of_skips() -> None:
