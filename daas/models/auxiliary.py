@@ -3,6 +3,7 @@
 # No postponed annotations here: FX writes those of ``forward`` into the code that TorchScript reads.
 from typing import Any
 
+from timm.models import checkpoint
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -16,7 +17,8 @@ class CellNetWithAux(CellNet):
     """CellNet whose training output is (logits, auxiliary logits); in evaluation it is CellNet.
 
     The auxiliary classifier reads the output of the second reduction cell, which must be at least 5 x 5 pixels: images
-    of ``smallest_image`` pixels.
+    of ``smallest_image`` pixels. Without its own classifier (``features_only``, pruned) it has none either, and is
+    CellNet. TorchScript does not take it; script a CellNet with its weights.
 
     Args:
         genotype: The two cells.
@@ -41,14 +43,14 @@ class CellNetWithAux(CellNet):
 
     def forward(self, x: Tensor) -> Any:
         """[B, in_chans, H, W] -> [B, num_classes], in training a pair of them."""
-        if not self.training:
+        if not self.training or not hasattr(self, "aux_head"):
             return super().forward(x)
         _, before, output = self.stem(x)
         active = True
         auxiliary = x
         for index, cell in enumerate(self.cells):
             current = output if active else F.relu(output)
-            output = cell(before, current)
+            output = checkpoint(cell, before, current) if self.grad_checkpointing else cell(before, current)
             before = current
             active = bool(cell.relu_output)
             if index == self.aux_after:
@@ -63,10 +65,16 @@ class CellNetWithAux(CellNet):
             global_pool: New pooling, empty for none; None keeps it.
         """
         super().reset_classifier(num_classes, global_pool)
+        if not hasattr(self, "aux_head"):
+            return
         old = next(self.aux_head.parameters())
         *body, _ = self.aux_head
         last = nn.Linear(768, num_classes, device=old.device, dtype=old.dtype) if num_classes else nn.Identity()
         self.aux_head = nn.Sequential(*body, last.train(self.training))
+
+    def _drop_classifier(self) -> None:
+        super()._drop_classifier()
+        del self.aux_head
 
 
 def auxiliary_head(channels: int, num_classes: int, stem: Stem) -> nn.Sequential:

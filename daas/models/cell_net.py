@@ -5,6 +5,7 @@ Layout and sizes are those of the evaluation networks of DARTS (Liu et al., ICLR
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -82,6 +83,12 @@ class CellNet(TimmNetwork):
         self.level_ends = [int(level["module"].removeprefix("cells.")) for level in self.feature_info[-3:]]
         self.register_load_state_dict_pre_hook(_leave_auxiliary_out)  # type: ignore[no-untyped-call]  # torch has no annotations there
         self.to(dtype=dtype)
+
+    @classmethod
+    def keywords(cls, variant: str) -> set[str]:
+        """Those of ``CellNet`` that the name does not fix, and ``aux_head``."""
+        fixed = {"stem"} if variant in ("daas_cell_cifar", "daas_cell_imagenet") else {"stem", "genotype"}
+        return set(inspect.signature(CellNet).parameters) - fixed | {"aux_head"}
 
     def _stack(self, channels: int, layers: int, drop_path: float) -> Iterator[Cell]:
         """The cells; notes the feature levels on the way."""

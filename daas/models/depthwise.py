@@ -26,6 +26,9 @@ from torch.nn import functional as F
 
 def channels_last(x: Tensor) -> Tensor:
     """On CPUs, depthwise convolutions and pools are several times faster with the channels last: set out that way."""
+    if not is_scripting():  # noqa: SIM102  # TorchScript cuts off this branch alone
+        if not torch.compiler.is_compiling() and _transformed():
+            return x
     return x.contiguous(memory_format=torch.channels_last) if x.is_cpu else x
 
 
@@ -86,12 +89,18 @@ class Depthwise(nn.Conv2d):
 
 
 def trains_on_cpu(x: Tensor) -> bool:
-    """Whether a CPU will take gradients, in x's own precision, and no compiler or exporter looks on.
+    """Whether a CPU will take gradients, in x's own precision, and no compiler, exporter or ``vmap`` looks on.
 
     Those know PyTorch's operations only.
     """
     left_to_torch = torch.compiler.is_compiling() or torch._C._is_tracing() or torch.is_autocast_enabled("cpu")
-    return x.is_cpu and torch.is_grad_enabled() and not left_to_torch
+    return x.is_cpu and torch.is_grad_enabled() and not left_to_torch and not _transformed()
+
+
+def _transformed() -> bool:
+    """Whether a transform of ``torch.func`` runs other than forward mode: ``vmap``, or gradients that it may batch."""
+    levels = torch._C._functorch.get_interpreter_stack() or []
+    return any(level.key() != torch._C._functorch.TransformType.Jvp for level in levels)
 
 
 def _exporting() -> bool:

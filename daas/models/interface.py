@@ -53,8 +53,7 @@ def create(cls: "type[TimmNetwork]", variant: str, pretrained: bool, levels: int
         found = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         if found is None or found[1] not in kwargs:
             raise
-        known = set(inspect.signature(cls).parameters)
-        raise BadInput(f"{variant}: {unknown_name(found[1], known)}") from error
+        raise BadInput(f"{variant}: {unknown_name(found[1], cls.keywords(variant))}") from error
     return model
 
 
@@ -82,6 +81,11 @@ class TimmNetwork(nn.Module):
         self.grad_checkpointing = False
         self.norm: nn.Module = nn.Identity()
         self.head: ClassifierHead
+
+    @classmethod
+    def keywords(cls, variant: str) -> set[str]:
+        """What the entry point of a model of this name takes, but for timm's own."""
+        return set(inspect.signature(cls).parameters)
 
     def _set_head(self, channels: int, global_pool: str, drop_rate: float) -> None:
         self.num_features = channels
@@ -172,9 +176,12 @@ class TimmNetwork(nn.Module):
         if shorter or prune_norm:
             self.norm = nn.Identity()
         if shorter or prune_head:
-            self.num_classes = 0
-            self._set_head(self.num_features, "", self.head.drop.p)
+            self._drop_classifier()
         return list(take)
+
+    def _drop_classifier(self) -> None:
+        self.num_classes = 0
+        self._set_head(self.num_features, "", self.head.drop.p)
 
     def get_classifier(self) -> nn.Module:
         """The last linear layer."""

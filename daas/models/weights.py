@@ -109,7 +109,8 @@ class Weights:
                 f"{self.path} is for other classes: {difference(known, names, 'the weights', 'the images')}. To go on "
                 "from weights of other classes with a new classifier, name them with --pretrained-path."
             )
-        rows = torch.tensor([known.index(name) for name in names])
+        row = {name: index for index, name in enumerate(known)}
+        rows = torch.tensor([row[name] for name in names])
         found = dict(state)
         for name in classifiers(model):
             tensor = state.get(name)
@@ -142,7 +143,8 @@ def difference(first: Sequence[str], second: Sequence[str], one: str, other: str
     """
     parts = []
     for names, others, where in ((first, second, one), (second, first, other)):
-        only = [name for name in names if name not in set(others)]
+        known = set(others)
+        only = [name for name in names if name not in known]
         if only:
             more = f" and {len(only) - _SHOWN} more" if len(only) > _SHOWN else ""
             parts.append(f"{', '.join(only[:_SHOWN])}{more} only in {where}")

@@ -110,7 +110,15 @@ def create_cells(
         pretrained: Load the weights that ``pretrained_cfg`` names.
         genotype: Its cells.
         kwargs: ``channels``, ``layers``, ``aux_head`` and the arguments of ``CellNet``.
+
+    Raises:
+        BadInput: An argument that the name fixes.
     """
+    if fixed := sorted({"genotype", "stem"} & kwargs.keys()):
+        raise BadInput(
+            f"{variant}: its name says its {fixed[0]}, and {fixed[0]}= is not taken; daas_cell_cifar and "
+            "daas_cell_imagenet take genotype=, and differ by their stem."
+        )
     aux_head = bool(kwargs.pop("aux_head", False))
     arguments = {**SIZES[stem], "stem": stem, "genotype": find_genotype(genotype), **kwargs}
     levels = 3 if stem == "cifar" else 5

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
 import torch
+from torch import nn
 
 from daas.errors import BadInput
 from daas.models import CellNet, Genotype, find_genotype, register_genotype
@@ -97,6 +99,61 @@ def test_the_auxiliary_head_answers_on_images_of_any_size_that_it_names(stem: st
         assert net(torch.randn(2, 3, side, side))[1].shape == (2, 5)
     with pytest.raises(RuntimeError):
         net(torch.randn(2, 3, sides[0] - 1, sides[0] - 1))
+
+
+def test_checkpointing_with_an_auxiliary_head_runs_every_cell_again_and_changes_no_gradient() -> None:
+    x, gradients, runs = torch.randn(2, 3, 24, 24), [], []
+    for enable in (False, True):
+        torch.manual_seed(0)
+        net = timm.create_model("daas_cell_cifar", channels=2, layers=3, num_classes=5, aux_head=True)
+        net.set_grad_checkpointing(enable)
+        calls: list[object] = []
+        for cell in net.cells:
+            cell.register_forward_pre_hook(lambda module, _, calls=calls: calls.append(module))
+        logits, auxiliary = net(x)
+        (logits.square().sum() + auxiliary.square().sum()).backward()
+        gradients.append([p.grad for p in net.parameters()])
+        runs.append(len(calls))
+    assert runs == [3, 6]
+    for plain, again in zip(*gradients, strict=True):
+        torch.testing.assert_close(plain, again)
+
+
+@pytest.mark.parametrize("index", [0, 2])
+def test_without_its_classifier_a_network_has_no_auxiliary_head(index: int) -> None:
+    def made(**kwargs: Any) -> nn.Module:
+        torch.manual_seed(0)
+        return timm.create_model("daas_cell_cifar", channels=2, layers=3, aux_head=True, **kwargs)
+
+    x = torch.randn(2, 3, 24, 24)
+    pruned = made()
+    pruned.prune_intermediate_layers([index])
+    (features,) = pruned.forward_intermediates(x, [index], intermediates_only=True)
+    torch.testing.assert_close(pruned(x), features)
+    features_only = made(features_only=True, out_indices=(index,))
+    for network in (pruned, features_only):
+        assert not [name for name, _ in network.named_parameters() if "aux_head" in name]
+    pruned.reset_classifier(4, "avg")
+    assert pruned(x).shape == (2, 4)
+
+
+def test_the_cells_and_the_stem_that_a_name_says_cannot_be_given() -> None:
+    for argument in ({"genotype": "p_darts"}, {"stem": "imagenet"}):
+        with pytest.raises(BadInput, match=f"darts_v2_cifar: its name says its {next(iter(argument))}"):
+            timm.create_model("darts_v2_cifar", **argument)
+    with pytest.raises(BadInput, match="daas_cell_cifar: its name says its stem"):
+        timm.create_model("daas_cell_cifar", stem="imagenet")
+
+
+@pytest.mark.parametrize(("model", "genotype"), [("darts_v2_cifar", False), ("daas_cell_cifar", True)])
+@pytest.mark.parametrize("aux_head", [False, True])
+def test_an_unknown_argument_is_named_with_those_that_are_taken(model: str, genotype: bool, aux_head: bool) -> None:
+    with pytest.raises(BadInput, match="unknown option quux") as caught:
+        timm.create_model(model, quux=1, aux_head=aux_head)
+    known = str(caught.value).split("Known: ")[1].rstrip(".").split(", ")
+    assert {"channels", "layers", "aux_head", "drop_path_rate"} <= set(known)
+    assert ("genotype" in known) == genotype
+    assert "stem" not in known
 
 
 def test_drop_path_drops_edges_of_images_and_follows_a_schedule() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import timm
 import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
@@ -75,6 +76,32 @@ def test_other_ways_to_run_it() -> None:
     torch.testing.assert_close(torch.jit.script(module)(x), expected)
     torch.testing.assert_close(torch.compile(module, backend="eager", fullgraph=True)(x), expected)
     torch.testing.assert_close(torch.export.export(module, (x,)).module()(x), expected)
+
+
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_gradients_of_single_images_and_of_single_outputs(dilation: int) -> None:
+    x, weight = (t.detach() for t in inputs((5, 6), 5))
+    for transform in (
+        lambda f: torch.func.vmap(torch.func.grad(lambda w, a: f(a[None], w, 1, dilation).square().sum()), (None, 0)),
+        lambda f: torch.func.jacrev(lambda w, a: f(a, w, 1, dilation)),
+        lambda f: torch.func.hessian(lambda w, a: f(a, w, 1, dilation).square().sum()),
+    ):
+        torch.testing.assert_close(transform(depthwise)(weight, x), transform(plain)(weight, x))
+
+
+def test_gradients_of_single_images_of_a_network() -> None:
+    torch.manual_seed(0)
+    net = timm.create_model("daas_cell_cifar", channels=2, layers=3).double().eval()
+    weights, images = {n: p.detach() for n, p in net.named_parameters()}, torch.randn(3, 3, 8, 8).double()
+
+    def loss(weights: dict[str, Tensor], image: Tensor) -> Tensor:
+        return torch.func.functional_call(net, weights, (image[None],)).square().sum()
+
+    found = torch.func.vmap(torch.func.grad(loss), (None, 0))(weights, images)
+    for index, image in enumerate(images):
+        expected = torch.autograd.grad(net(image[None]).square().sum(), list(net.parameters()), materialize_grads=True)
+        for (name, _), gradient in zip(net.named_parameters(), expected, strict=True):
+            torch.testing.assert_close(found[name][index], gradient)
 
 
 def test_gradients_cut_out_of_a_concatenation_are_dense() -> None:

@@ -115,6 +115,16 @@ def test_initial_weights_are_put_into_the_order_of_the_images(
     assert "fox only in the weights; ape only in the images" in capsys.readouterr().err
 
 
+def test_many_classes_are_brought_into_order_at_once() -> None:
+    names = [f"class{k}" for k in range(2000)]
+    order = torch.randperm(2000, generator=torch.Generator().manual_seed(0))
+    state = {"0.weight": order.double()[:, None], "0.bias": order.double()}
+    layer = nn.Linear(1, 2000, dtype=torch.float64)
+    Weights("w", state, tuple(names[k] for k in order.tolist())).into(nn.Sequential(layer), names)
+    assert torch.equal(layer.bias, torch.arange(2000.0, dtype=torch.float64))
+    assert torch.equal(layer.weight[:, 0], layer.bias)
+
+
 def test_weights_without_names_are_taken_as_they_are(tmp_path: Path) -> None:
     model = nn.Linear(4, 3)
     save_file(model.state_dict(), tmp_path / "plain.safetensors")
