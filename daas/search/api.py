@@ -13,6 +13,7 @@ from daas.augment import DAASPolicy, Policy
 from daas.data.given import named_or_path
 from daas.errors import BadInput
 from daas.models import Genotype
+from daas.ranges import plain
 from daas.search.algorithm.estimators import Sampling
 from daas.search.given import Callback, Given
 from daas.search.options import SearchConfig
@@ -86,10 +87,19 @@ def _given_options(options: dict[str, Any]) -> dict[str, Any]:
         raise BadInput("One call is one search; several are [daas.search(data, seed=seed) for seed in range(4)].")
     options = dict(options)
     if isinstance(options.get("model_kwargs"), dict):
-        options["model_kwargs"] = tuple(f"{name}={value!r}" for name, value in options["model_kwargs"].items())
+        options["model_kwargs"] = tuple(
+            f"{name}={_written(value)!r}" for name, value in options["model_kwargs"].items()
+        )
     if not isinstance(options.get("primitives", ""), str):
         options |= CellSpace(primitives=options["primitives"]).options()
     return options
+
+
+def _written(value: Any) -> Any:
+    """A value of an argument of a model as one whose text is read back: of NumPy, a path, a genotype."""
+    if isinstance(value, Genotype):
+        return value.to_dict()
+    return os.fspath(value) if isinstance(value, os.PathLike) else plain(value)
 
 
 def _network(network: Any, values: dict[str, Any], objects: dict[str, Any]) -> None:

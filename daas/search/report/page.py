@@ -69,7 +69,8 @@ def render(found: Found, out: Path) -> str:
 
     Args:
         found: What was found, measured and seen.
-        out: The folder in which genotype.json and policy.json lie, for the commands on the page.
+        out: The folder in which genotype.json and policy.json lie, for the commands on the page; without a summary
+            beside them they were not saved, and the page says how.
 
     Returns:
         HTML that needs nothing else.
@@ -91,6 +92,7 @@ def render(found: Found, out: Path) -> str:
         cost=cost_section(summary),
         policy=None if found.policy is None else _policy(found.policy, _last_stage(lines), found.pictures.examples),
         commands=commands(out, summary, found.genotype is not None, found.policy is not None),
+        saved=os.path.exists(out / "summary.json"),
     )
 
 

@@ -180,9 +180,9 @@ def _choose(images: ImageData, config: SearchConfig) -> tuple[ImageData, tuple[s
     if config.max_images is not None and config.max_images < len(images):
         order = torch.randperm(len(images), generator=random)
         rank = torch.empty(len(images), dtype=torch.int64)  # position of each image within its class
-        for label in classes:
-            members = order[images.labels[order] == label]
-            rank[members] = torch.arange(len(members))
+        by_class = order[images.labels[order].argsort(stable=True)]
+        counts = images.labels.bincount()
+        rank[by_class] = torch.arange(len(images)) - (counts.cumsum(0) - counts).repeat_interleave(counts)
         kept = rank.mul(len(images.class_names)).add(images.labels).argsort()[: config.max_images]
         images = images.subset(kept.sort().values)
     return images, tuple(images.class_names[int(index)] for index in classes)

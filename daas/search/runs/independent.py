@@ -158,7 +158,7 @@ def _summary(config: SearchConfig, arch: dict[str, Any], aug: dict[str, Any]) ->
         "seconds": round(arch["seconds"] + aug["seconds"], 2),
         "skip_share": arch["skip_share"],
         "primitives": arch["primitives"],
-        **{name: arch[name] for name in ("cost", "considered") if name in arch},
+        **{name: arch[name] for name in ("cost", "considered", "cells_rank") if name in arch},
         "entropy": {**arch["entropy"], **aug["entropy"]},
         "warnings": arch["warnings"] + aug["warnings"],
     }

@@ -16,6 +16,7 @@ import torch
 from daas.augment import Policy
 from daas.augment.policy import PolicyOp, SubPolicy
 from daas.errors import BadInput
+from daas.search.found import found_in
 from daas.search.report import page as page_
 from daas.search.report.commands import HELD_OUT_PHOTOS, commands
 from daas.search.report.page import write_report
@@ -62,6 +63,17 @@ def test_the_command_of_the_page_runs_at_the_size_of_the_search_and_runs_twice(
     first = weights.read_bytes()
     assert main(words) == 0
     assert weights.read_bytes() == first
+
+
+def test_a_page_without_the_files_of_the_search_has_no_commands_for_them(run_search: Run, tmp_path: Path) -> None:
+    _, out = run_search("--max-steps", "2")
+    found = found_in(out)
+    page = found.report(tmp_path / "elsewhere" / "page.html").read_text()
+    assert "genotype.json" not in page
+    assert "create_model" not in page
+    assert "found.save(" in page
+    assert 'class="command"' not in page
+    assert 'class="command"' in (found.save(tmp_path / "saved") / "report.html").read_text()
 
 
 def test_the_papers_presets_are_trained_by_the_papers_recipes() -> None:

@@ -10,17 +10,20 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 import daas
 from daas import DAASPolicy
+from daas.data import images_from
 from daas.errors import BadInput
 from daas.models.start import WEIGHTS, Start, used_to
 from daas.models.zoo import find_genotype
-from daas.search.options import options, parse
+from daas.search.options import SearchConfig, options, parse
 from daas.search.report.commands import commands
 from daas.search.report.warnings import about_images
 from daas.search.runs import checkpoint
-from daas.search.runs.build import build_data, build_search, inputs
+from daas.search.runs.build import _SUBSET, _choose, build_data, build_search, inputs
+from daas.seeds import generator
 from tests.conftest import SHORT_SEARCH, _small_convnet, saved_network
 
 Run = Callable[..., tuple[int, Path]]
@@ -45,6 +48,33 @@ def test_a_network_that_cannot_be_used_is_named_and_nothing_is_written(
     assert code == 2
     assert said in capsys.readouterr().err
     assert not out.exists()
+
+
+@pytest.mark.parametrize("options", [{"max_images": 50}, {"max_classes": 3}, {"max_classes": 4, "max_images": 37}])
+def test_images_are_chosen_evenly_and_as_class_by_class(options: dict[str, int]) -> None:
+    random = torch.Generator().manual_seed(0)
+    labels = torch.randint(7, (200,), generator=random)
+    images = images_from((torch.zeros(200, 3, 2, 2, dtype=torch.uint8), labels))
+    found, classes = _choose(images, SearchConfig(seed=3, **options))
+    chosen, kept = _chosen_class_by_class(labels, len(images.class_names), **options)
+    assert classes == tuple(images.class_names[index] for index in chosen)
+    assert torch.equal(found.labels, labels[kept])
+
+
+def _chosen_class_by_class(
+    labels: Tensor, number: int, max_classes: int | None = None, max_images: int | None = None
+) -> tuple[list[int], Tensor]:
+    random, kept = generator(3, _SUBSET), torch.arange(len(labels))
+    classes = list(range(number))
+    if max_classes is not None:
+        classes = sorted(torch.randperm(number, generator=random)[:max_classes].tolist())
+        kept = torch.tensor([index for index, label in enumerate(labels.tolist()) if label in classes])
+    if max_images is not None:
+        order = kept[torch.randperm(len(kept), generator=random)].tolist()
+        members = {label: [index for index in order if labels[index] == label] for label in classes}
+        ranked = sorted((rank, label, index) for label in classes for rank, index in enumerate(members[label]))
+        kept = torch.tensor([index for _, _, index in ranked[:max_images]]).sort().values
+    return classes, kept
 
 
 def test_images_that_changed_are_noticed_when_a_run_is_resumed(

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from daas.search.options import SearchConfig
+from daas.search.runs.independent import _summary
+
 Run = Callable[..., tuple[int, Path]]
 TINY = ("--mode", "independent", "--max-steps", "4")
 GATHERED = ("genotype.json", "policy.json", "summary.json")
@@ -40,6 +43,13 @@ def test_it_is_two_runs_and_their_results_lie_above(whole: Path) -> None:
     assert options["model"] == "daas_cell_cifar"
     assert f"genotype={whole / 'aug/network.json'}" in options["model_kwargs"]
     assert summary(whole)["steps"] == 8
+
+
+def test_what_is_said_of_the_cells_stands_in_the_whole_summary(whole: Path) -> None:
+    arch, aug = summary(whole / "arch"), summary(whole / "aug")
+    said = {"cost": {"params": 1}, "considered": {}, "cells_rank": {"better": 12, "n": 16}}
+    found = _summary(SearchConfig(mode="independent", out=whole), {**arch, **said}, aug)
+    assert {name: found[name] for name in said} == said
 
 
 def test_it_goes_on_where_it_was_cut_off(run_search: Run, whole: Path) -> None:
