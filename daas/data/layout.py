@@ -109,7 +109,7 @@ def arranged(where: str, listing: Listing, split: str) -> Layout:
         prefix = _same_again(prefix, below.values())
     depth = len(prefix)
     classes = {index: parts for index, parts in below.items() if len(parts) > depth + 1}
-    called = {index: _composed(parts[depth]) for index, parts in classes.items()}
+    called = {index: composed(parts[depth]) for index, parts in classes.items()}
     names = tuple(sorted(set(called.values())))
     kind = splits[chosen].kind if chosen in splits else ""
     others = {name for name, known in splits.items() if known.kind != kind} if splits else folders if chosen else set()
@@ -128,7 +128,7 @@ def arranged(where: str, listing: Listing, split: str) -> Layout:
     return Layout(found, labels, names, held_out, unread, _notes(where, listing, prefix, names))
 
 
-def _composed(name: str) -> str:
+def composed(name: str) -> str:
     """A name with its accents in one form: macOS spells an é with two characters, others with one."""
     return unicodedata.normalize("NFC", name)
 
@@ -289,7 +289,7 @@ def _notes(where: str, listing: Listing, prefix: Parts, names: tuple[str, ...]) 
     depth = len(prefix)
     missing: dict[str, Counter[str]] = {
         parts[depth]: Counter() for parts in listing.folders
-        if len(parts) == depth + 1 and parts[:depth] == prefix and _composed(parts[depth]) not in names
+        if len(parts) == depth + 1 and parts[:depth] == prefix and composed(parts[depth]) not in names
     }  # fmt: skip
     for parts, kind in listing.unread:
         if len(parts) > depth + 1 and parts[:depth] == prefix and parts[depth] in missing:

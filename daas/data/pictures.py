@@ -13,8 +13,10 @@ from torch.utils.data import Dataset
 
 from daas.data.formats import without_pillows_warnings
 from daas.data.images import Source
+from daas.data.layout import composed
 from daas.data.sources import look, read_through, warnings_about
 from daas.errors import BadInput
+from daas.reading import read_text
 
 _SIDE = 64  # of the squares that are made where only their readability matters
 
@@ -54,7 +56,11 @@ class Pictures(Dataset[tuple[Any, int]]):
         self.labels = new[np.asarray(source.labels)]
         wanted = self.labels >= 0
         if not wanted.any():
-            raise BadInput(f"{source.name}: no images are left; its classes are {', '.join(source.class_names[:10])}.")
+            raise BadInput(
+                f"{source.name}: no images are left. Its classes are {', '.join(source.class_names[:10])}; labels are "
+                f"given to {', '.join(self.classes[:10])}. A class map has the name of a class folder in each line, "
+                "and nothing else."
+            )
         good, census = read_through(source, _SIDE, True, threads) if skip_bad_images else (None, look(source))
         readable = np.ones_like(wanted) if good is None else good.numpy()
         self.kept = np.flatnonzero(wanted & readable)
@@ -63,6 +69,10 @@ class Pictures(Dataset[tuple[Any, int]]):
         if not wanted.all():
             self.unread["of classes that have no label"] = int((~wanted).sum())
         self.warnings = warnings_about(source, census, self.unread)
+        if absent := [name for name in self.classes if name not in own]:
+            several = ", ".join(absent[:10]) + (", ..." if len(absent) > 10 else "")
+            sentence = f"{source.name}: No folder belongs to {len(absent)} of {len(self.classes)} labels: {several}."
+            self.warnings = (*self.warnings, sentence)
 
     def __len__(self) -> int:
         return len(self.kept)
@@ -93,15 +103,20 @@ def class_map(path: str, root: str) -> dict[str, int]:
         root: Folder of the images.
 
     Raises:
-        BadInput: No such file, or no text.
+        BadInput: No such file, no text, an empty line, or a name that stands twice.
     """
     for place in (Path(path), Path(root) / path):
         if os.path.isfile(place):
             break
     else:
         raise BadInput(f"--class-map {path}: there is no such file, and none below {root or 'the images'}.")
-    try:
-        lines = place.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"--class-map {path} is no text file with a class folder in each line ({error}).") from error
-    return {name.strip(): label for label, name in enumerate(lines)}
+    lines = [composed(line.strip()) for line in read_text(place, "class map").rstrip().splitlines()]
+    found = {name: label for label, name in reversed(list(enumerate(lines)))}
+    for label, name in enumerate(lines):
+        if not name or found[name] != label:
+            what = f"is {name} again, as line {found[name] + 1}" if name else "is empty"
+            raise BadInput(
+                f"--class-map {path}: line {label + 1} {what}. It has the name of a class folder in each line, in the "
+                "order of the labels."
+            )
+    return found

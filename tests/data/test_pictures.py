@@ -96,11 +96,40 @@ def test_labels_of_ones_own(tree: Tree, tmp_path: Path) -> None:
     assert found.unread == {"of classes that have no label": 2}
     assert "2 files were not read" in found.warnings[0]
     assert class_map("within.txt", str(root)) == {"dog": 0}
-    with pytest.raises(BadInput, match="no images are left"):
+    assert found.warnings[1].endswith("No folder belongs to 1 of 3 labels: ape.")
+    with pytest.raises(BadInput, match=r"no images are left\. Its classes are cat, dog, owl; labels are given to elk"):
         Pictures(folder_source(root, "train"), labels={"elk": 0})
     (tmp_path / "map.pkl").write_bytes(b"\x80\x04\x95")
-    with pytest.raises(BadInput, match="is no text file"):
+    with pytest.raises(BadInput, match="this is a pickle"):
         class_map(str(tmp_path / "map.pkl"), "")
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        ("\ufeffcat\r\ndog\r\n", ["cat", "dog"]),
+        (" dog \ncat\n\n\n", ["dog", "cat"]),
+        ("cafe\u0301\ncat\n", ["caf\u00e9", "cat"]),
+        ("cat\n\ndog\n", "line 2 is empty"),
+        ("cat\ndog\ncat\n", "line 3 is cat again, as line 1"),
+    ],
+)
+def test_a_class_map_is_one_name_per_line(content: str, names: list[str] | str, tmp_path: Path) -> None:
+    path = tmp_path / "map.txt"
+    path.write_bytes(content.encode())
+    if isinstance(names, list):
+        assert class_map(str(path), "") == {name: label for label, name in enumerate(names)}
+        return
+    with pytest.raises(BadInput, match=names):
+        class_map(str(path), "")
+
+
+def test_a_class_map_of_another_kind_says_what_it_holds(tree: Tree) -> None:
+    source = folder_source(tree(below(".")), "train")
+    with pytest.raises(
+        BadInput, match=r"classes are cat, dog; labels are given to cat,0, dog,1\. A class map has the name"
+    ):
+        Pictures(source, labels={"cat,0": 0, "dog,1": 1})
 
 
 @pytest.mark.parametrize("archive", [False, True])
