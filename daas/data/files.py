@@ -45,7 +45,7 @@ def folder_source(root: Path, split: str) -> Source:
     return Source(
         root.name, files.read, layout.labels, layout.names, files.describe, held_out=layout.held_out,
         unread=layout.unread, notes=notes,
-        folders=frozenset(real.values()), content=files.content,
+        folders=frozenset(real.values()), content=files.content, called=files.called,
     )  # fmt: skip
 
 
@@ -84,6 +84,7 @@ def tar_source(path: Path, split: str) -> Source:
         path.name, members.read, layout.labels, layout.names, members.describe, held_out=layout.held_out,
         unread=layout.unread, notes=layout.notes,
         folders=frozenset(f"{real}/{os.path.dirname(name)}" for name in names), content=members.content,
+        called=members.called,
     )  # fmt: skip
 
 
@@ -118,6 +119,9 @@ class _Files:
     def describe(self, index: int) -> str:
         return self.paths[index]
 
+    def called(self, index: int) -> str:
+        return os.path.basename(self.paths[index])
+
 
 @dataclass(frozen=True)
 class _Members:
@@ -144,3 +148,6 @@ class _Members:
 
     def describe(self, index: int) -> str:
         return f"{self.names[index]} in {self.archive}"
+
+    def called(self, index: int) -> str:
+        return self.names[index].rpartition("/")[2]

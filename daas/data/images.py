@@ -40,6 +40,7 @@ class Source:
         notes: What else people should know about the files, in sentences.
         folders: Real paths of the folders that hold the images, where they are files.
         content: (index, limit) -> bytes of the file, and its first ``limit`` ones; None where there are no files.
+        called: Index -> the name of the image wherever its set lies; by default what ``describe`` says.
     """
 
     name: str
@@ -53,19 +54,20 @@ class Source:
     notes: tuple[str, ...] = ()
     folders: frozenset[str] = frozenset()
     content: Callable[[int, int], tuple[int, bytes]] | None = None
+    called: Callable[[int], str] | None = None
 
     def fingerprint(self, indices: Sequence[int]) -> Iterator[bytes]:
         """What tells images from others under the same names without decoding them.
 
         That is the name and size of every file and, of a thousand of them at most, evenly spaced, the first 64 KiB.
-        Times do not count: a copy of a set is the same set.
+        Neither times nor folders count: a copy of a set is the same set, wherever it lies.
 
         Args:
             indices: Of the images.
         """
-        every = -(-len(indices) // _FINGERPRINTED)
+        every, called = -(-len(indices) // _FINGERPRINTED), self.called or self.describe
         for position, index in enumerate(indices):
-            yield f"{self.describe(index)}\n".encode("utf-8", "surrogateescape")
+            yield f"{called(index)}\n".encode("utf-8", "surrogateescape")
             if self.content is not None:
                 try:
                     size, start = self.content(index, 0 if position % every else _BEGINNING)

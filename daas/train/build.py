@@ -58,14 +58,11 @@ def data_config(options: TrainOptions) -> dict[str, Any]:
     """Timm's data config: ``input_size``, ``mean``, ``std``, ``interpolation``, ``crop_pct``, ``crop_mode``.
 
     Raises:
-        BadInput: An unknown model; sizes or statistics that do not fit.
+        BadInput: An unknown model, or a size that cannot be.
     """
     size = options.input_size
     if size is not None and (len(size) != 3 or size[0] != 3 or min(size) < 1):
         raise BadInput(f"--input-size {' '.join(map(str, size))}: expected 3 HEIGHT WIDTH (images are read as RGB).")
-    for flag, value in (("mean", options.mean), ("std", options.std)):
-        if value is not None and (len(value) not in (1, 3) or (flag == "std" and min(value) <= 0)):
-            raise BadInput(f"--{flag} {value}: one number or three numbers each, standard deviations above 0.")
     given = {
         key: getattr(options, key) for key in ("img_size", "input_size", "mean", "std", "interpolation", "crop_pct")
     }

@@ -60,6 +60,10 @@ def _check_pairs(options: TrainOptions) -> None:
             several = "two numbers, the smaller first, the larger above 0, " if two else "a number "
             said = " ".join(map(str, value)) if two else value
             raise BadInput(f"{_flag(name)} {said}: expected {several}from {least} to {most}.")
+    for name in ("mean", "std"):
+        value = getattr(options, name)
+        if value is not None and len(value) not in (1, 3):
+            raise BadInput(f"{_flag(name)} {' '.join(map(str, value))}: expected one number, or three numbers.")
     for name, more in (("interpolation", ()), ("train_interpolation", ("random",))):
         value = getattr(options, name)
         if value and value not in (*_RESAMPLING, *more):

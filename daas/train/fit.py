@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -81,7 +82,8 @@ class Recipe:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            value = tuple(map(plain, value)) if isinstance(value, tuple) else plain(value)
+            several = value.tolist() if isinstance(value, (np.ndarray, Tensor)) and value.ndim else value
+            value = tuple(map(plain, several)) if isinstance(several, (tuple, list)) else plain(value)
             object.__setattr__(self, field.name, value)
 
     def options(self, seed: int = 0) -> TrainOptions:
@@ -89,12 +91,19 @@ class Recipe:
         values = {**asdict(self), "hflip_swap": tuple(f"{a}:{b}" for a, b in self.hflip_swap)}
         return TrainOptions(**values, train_crop_mode="pad", seed=seed)
 
-    def words(self) -> list[str]:
-        """The words of a command line that trains like this: what differs from the defaults of ``daas.train``."""
-        options, found = self.options(), []
+    def words(self, statistics: tuple[tuple[float, ...], tuple[float, ...]] | None = None) -> list[str]:
+        """The words of a command line that trains like this: what differs from the defaults of ``daas.train``.
+
+        Args:
+            statistics: Mean and standard deviation per channel of the training images (``daas.data.channel_stats``), by
+                which ``fit`` normalises where the recipe names none; the command takes the model's without them.
+        """
+        mean, std = statistics or (None, None)
+        options, found = replace(self, mean=self.mean or mean, std=self.std or std).options(), []
+        idle = () if self.amp else ("amp_dtype",)
         for name in (*(field.name for field in fields(self)), "train_crop_mode"):
             value = getattr(options, name)
-            if value != getattr(TrainOptions(), name):
+            if value != getattr(TrainOptions(), name) and name not in idle:
                 several = value if isinstance(value, tuple) else (value,)
                 found += ["--" + name.replace("_", "-"), *([] if value is True else map(str, several))]
         return found

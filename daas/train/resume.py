@@ -22,8 +22,8 @@ from daas.train.training import Learner
 
 FORMAT = "daas-train-checkpoint/2"
 _FREE = (
-    "output", "experiment", "resume", "device", "validate", "recovery_interval", "log_interval", "save_images",
-    "tensorboard", "log_wandb", "wandb_project", "wandb_tags", "wandb_resume_id", "pin_mem", "graph",
+    "output", "experiment", "resume", "device", "validate", "val_dir", "recovery_interval", "log_interval",
+    "save_images", "tensorboard", "log_wandb", "wandb_project", "wandb_tags", "wandb_resume_id", "pin_mem", "graph",
 )  # fmt: skip
 """What a resumed run may change, since the weights do not depend on it."""
 _ROW = {"epoch", "train", "eval", "lr"}
@@ -187,6 +187,7 @@ def take_weights(source: Path, folder: Path) -> None:
 
 def _same_run(path: Path, meta: Mapping[str, Any], options: TrainOptions, place: Place) -> None:
     free = {*_FREE, "workers"} if holds_images(options) else set(_FREE)
+    free |= set() if options.dataset else {"data_dir"}  # its images are compared themselves
     different = [
         f"--{key.replace('_', '-')} was {meta['options'].get(key)} and is {value}"
         for key, value in as_json(vars(options)).items()

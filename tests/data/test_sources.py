@@ -312,6 +312,19 @@ def test_files_on_disk_are_told_by_size_and_beginning(two_classes: Path, monkeyp
     assert [a == b for a, b in zip(first, source.fingerprint(range(4)), strict=True)] == [True, False, *[True] * 6]
 
 
+def test_a_copy_in_another_place_is_the_same_set(
+    two_classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MEMORY_LIMIT", 1000)
+    copied = shutil.copytree(two_classes, tmp_path / "elsewhere" / "copy")
+    packed = tar_of(two_classes, tmp_path / "packed.tar")
+    assert len({load_images(data_dir=place, image_size=16).digest() for place in (two_classes, copied, packed)}) == 1
+    first = min((copied / "dark").iterdir())
+    first.rename(first.with_name("0" + first.name))
+    told = [load_images(data_dir=place, image_size=16).digest() for place in (two_classes, copied)]
+    assert told[0] != told[1]
+
+
 def test_one_class_to_validate_on_is_said(two_classes: Path, tmp_path: Path) -> None:
     for split in ("train", "val"):
         shutil.copytree(two_classes, tmp_path / "set" / split)

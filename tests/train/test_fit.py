@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import copy
+import json
 import random
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from daas.augment import DAASPolicy, Policy
-from daas.data import MemoryImages
+from daas.data import MemoryImages, channel_stats, images_from
 from daas.errors import BadInput
 from daas.train import parse
+from daas.train.__main__ import main
+from daas.train.effects import without_effect
 from daas.train.fit import Fitted, Recipe, Stopped, fit
+from tests.conftest import register_small_convnet
 
 RECIPE = Recipe(epochs=4, batch_size=16, lr=0.1)
 
@@ -169,4 +177,32 @@ def test_what_does_not_go_together_is_refused(recipe: Recipe, val: MemoryImages,
     [Recipe(), Recipe(epochs=3, hflip=0, hflip_swap=(("a", "b"),), mixup=0.2, amp=True, mean=(0.1, 0.2, 0.3), lr=0.3)],
 )
 def test_a_recipe_is_a_command_line(recipe: Recipe) -> None:
-    assert parse(recipe.words()) == recipe.options(seed=parse([]).seed)
+    expected = recipe.options(seed=parse([]).seed)
+    if not recipe.amp:  # the format of what is off is not said
+        expected = replace(expected, amp_dtype=parse([]).amp_dtype)
+    assert parse(recipe.words()) == expected
+    assert not any("amp" in text for text in without_effect(parse(recipe.words())))
+    known = parse(recipe.words(((0.5, 0.4, 0.3), (0.1, 0.2, 0.3))))
+    assert known == replace(expected, mean=recipe.mean or (0.5, 0.4, 0.3), std=(0.1, 0.2, 0.3))
+
+
+def test_with_the_statistics_of_the_images_the_command_normalises_as_fit_does(
+    two_classes: Path, tmp_path: Path
+) -> None:
+    val = shutil.copytree(two_classes, tmp_path / "val")
+    known = channel_stats(images_from(two_classes, image_size=16))
+    words = [
+        "--data-dir", str(two_classes), "--val-dir", str(val), "--model", register_small_convnet(), "--img-size", "16",
+        "--output", str(tmp_path), "--experiment", "run", "--device", "cpu",
+    ]  # fmt: skip
+    assert main([*words, *Recipe(epochs=1, batch_size=20).words(known)]) == 0
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert (result["mean"], result["std"]) == tuple(map(list, known))
+
+
+@pytest.mark.parametrize("form", [list, np.array, torch.tensor])
+def test_statistics_may_be_lists_and_arrays(form: Callable[[list[float]], Any]) -> None:
+    recipe = Recipe(epochs=1, batch_size=16, mean=form([0.5, 0.25, 0.125]), std=form([0.25, 0.25, 0.25]))
+    assert (recipe.mean, recipe.std) == ((0.5, 0.25, 0.125), (0.25, 0.25, 0.25))
+    with pytest.raises(BadInput, match=r"--mean 0\.5 0\.25: expected one number, or three"):
+        trained(Recipe(epochs=1, batch_size=16, mean=form([0.5, 0.25])))

@@ -26,7 +26,9 @@ from daas.augment import PolicySchedule, Segment
 from daas.data import load_images
 from daas.errors import BadInput
 from daas.train.__main__ import main
-from daas.train.batches import few_images
+from daas.train.batches import Place, few_images
+from daas.train.loader import LoaderBatches
+from daas.train.options import TrainOptions
 from tests.train.conftest import Train, weights
 
 EPOCHS, BATCH = 3, 8
@@ -373,6 +375,28 @@ def test_archives_and_folders_train_alike(run_train: Train, photos: Path, tmp_pa
     code, packed = run_train("--epochs", "1", "--data-dir", str(tmp_path / "photos.tar"), out="packed")
     assert code == 0
     assert torch.equal(weights(folder), weights(packed))
+
+
+def test_a_data_set_of_hugging_face_is_told_from_others_without_reading_its_images(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets = pytest.importorskip("datasets")
+
+    def digests(folder: Path) -> dict[str, str]:
+        place = {"data_dir": str(folder), "cache_dir": str(tmp_path / "cache"), "split": "train"}
+        found = load_dataset("imagefolder", **place)
+        monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: found)
+        options = TrainOptions(dataset="hfds/some/where", batch_size=8)
+        return LoaderBatches(options, Place(torch.device("cpu")), {}, None, True).digests()
+
+    def refuse(*_: object) -> object:
+        raise AssertionError("an image was read")
+
+    load_dataset = datasets.load_dataset
+    monkeypatch.setattr(datasets.Dataset, "__getitem__", refuse)
+    found = digests(photos / "train")
+    assert found == digests(photos / "train")
+    assert found["training images"] != digests(photos / "validation")["training images"]
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])

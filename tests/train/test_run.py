@@ -213,7 +213,7 @@ def test_validation_in_other_batches_is_the_same(run_train: Train) -> None:
         (["--dataset", ""], "No images"),
         (["--initial-checkpoint", "nowhere.safetensors"], "no such safetensors file"),
         (["--initial-checkpoint", "weights.pth"], "nothing is unpickled"),
-        (["--mean", "0.1", "0.2"], "three numbers each"),
+        (["--mean", "0.1", "0.2"], "--mean 0.1 0.2: expected one number, or three"),
         (["--std", "0"], "--std 0.0: it must be at least 0.0001"),
         (["--input-size", "1", "16", "16"], "read as RGB"),
         (["--input-size", "3", "16", "24"], "are square"),
@@ -381,6 +381,22 @@ def test_a_run_does_not_go_on_with_another_genotype_policy_or_images(
     assert "its genotype and its policy changed" in capsys.readouterr().err
     files(0)
     assert run_train(*words, "--resume", "auto", leave_out=("--model-kwargs",))[0] == 0
+
+
+@pytest.mark.parametrize("mode", ["pad", "rrc"])
+def test_a_run_goes_on_with_the_same_images_in_another_place(run_train: Train, two_classes: Path, mode: str) -> None:
+    train, val, again = two_classes, two_classes.with_name("val"), two_classes.with_name("again")
+    shutil.copytree(train, val)
+    words = ["--train-crop-mode", mode, "-b", "20", "--epochs", "1", "-j", "0"]
+    leave_out = ("--dataset", "--val-split", "--train-split", "--batch-size", "--hflip")
+    code, out = run_train("--data-dir", str(train), "--val-dir", str(val), *words, leave_out=leave_out)
+    before = weights(out)
+    again.mkdir()
+    train, val = train.rename(again / "train"), val.rename(again / "val")
+    words += ["--resume", "auto"]
+    assert code == 0
+    assert run_train("--data-dir", str(train), "--val-dir", str(val), *words, leave_out=leave_out)[0] == 0
+    assert torch.equal(weights(out), before)
 
 
 @pytest.mark.parametrize("mode", ["pad", "rrc"])
