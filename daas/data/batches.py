@@ -64,8 +64,8 @@ def stratified_halves(labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     """
     order = torch.randperm(len(labels), generator=generator(seed, 0))
     first, second = [], []
-    for position, label in enumerate(labels.unique().tolist()):
-        members = order[labels[order] == label]
+    by_class = order[labels[order].argsort(stable=True)].split(labels.unique(return_counts=True)[1].tolist())
+    for position, members in enumerate(by_class):
         half = (len(members) + position % 2) // 2  # odd classes round up and down in turn
         first.append(members[:half])
         second.append(members[half:])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
@@ -20,3 +22,18 @@ def refuse_lazy(network: nn.Module) -> None:
             f"The network {type(network).__name__} is lazy or scripted. Run one batch through a lazy one first, and "
             "pass the module that a script was made of."
         )
+
+
+def fingerprint(network: nn.Module) -> str:
+    """A hash of how a module is built, as its ``repr`` says, and of its weights and buffers.
+
+    >>> small, other = nn.Linear(2, 1), nn.Linear(2, 1)
+    >>> fingerprint(small) == fingerprint(small), fingerprint(small) == fingerprint(other)
+    (True, False)
+    """
+    digest = hashlib.blake2b(repr(network).encode(), digest_size=8)
+    for name, value in network.state_dict().items():
+        if isinstance(value, torch.Tensor):  # a module may keep other things beside
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""``daas race``: exit code 0 when done, 1 when every loss diverged, 2 for bad input, 130 when interrupted."""
+"""``daas race``: exit code 0 when done, 1 when every loss diverged or a worker was lost, 2 and 130."""
 
 from __future__ import annotations
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import io
 import os
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, redirect_stderr
 from dataclasses import replace
-from importlib import import_module
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,18 @@ import torch
 from tqdm import tqdm
 
 from daas.data import ImageData, MemoryImages
+from daas.data.batches import channel_stats
 from daas.data.facts import facts_of
 from daas.data.given import Given, images_from, named_or_path
 from daas.data.sources import refuse_among_images
 from daas.errors import BadInput, unknown_name
 from daas.locks import locked
-from daas.models.start import Start, own_size
-from daas.race import sets
+from daas.models.start import Channels, Start, own_size
+from daas.race import screening, sets
+from daas.race.about import about
 from daas.race.candidates import Candidate, Network
 from daas.race.candidates import network as network_of
-from daas.race.checks import AT_WORK, check_images, check_options, checked_folder, refuse_company
+from daas.race.checks import AT_WORK, check_images, check_options, check_whole, checked_folder, refuse_company
 from daas.race.engine import Budget, Crew, run
 from daas.race.journal import JOURNAL, Journal, begun, check_installed
 from daas.race.result import Race, Setup
@@ -125,12 +128,18 @@ def race(
     trainings, time_budget, epochs, batch_size, image_size = map(
         plain, (trainings, time_budget, epochs, batch_size, image_size)
     )
+    check_whole(
+        trainings=trainings, folds=folds, epochs=epochs, batch_size=batch_size, workers=workers, seed=seed,
+        image_size=image_size,
+    )  # fmt: skip
+    check_options(trainings, time_budget, folds, workers, out, resume or join)
     start = Start(pretrained, str(pretrained_path), str(initial_checkpoint))
     net = _network(network, start)
     chosen = _recipe(recipe or _usual(net), epochs, batch_size)
-    if callable(callbacks):
-        raise BadInput("callbacks is a function; it is a list of functions: callbacks=[log].")
-    check_options(trainings, time_budget, folds, workers, out, resume or join)
+    if callable(callbacks) or not isinstance(callbacks, Iterable):
+        raise BadInput(f"callbacks is {callbacks!r}; it is a list of functions: callbacks=[log].")
+    callbacks = tuple(callbacks)
+    wanted = candidates if candidates is None or isinstance(candidates, str) else tuple(candidates)
     for name, value in (("folds", folds), ("workers", workers), ("seed", seed), ("image_size", image_size)):
         check_range(name, value, RANGES[name])
     size = image_size or (None if net is None else own_size(net.model, net.start))
@@ -140,13 +149,17 @@ def race(
         folder = None if out is None else checked_folder(Path(out), resume, join)
         before = folder is not None and begun(folder)
         check_images(images, folds, chosen, seed)
-        asked = {"epochs": chosen.epochs, "batch_size": chosen.batch_size, "seed": seed}
-        seen = _screen(screen, images, net, asked, None if folder is None else folder / "screen")
+        trained_on = str(local_device(str(device)))
         most = TRAININGS if trainings is None and time_budget is None else trainings
+        seen = screening.known(screen, images, folder, before)
         setting = sets.Setting(net, images.image_size, entering(folder, most), seen, seed)
-        entered = sets.candidates(candidates, setting)
-        if equal_size:
-            entered = at_equal_size(entered, len(images.class_names))
+        enter = partial(_entered, wanted, equal_size=equal_size, classes=len(images.class_names))
+        if screen is True and seen is None:
+            with redirect_stderr(io.StringIO()):  # what is said of candidates is said again below
+                enter(setting)  # a name that leads nowhere is told before the screen
+            asked = {"epochs": chosen.epochs, "batch_size": chosen.batch_size, "seed": seed, "device": trained_on}
+            setting = replace(setting, screen=screening.asked(images, net, folder, **asked))
+        entered = enter(setting)
         if most is not None and most < len(entered):
             raise BadInput(
                 f"{len(entered)} candidates need at least {len(entered)} trainings, one each; found {most}. Raise "
@@ -154,9 +167,9 @@ def race(
             )
         setup = Setup(
             images.name, images.class_names, len(images), images.image_size,
-            tuple(train_words) or _train_words(data, images), chosen, seed, facts_of(images),
+            tuple(train_words) or _train_words(data, images), chosen, seed, facts_of(images), _statistics(images),
         )  # fmt: skip
-        trainer = Trainer(entered, images, chosen, folds, seed, str(local_device(str(device))))
+        trainer = Trainer(entered, images, chosen, folds, seed, trained_on)
         if workers > 1 and not trainer.device.startswith("cuda"):
             refuse_in_a_pool("workers > 1", "workers=1")
             if not isinstance(images, MemoryImages):
@@ -168,7 +181,7 @@ def race(
         budget = Budget(most, None if time_budget is None else time.time() + time_budget, workers)
         with tempfile.TemporaryDirectory(prefix="daas-race-") if folder is None else nullcontext(folder) as place:
             journal = Journal(Path(place), [candidate.name for candidate in entered], folder is not None)
-            journal.agree({**_about(trainer, setup), "entering": setting.most})
+            journal.agree({**about(trainer), "entering": setting.most})
             if folder is not None:
                 if resume and not join:
                     refuse_company(journal)
@@ -180,6 +193,25 @@ def race(
                 with journal.locked():  # others that work on the race end at the same time
                     found.write(folder)
         return found
+
+
+def _entered(
+    wanted: str | Sequence[Any] | None, setting: sets.Setting, equal_size: bool, classes: int
+) -> list[Candidate]:
+    """All that race, cells of no size as large as the first that has one, where that is wanted."""
+    entered = sets.candidates(wanted, setting)
+    return at_equal_size(entered, classes) if equal_size else entered
+
+
+def _statistics(images: ImageData) -> dict[str, Channels]:
+    """Mean and standard deviation of all images, for the command that trains the winner."""
+    mean, std = channel_stats(images)
+    return {"mean": _rounded(mean), "std": _rounded(std)}
+
+
+def _rounded(values: Channels) -> Channels:
+    red, green, blue = (round(value, 4) for value in values)
+    return red, green, blue
 
 
 def entering(folder: Path | None, most: int | None) -> int:
@@ -199,7 +231,8 @@ def _race(journal: Journal, trainer: Trainer, setup: Setup, budget: Budget, call
     weights: list[int] = []
     for candidate in entered:
         same = [number for number in range(len(weights)) if entered[number].network == candidate.network]
-        weights.append(weights[same[0]] if same else candidate.network.parameters(classes))
+        fitted = candidate.network.fitted(setup.image_size)
+        weights.append(weights[same[0]] if same else candidate.network.parameters(classes, **fitted))
     steps = trainer.steps if torch.device(trainer.device).type == "cuda" else None
     crew = Crew(journal.folder, journal.names, rules, budget, trainer, steps)
     with streams_as_before(trainer.device):  # trainings that take turns leave them anyhow
@@ -235,62 +268,6 @@ def _recipe(recipe: Recipe, epochs: int | None, batch_size: int | None) -> Recip
         if value is not None and value < 1:
             raise BadInput(f"{name} is {value}; it is at least 1.")
     return replace(recipe, **{name: value for name, value in given.items() if value is not None})
-
-
-def _screen(
-    given: Screen | bool | None,
-    images: ImageData,
-    network: Network | None,
-    options: dict[str, Any],
-    folder: Path | None,
-) -> Screen | None:
-    """What is known of the images; asked where it is wanted, and kept in the race's folder."""
-    from daas.screen.result import Screen as Screened
-
-    if not isinstance(given, Screened | bool | None):
-        raise BadInput(
-            f"screen is of type {type(given).__name__}; it is a result of daas.screen, "
-            "daas.Screen.load(FOLDER), or True."
-        )
-    if not isinstance(given, bool):
-        return given
-    if not given:
-        return None
-    if folder is not None and os.path.isfile(folder / "screen.json"):
-        return Screened.load(folder)
-    room: Any = import_module("daas.screen")
-    kept: dict[str, Any] = {} if folder is None else {"out": folder, "resume": "auto"}
-    trained: Any = None
-    if network is not None and network.start.given:  # by its name, so that it meets what its weights are used to
-        trained = network.model
-        kept |= {"model_kwargs": dict(network.kwargs), **network.start.named()}
-    elif network is not None:
-        trained = network.create(len(images.class_names))
-    asked: Screen = room(images, network=trained, **options, **kept)
-    return asked
-
-
-def _about(trainer: Trainer, setup: Setup) -> dict[str, Any]:
-    """What two processes must agree on to work on one race."""
-    return {
-        "candidates": [candidate.name for candidate in trainer.candidates],
-        "policies": [_digest(candidate) for candidate in trainer.candidates],
-        "images": trainer.data.digest(),
-        "recipe": " ".join(setup.recipe.words()),
-        "folds": trainer.folds,
-        "seed": trainer.seed,
-    }
-
-
-def _digest(candidate: Candidate) -> str:
-    import hashlib
-    import json
-
-    parts = [candidate.policy, candidate.network.genotype]
-    text = json.dumps([None if part is None else part.to_dict() for part in parts], sort_keys=True)
-    start = candidate.network.start.contents()
-    text += repr(candidate.recipe) + repr(candidate.network.kwargs) + (repr(start) if start else "")
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def _train_words(data: Given, images: ImageData) -> tuple[str, ...]:

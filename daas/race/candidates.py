@@ -35,6 +35,7 @@ class Network:
         genotype: Cells, for ``daas_cell_cifar`` and ``daas_cell_imagenet``.
         module: A network of one's own; it is copied, never changed.
         start: Where the weights of a timm model begin, in every training.
+        apart: What tells it from others of its name that race, in words; empty where there are none.
     """
 
     name: str
@@ -43,17 +44,30 @@ class Network:
     genotype: Genotype | None = None
     module: nn.Module | None = None
     start: Start = RANDOM
+    apart: str = ""
 
-    def maker(self, class_names: Sequence[str]) -> nn.Module | Callable[[], nn.Module]:
+    @property
+    def title(self) -> str:
+        """Its name, and what tells it from others of that name.
+
+        >>> Network("resnet18", "resnet18", apart="pretrained").title
+        'resnet18 (pretrained)'
+        """
+        return f"{self.name} ({self.apart})" if self.apart else self.name
+
+    def maker(self, class_names: Sequence[str], **arguments: Any) -> nn.Module | Callable[[], nn.Module]:
         """What ``daas.train.fit`` takes: the module, or what makes a network with weights at their beginning."""
-        return self.module if self.module is not None else partial(self.create, len(class_names), class_names)
+        if self.module is not None:
+            return self.module
+        return partial(self.create, len(class_names), class_names, **arguments)
 
-    def create(self, classes: int, class_names: Sequence[str] | None = None) -> nn.Module:
+    def create(self, classes: int, class_names: Sequence[str] | None = None, **arguments: Any) -> nn.Module:
         """The network; a module of one's own as it is.
 
         Args:
             classes: Outputs.
             class_names: What they mean, for the classifier of an ``initial_checkpoint``.
+            **arguments: Further constructor arguments of a timm model.
 
         Raises:
             BadInput: timm cannot make it.
@@ -62,8 +76,24 @@ class Network:
             return self.module
         import daas  # noqa: F401  # registers the models
 
-        arguments = dict(self.kwargs) | ({} if self.genotype is None else {"genotype": self.genotype})
+        arguments = {**dict(self.kwargs), **({} if self.genotype is None else {"genotype": self.genotype}), **arguments}
         return create(self.model, classes, self.start, class_names, **arguments)
+
+    def fitted(self, image_size: int, drop_path: float | None = None) -> dict[str, Any]:
+        """The constructor arguments that a training adds: the side of a network for one size, and the drop-path rate.
+
+        Args:
+            image_size: Side in pixels.
+            drop_path: Of the recipe; None for the network's own.
+
+        >>> network("vit_tiny_patch16_224").fitted(32, 0.1), network("resnet18").fitted(32)
+        ({'img_size': 32, 'drop_path_rate': 0.1}, {})
+        """
+        if self.module is not None:
+            return {}
+        fixed = "img_size" not in dict(self.kwargs) and known_config(self.model).get("fixed_input_size")
+        rate = {} if drop_path is None else {"drop_path_rate": drop_path}
+        return {**({"img_size": image_size} if fixed else {}), **rate}
 
     @property
     def statistics(self) -> dict[str, Channels]:
@@ -71,10 +101,10 @@ class Network:
         used = None if self.module is not None else used_to(self.model, self.start)
         return {} if used is None else {"mean": used[0], "std": used[1]}
 
-    def parameters(self, classes: int) -> int:
-        """How many weights it has."""
+    def parameters(self, classes: int, **arguments: Any) -> int:
+        """How many weights it has, with further constructor arguments."""
         with torch.random.fork_rng(devices=[]):
-            return sum(parameter.numel() for parameter in self.create(classes).parameters())
+            return sum(parameter.numel() for parameter in self.create(classes, **arguments).parameters())
 
     @property
     def searched(self) -> bool:
@@ -186,7 +216,7 @@ class Candidate:
         >>> Candidate(Network("resnet18"), None, "none").name
         'resnet18: none, flip'
         """
-        return f"{self.network.name}: {self.policy_words}"
+        return f"{self.network.title}: {self.policy_words}"
 
     def breadth(self, parameters: int) -> tuple[float, ...]:
         """The stated order of preference among equals, smallest first.

@@ -13,13 +13,21 @@ from daas.data import ImageData
 from daas.errors import BadInput
 from daas.race.folds import fold_of
 from daas.race.journal import JOURNAL, Journal, begun
-from daas.race.result import RESULTS
+from daas.race.saving import RESULTS
+from daas.ranges import is_number
 from daas.train.fit import Recipe
 
 _LOOKS, _PAUSE = 10, 0.2  # at what others do, and seconds between two of them
 AT_WORK = (
     "Name --join to work on it together; or wait until that has ended and go on with --resume, or name another folder."
 )
+
+
+def check_whole(**numbers: int | None) -> None:
+    """Raises BadInput for a number, by its name, that is not a whole one; None says nothing."""
+    for name, value in numbers.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            raise BadInput(f"{name} is {value!r}; it is a whole number.")
 
 
 def check_options(
@@ -32,7 +40,7 @@ def check_options(
     """
     if trainings is not None and trainings < 2:
         raise BadInput(f"trainings is {trainings}; a race needs at least 2, one for each of two candidates.")
-    if time_budget is not None and not (isinstance(time_budget, int | float) and time_budget > 0):
+    if time_budget is not None and not (is_number(time_budget) and time_budget > 0):
         raise BadInput(f"time_budget is {time_budget}; it is a number of seconds above 0.")
     if folds < 2:
         raise BadInput(f"folds is {folds}; it is at least 2: some images to train on, some to judge on.")

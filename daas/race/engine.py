@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -22,6 +22,7 @@ from daas.race.rules import Rules, next_round
 from daas.race.statistics import Score
 
 _PAUSE = 0.2  # seconds between two looks at what other processes do
+_TICK = 0.01  # while they start
 Train = Callable[[int, int], Score | None]
 """(candidate, run) -> what the training reached; None where its loss diverged."""
 Steps = Callable[[int, int], Generator[None, None, Score | None]]
@@ -96,7 +97,11 @@ def work(journal: Journal, candidates: int, rules: Rules, budget: Budget, train:
             time.sleep(_PAUSE)
             continue
         start = time.monotonic()
-        journal.finish(claim, train(claim.candidate, claim.run), time.monotonic() - start)
+        try:
+            journal.finish(claim, train(claim.candidate, claim.run), time.monotonic() - start)
+        except BaseException:
+            journal.leave(claim)  # where the process goes on, as a notebook does after Ctrl-C, nothing else frees it
+            raise
     watch()
 
 
@@ -178,9 +183,13 @@ def run(journal: Journal, crew: Crew, watch: Watch) -> None:
         return
     context: Any = torch.multiprocessing.get_context("spawn")
     errors = context.SimpleQueue()
-    helpers = [context.Process(target=_help, args=(crew, errors), daemon=False) for _ in range(crew.budget.workers)]
+    clock = _Clock(context.SimpleQueue(), context.SimpleQueue())
+    helpers = [
+        context.Process(target=_help, args=(crew, errors, clock), daemon=False) for _ in range(crew.budget.workers)
+    ]
     try:
         _start(helpers)
+        _start_clock(helpers, clock, crew.budget)
         while any(helper.is_alive() for helper in helpers):
             if watch() or any(helper.exitcode for helper in helpers):
                 break
@@ -197,6 +206,32 @@ def run(journal: Journal, crew: Crew, watch: Watch) -> None:
         raise BadInput(errors.get())
     if failed:
         raise RuntimeError(_why(failed[0], journal))
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """Starts the time of a race when all its processes have started.
+
+    Attributes:
+        ready: Gets a word of each process.
+        until: Gives each one its ``Budget.until``.
+    """
+
+    ready: Any
+    until: Any
+
+
+def _start_clock(helpers: Sequence[Any], clock: _Clock, budget: Budget) -> None:
+    """Waits until all processes are ready, or one has ended, and tells them until when there is time."""
+    begun, ready = time.time(), 0
+    while ready < len(helpers) and not any(helper.exitcode for helper in helpers):
+        if clock.ready.empty():
+            time.sleep(_TICK)
+            continue
+        clock.ready.get()
+        ready += 1
+    for _ in helpers:
+        clock.until.put(None if budget.until is None else budget.until + time.time() - begun)
 
 
 def _start(helpers: Sequence[Any]) -> None:
@@ -228,15 +263,17 @@ def _why(code: int, journal: Journal) -> str:
     )
 
 
-def _help(crew: Crew, errors: Any) -> None:
+def _help(crew: Crew, errors: Any, clock: _Clock) -> None:
     """One further process: works until the race is over, and ends with the process that started it."""
     parent = parent_process()
     assert parent is not None
     threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
     torch.set_num_threads(1)
     tqdm.set_lock(threading.RLock())  # its own is one between processes, and outlives one that is ended from outside
+    clock.ready.put(True)
+    budget = replace(crew.budget, until=clock.until.get())
     try:
-        work(Journal(crew.folder, crew.names), len(crew.names), crew.rules, crew.budget, crew.trainer, lambda: False)
+        work(Journal(crew.folder, crew.names), len(crew.names), crew.rules, budget, crew.trainer, lambda: False)
     except BadInput as error:
         errors.put(str(error))
         raise SystemExit(3) from None

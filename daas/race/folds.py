@@ -26,8 +26,9 @@ def fold_of(labels: Tensor, folds: int, seed: int) -> Tensor:
         BadInput: A class with fewer than two images, of which one part of a fold would know nothing.
     """
     fold, dealt = torch.empty_like(labels), 0
-    for label in labels.unique().tolist():
-        members = (labels == label).nonzero().squeeze(1)
+    names, counts = labels.unique(return_counts=True)
+    by_class = labels.argsort(stable=True).split(counts.tolist())
+    for label, members in zip(names.tolist(), by_class, strict=True):
         if len(members) < 2:
             raise BadInput(
                 f"class {label} has a single image; a race needs at least 2 per class, better {folds} or more."
@@ -38,9 +39,15 @@ def fold_of(labels: Tensor, folds: int, seed: int) -> Tensor:
     return fold
 
 
-def split(labels: Tensor, folds: int, seed: int, run: int) -> tuple[Tensor, Tensor]:
-    """Indices of the training and of the validation images of a run: fold ``run`` mod K validates."""
-    mine = fold_of(labels, folds, seed) == run % folds
+def split(dealt: Tensor, folds: int, run: int) -> tuple[Tensor, Tensor]:
+    """Indices of the training and of the validation images of a run: fold ``run`` mod K validates.
+
+    Args:
+        dealt: [N] int64, the fold of each image.
+        folds: K.
+        run: From 0.
+    """
+    mine = dealt == run % folds
     return (~mine).nonzero().squeeze(1), mine.nonzero().squeeze(1)
 
 

@@ -29,7 +29,8 @@ _CONFIG, _ROUNDS = "config", "rounds"  # attributes of the study
 _SCORE = ("accuracy", "score", "temperature")
 _DIGESTS = ("images", "policies")  # of which nobody can read the difference
 _OTHER = {
-    "candidates": "other candidates", "images": "other images", "policies": "other policies or networks",
+    "candidates": "other candidates", "images": "other images",
+    "policies": "other policies or networks (of a module the weights count: seed torch before it is made)",
     "recipe": "another recipe", "folds": "another number of folds", "seed": "another seed",
     "entering": "another number of default candidates",
 }  # fmt: skip

@@ -95,7 +95,7 @@ class RaceOptions:
             "out": self.out,
             "resume": self.resume,
             "join": self.join,
-            "workers": self.workers or _cores(self.device),
+            "workers": _cores(self.device) if self.workers is None else self.workers,
             "seed": self.seed,
             "device": self.device,
         }
@@ -167,7 +167,8 @@ def parse(argv: Sequence[str]) -> RaceOptions:
         prog="daas race",
         usage="daas race --data-dir FOLDER --model NAME [--candidates ...] [--out FOLDER] [options]",
         description="Candidates in (networks, policies, base transforms), the one that wins whole trainings out.",
-        epilog="Exit codes: 0 done, 1 every loss diverged, 2 bad input, 130 interrupted (go on with --resume).",
+        epilog="Exit codes: 0 done, 1 every loss diverged or a worker was lost, 2 bad input, 130 interrupted "
+        "(go on with --resume).",
     )
     add_options(parser, RaceOptions)
     return RaceOptions(**vars(parser.parse_args(argv)))

@@ -93,7 +93,7 @@ def _figures(race: Race) -> list[tuple[str, str]]:
 def _python(race: Race, folder: Path) -> str:
     network, lines = race.chosen.network, ["import daas, timm"]
     if network.module is None:
-        given = "".join(f", {name}={value!r}" for name, value in network.kwargs)
+        given = "".join(f", {name}={value!r}" for name, value in {**dict(network.kwargs), **race.fitted()}.items())
         given += "" if network.genotype is None else f", genotype={str(folder / 'genotype.json')!r}"
         lines.append(f"model = timm.create_model({network.model!r}, num_classes={len(race.setup.class_names)}{given})")
     if race.policy is not None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_type_hints
 
 from daas.errors import BadInput
 from daas.seeds import seed_of
+from daas.train.fit import Recipe
 
 DRAWS = "draws"
 """How many candidates are made of one with ranges."""
@@ -18,15 +20,17 @@ _RANGE = re.compile(r"^([-+.\deE]+)\.\.([-+.\deE]+)$")
 _DIGITS = 3  # significant ones, so that a value can be read and typed again
 _RANGES = 111  # what a random stream is for
 _Range = tuple[float, float, bool]  # low, high, whole numbers
+_WHOLE = {name for name, kind in get_type_hints(Recipe).items() if kind in (int, int | None)}
+"""Values that are whole numbers."""
 
 
 def drawn(values: Mapping[str, Any], where: str, seed: int) -> list[dict[str, Any]]:
     """A candidate's values, once for every draw from their ranges; once, as they are, without a range.
 
-    A range is the text ``LOW..HIGH``, of whole numbers where both are written so. It is drawn from on a logarithmic
-    scale where HIGH is at least ten times LOW and LOW is above 0. ``draws=N`` says how many (6). The points are from
-    Optuna (``samplers.QMCSampler``: a random one, then a scrambled Sobol sequence over all ranges together), and the
-    same for the same seed.
+    A range is the text ``LOW..HIGH``. It is drawn from on a logarithmic scale where HIGH is at least ten times LOW and
+    LOW is above 0; of what counts something (``cutout``, in pixels) whole numbers are drawn. ``draws=N`` says how many
+    (6); those that coincide are one candidate, which is said. The points are from Optuna (``samplers.QMCSampler``: a
+    random one, then a scrambled Sobol sequence over all ranges together), and the same for the same seed.
 
     Args:
         values: By name.
@@ -48,7 +52,11 @@ def drawn(values: Mapping[str, Any], where: str, seed: int) -> list[dict[str, An
         return [given]
     if isinstance(draws, bool) or not isinstance(draws, int) or not 1 <= draws <= _MOST:
         raise BadInput(f"candidate {where}: {DRAWS} is {draws}; it is a whole number from 1 to {_MOST}.")
-    return [{**given, **point} for point in _points(ranges, draws, seed_of(seed, _RANGES) % 2**31)]
+    points = _points(ranges, draws, seed_of(seed, _RANGES) % 2**31)
+    different = [point for number, point in enumerate(points) if point not in points[:number]]
+    if len(different) < draws:
+        print(f"Candidate {where}: of {draws} draws {len(different)} are different.", file=sys.stderr)
+    return [{**given, **point} for point in different]
 
 
 def _range(name: str, value: Any, where: str) -> _Range | None:
@@ -61,7 +69,7 @@ def _range(name: str, value: Any, where: str) -> _Range | None:
         return None  # what reads the values says that it is no number
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise BadInput(f"candidate {where}: {name} is {value}; a range is LOW..HIGH, the lower number first.")
-    return low, high, all(text.lstrip("+-").isdigit() for text in match.groups())
+    return low, high, name in _WHOLE and all(text.lstrip("+-").isdigit() for text in match.groups())
 
 
 def _points(ranges: Mapping[str, _Range], draws: int, seed: int) -> list[dict[str, float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shlex
 from collections.abc import Mapping, Sequence
@@ -13,19 +14,18 @@ from typing import Any
 from torch import nn
 
 from daas import files
-from daas.augment import DAASPolicy, Policy, list_policies
+from daas.augment import DAASPolicy, Policy
 from daas.data.facts import sentences
 from daas.errors import BadInput
 from daas.models import Genotype
-from daas.race.candidates import NONE, Candidate, Network, slug
-from daas.race.rules import Final, Results, Rules, against, complete_runs, final, why_left
+from daas.models.start import Channels
+from daas.race.candidates import Candidate
+from daas.race.rules import Final, Results, Rules, against, complete_runs, counted, final, why_left
+from daas.race.saving import RESULTS, Places, to_dict
 from daas.race.sizes import alike
 from daas.race.statistics import Difference, Score, mean_and_error
 from daas.train.fit import Recipe
 from daas.train.options import TrainOptions
-
-FORMAT = "daas-race/1"
-RESULTS = ("race.json", "race.html", "policy.json", "genotype.json", "policies", "genotypes")
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ class Setup:
         recipe: Of all trainings.
         seed: Of the race.
         facts: What was not read of the images, and warnings about them (``facts_of``).
+        statistics: ``mean`` and ``std`` of all images, for a recipe that does not say them.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Setup:
     recipe: Recipe
     seed: int
     facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    statistics: Mapping[str, Channels] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -133,8 +135,10 @@ class Race:
 
     @property
     def recipe(self) -> Recipe:
-        """How to train the winner, base transforms and all."""
-        return replace(self.setup.recipe, **self.chosen.values)
+        """How to train the winner, base transforms, normalisation and all."""
+        own = self.setup.recipe
+        images = {name: value for name, value in self.setup.statistics.items() if getattr(own, name) is None}
+        return replace(own, **{**images, **self.chosen.network.statistics, **self.chosen.values})
 
     @property
     def trainings(self) -> int:
@@ -142,23 +146,28 @@ class Race:
         return len(self.results)
 
     @cached_property
+    def counted(self) -> Results:
+        """What the trainings of whole rounds reached."""
+        return counted(self.results, self.rounds)
+
+    @cached_property
     def rows(self) -> list[Row]:
         """One per candidate, the best first; those that were never trained last."""
         seen = self.final
         order = [*seen.order, *(c for c in range(len(self.candidates)) if c not in seen.order)]
-        left = why_left(self.results, self.rounds, self.rules)
+        left = why_left(self.counted, self.rounds, self.rules)
         return [self._row(number, left) for number in order]
 
     def _row(self, number: int, left: Mapping[int, str]) -> Row:
-        runs = {run: self.results[number, run] for run in range(complete_runs(self.results, number))}
+        runs = {run: self.counted[number, run] for run in range(complete_runs(self.counted, number))}
         scores = {run: score for run, score in runs.items() if score is not None}
         shelf, folds = self.final.shelf, self.rules.folds
         gaps = [
-            None if shelf is None or not scores else against(self.results, number, shelf, folds, of)
+            None if shelf is None or not scores else against(self.counted, number, shelf, folds, of)
             for of in ("accuracy", "score")
         ]
         means = [
-            mean_and_error([getattr(s, of) for s in scores.values()]) if scores else None
+            mean_and_error([getattr(s, of) for s in scores.values()], folds) if scores else None
             for of in ("accuracy", "score")
         ]
         return Row(
@@ -178,6 +187,8 @@ class Race:
             words.append("chosen")
         if number == seen.shelf:
             words.append("best off the shelf")
+        if (number, 0) not in self.results:
+            words.append("not trained")
         if number in left:
             words.append(left[number])
         elif number in seen.equal and number != seen.chosen:
@@ -205,14 +216,24 @@ class Race:
         return table(self)
 
     def create_model(self, **options: Any) -> nn.Module:
-        """The winner's network, as every training of it began.
+        """The winner's network, as every training of it began; of a module a copy.
 
         Args:
             **options: Further constructor arguments of the timm model.
+
+        Raises:
+            BadInput: Arguments for a module.
         """
         network = self.chosen.network
-        named = replace(network, kwargs=tuple({**dict(network.kwargs), **options}.items()), module=None)
-        return named.create(len(self.setup.class_names), self.setup.class_names)
+        if network.module is not None:
+            if options:
+                raise BadInput(f"{', '.join(options)}: the winner is a module of your own, which takes no arguments.")
+            return copy.deepcopy(network.module)
+        return network.create(len(self.setup.class_names), self.setup.class_names, **{**self.fitted(), **options})
+
+    def fitted(self) -> dict[str, Any]:
+        """What its trainings gave the network besides: the side of one for a fixed size, and the drop-path rate."""
+        return self.chosen.network.fitted(self.setup.image_size, self.recipe.drop_path)
 
     def transform(self, **options: Any) -> DAASPolicy | None:
         """The winner's policy as a batched transform; None for none.
@@ -228,7 +249,8 @@ class Race:
         if not self.setup.train or network.module is not None:
             return ""
         words = ["daas", "train", *self.setup.train, "--model", network.model]
-        kwargs = [f"{name}={value}" for name, value in network.kwargs]
+        given = {name: value for name, value in network.kwargs if name not in self.fitted()}  # recipe and size say
+        kwargs = [f"{name}={value}" for name, value in given.items()]
         kwargs += [] if network.genotype is None else [f"genotype={folder / 'genotype.json'}"]
         words += [*(["--model-kwargs", *kwargs] if kwargs else []), *network.start.words()]
         words += [] if self.policy is None else ["--aa", f"daas:{folder / 'policy.json'}"]
@@ -238,22 +260,7 @@ class Race:
 
     def to_dict(self) -> dict[str, Any]:
         """race.json."""
-        rows = [(row, _entry(row.candidate)) for row in self.rows]
-        spread = self.final
-        return {
-            "format": FORMAT,
-            "chosen": _entry(self.chosen),
-            "candidates": [{**entry, **_figures(row, self.rules.folds)} for row, entry in rows],
-            "shelf": None if spread.shelf is None else _entry(self.candidates[spread.shelf]),
-            "equal": [_entry(self.candidates[number]) for number in spread.equal],
-            "trainings": self.trainings,
-            "seconds": round(self.seconds, 1),
-            "folds": self.rules.folds,
-            "seed": self.setup.seed,
-            "epochs": self.setup.recipe.epochs,
-            "images": {"name": self.setup.name, "number": self.setup.images, "size": self.setup.image_size,
-                       "class_names": list(self.setup.class_names), **self.setup.facts},
-        }  # fmt: skip
+        return to_dict(self)
 
     def save(self, folder: str | Path) -> Path:
         """Writes race.json, race.html, the winner's policy.json and genotype.json, and the policies that raced.
@@ -279,8 +286,7 @@ class Race:
         from daas.race.page import page
 
         files.make_folder(folder, "--out")
-        for candidate in self.candidates:
-            _write_parts(candidate, folder)
+        Places(self.candidates).write(folder)
         for name, part in (("policy.json", self.policy), ("genotype.json", self.genotype)):
             if part is None:
                 (folder / name).unlink(missing_ok=True)
@@ -288,52 +294,3 @@ class Race:
                 part.save(folder / name)
         files.write_text(folder / "race.html", page(self, folder))
         files.write_json(folder / "race.json", self.to_dict())
-
-
-def _policy_path(candidate: Candidate) -> str:
-    """A shipped name, ``none``, or the path beside race.json."""
-    if candidate.policy is None:
-        return NONE
-    shipped = candidate.policy_name in list_policies()
-    return candidate.policy_name if shipped else f"policies/{slug(candidate.policy_name)}.json"
-
-
-def _network_path(network: Network) -> str:
-    return network.name if network.genotype is None else f"genotypes/{slug(network.name)}.json"
-
-
-def _write_parts(candidate: Candidate, folder: Path) -> None:
-    for name, part in (
-        (_policy_path(candidate), candidate.policy),
-        (_network_path(candidate.network), candidate.network.genotype),
-    ):
-        if part is not None and name.endswith(".json"):
-            files.make_folder((folder / name).parent)
-            part.save(folder / name)
-
-
-def _entry(candidate: Candidate) -> dict[str, Any]:
-    values = {
-        name: [":".join(pair) for pair in value] if name == "hflip_swap" else value for name, value in candidate.recipe
-    }
-    size = {"model_kwargs": dict(candidate.network.kwargs)} if candidate.network.kwargs else {}
-    named = {"network": _network_path(candidate.network), **size, "policy": _policy_path(candidate)}
-    return {**named, "hflip": 0.5, **values}
-
-
-def _figures(row: Row, folds: int) -> dict[str, Any]:
-    gap, score_gap = row.difference, row.score_difference
-    return {
-        "params": row.parameters,
-        "runs": [
-            {"fold": run % folds, "seed": run, "accuracy": score.accuracy, "score": score.score}
-            for run, score in row.runs.items()
-        ],
-        "accuracy": None if row.accuracy is None else row.accuracy[0],
-        "score": None if row.score is None else row.score[0],
-        "difference": None if gap is None else gap.mean,
-        "interval": None if gap is None or gap.interval is None else list(gap.interval),
-        "score_difference": None if score_gap is None else score_gap.mean,
-        "score_interval": None if score_gap is None or score_gap.interval is None else list(score_gap.interval),
-        "note": row.note,
-    }

@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from daas.errors import BadInput
 from daas.race.statistics import Difference, Score, clearly_worse, difference, level_of
 
 LEVEL = 0.05
@@ -112,6 +113,17 @@ class Final:
     shelf: int | None
 
 
+def counted(results: Results, rounds: Sequence[Sequence[int]]) -> Results:
+    """The trainings of whole rounds: one that was not finished does not count, unless it is the first.
+
+    Args:
+        results: All trainings.
+        rounds: Who started in each round.
+    """
+    whole = sum(all((c, run) in results for c in starters) for run, starters in enumerate(rounds))
+    return {key: value for key, value in results.items() if key[1] < max(whole, 1)}
+
+
 def complete_runs(results: Results, candidate: int) -> int:
     """Runs 0, 1, ... that a candidate has without a gap or a diverged one."""
     run = 0
@@ -136,10 +148,16 @@ def final(
         rules: Of the race.
 
     Raises:
+        BadInput: The time was over before a training was done.
         FloatingPointError: Every training diverged.
     """
-    whole = sum(all((c, run) in results for c in starters) for run, starters in enumerate(rounds))
-    runs = {c: min(complete_runs(results, c), max(whole, 1)) for c in rounds[0]}
+    if not results:
+        raise BadInput(
+            "the time was over before one training was done. Raise time_budget (--time-budget), or choose fewer epochs "
+            "or a smaller network; a race in a folder goes on with --resume."
+        )
+    results = counted(results, rounds)
+    runs = {c: complete_runs(results, c) for c in rounds[0]}
     trained = [c for c in rounds[0] if runs[c]]
     if not trained:
         raise FloatingPointError("every training of the race diverged. Try a smaller --lr.")
@@ -169,7 +187,7 @@ def against(results: Results, candidate: int, other: int, folds: int, of: Figure
     """Paired difference of two candidates over their common runs.
 
     Args:
-        results: All trainings.
+        results: All trainings that count.
         candidate: First.
         other: Second.
         folds: K.
@@ -189,7 +207,13 @@ def against(results: Results, candidate: int, other: int, folds: int, of: Figure
 
 
 def why_left(results: Results, rounds: Sequence[Sequence[int]], rules: Rules) -> dict[int, str]:
-    """Why each candidate left, before the last round or as clearly worse after it."""
+    """Why each candidate left, before the last round or as clearly worse after it.
+
+    Args:
+        results: All trainings that count.
+        rounds: Who started in each round.
+        rules: Of the race.
+    """
     found: dict[int, str] = {}
     for run, (starters, following) in enumerate(zip(rounds, [*rounds[1:], None], strict=True), 1):
         diverged = [c for c in starters if (c, run - 1) in results and results[c, run - 1] is None]

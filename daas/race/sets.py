@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,10 +15,13 @@ from daas.errors import BadInput
 from daas.models import find_genotype, list_genotypes
 from daas.options import name_values
 from daas.race.candidates import GENOTYPE, NONE, Candidate, Network, network
+from daas.race.naming import told_apart
 from daas.race.ranges import drawn
+from daas.race.result import Race
 from daas.race.sizes import folder_size, searched_size
-from daas.race.training import recipe_values
+from daas.race.training import RACED, recipe_values
 from daas.race.variants import twice, without
+from daas.train.fit import Recipe as Training
 
 DEFAULT, ALL, STRENGTH = "default", "all operations", "strength"
 FURTHER: dict[str, dict[str, Any]] = {
@@ -55,6 +58,9 @@ class Screen(Protocol):
 
     def __contains__(self, op: object) -> bool:
         """Whether an operation was screened."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """What was seen of each operation; its ``share`` is None where the network could read no label."""
 
     def policy(self) -> Policy:
         """All operations that leave the label alone."""
@@ -97,6 +103,11 @@ class Setting:
         return seen is None or "Cutout" not in seen or seen["Cutout"].verdict != "changes the label"
 
 
+def can_say(screen: Screen) -> bool:
+    """Whether the screen's network reads the images well enough for any verdict."""
+    return any(one.share is not None for one in screen)
+
+
 def default(setting: Setting) -> list[Candidate]:
     """The default set, the most promising first, as many as the trainings pay for.
 
@@ -127,9 +138,12 @@ def default(setting: Setting) -> list[Candidate]:
 
 
 def _own_policies(setting: Setting) -> list[tuple[str, Policy]]:
-    """Made from the operations that are left: as it is, half as strong, two per image, without each family, and all."""
+    """Made from the operations that are left: as it is, half as strong, two per image, without each family, and all.
+
+    A screen whose network cannot read the images knows nothing: then all are left, as where nothing was screened.
+    """
     everything = Policy.of_operations()
-    if setting.screen is None:
+    if setting.screen is None or not can_say(setting.screen):
         return _around(everything, ALL)
     try:
         screened = setting.screen.policy()
@@ -151,7 +165,8 @@ def candidates(given: Iterable[Any] | None, setting: Setting) -> list[Candidate]
 
     Args:
         given: None for the default set; or ``Candidate``, ``"default"``, names of ``FURTHER``, texts
-            (``POLICY,NAME=VALUE,...``), policies, results of searches, None (no policy), and tuples (network, policy)
+            (``POLICY,NAME=VALUE,...``), policies, results of searches and of races (the winner, as it was trained),
+            None (no policy), and tuples (network, policy)
             or (network, policy, recipe). A value of a recipe may be a range, ``"0.03..0.3"`` (``ranges.drawn``), and
             ``strength`` scales the policy.
         setting: What they are made from.
@@ -163,9 +178,9 @@ def candidates(given: Iterable[Any] | None, setting: Setting) -> list[Candidate]
     found: list[Candidate] = []
     for one in wanted:
         found += default(setting) if isinstance(one, str) and one == DEFAULT else _read(one, setting)
-    several = len({candidate.network.name for candidate in found}) > 1
+    several = len({(candidate.network.name, candidate.network.genotype) for candidate in found}) > 1
     different: list[Candidate] = []
-    for candidate in found:
+    for candidate in told_apart(found):
         candidate = replace(candidate, shelf=on_shelf(candidate, several))
         if candidate not in different:
             different.append(_of_its_own_name(candidate, {other.name for other in different}))
@@ -205,6 +220,8 @@ def _read(one: Any, setting: Setting) -> list[Candidate]:
         return _from_text(one, setting)
     if isinstance(one, tuple) and len(one) in (2, 3):
         return _with_values(network(one[0]), one[1], one[2] if len(one) == 3 else {}, str(one[1]), setting)
+    if isinstance(one, Race):
+        return [_winner(one)]
     if hasattr(one, "genotype") and hasattr(one, "policy"):
         return _from_search(one, setting)
     if one is None or isinstance(one, (Policy, Path, DAASPolicy)):
@@ -213,6 +230,14 @@ def _read(one: Any, setting: Setting) -> list[Candidate]:
         f"a candidate is {one!r}; it is the result of a search, (network, policy), (network, policy, recipe), the name "
         f"or file of a policy, None for none, {DEFAULT}, or one of {', '.join(FURTHER)}."
     )
+
+
+def _winner(race: Race) -> Candidate:
+    """The winner of another race, with its network, its flip, and what its trainings did otherwise than usual."""
+    usual, recipe = Training(), race.recipe
+    values = {name: getattr(recipe, name) for name in RACED if getattr(recipe, name) != getattr(usual, name)}
+    values |= {**race.chosen.values, "hflip": race.hflip}
+    return replace(race.chosen, network=replace(race.chosen.network, apart=""), recipe=tuple(values.items()))
 
 
 def _from_search(found: Any, setting: Setting) -> list[Candidate]:

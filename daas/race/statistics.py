@@ -151,9 +151,18 @@ def _range_quantile(count: int, freedom: int, level: float) -> float:
     return _quantiles[key]
 
 
-def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean of a figure over runs and its standard error; no error of a single one."""
+def mean_and_error(values: Sequence[float], folds: int) -> tuple[float, float | None]:
+    """Mean of a figure over runs and its standard error (``variance_share``); no error of a single one.
+
+    Args:
+        values: One per run.
+        folds: K of the cross-validation.
+
+    >>> mean_and_error([75.0, 77.0], folds=3)  # of independent runs it would be 1.0
+    (76.0, 1.4142135623730951)
+    """
     count, mean = len(values), sum(values) / len(values)
     if count < 2:
         return mean, None
-    return mean, math.sqrt(sum((value - mean) ** 2 for value in values) / (count - 1) / count)
+    square = sum((value - mean) ** 2 for value in values) / (count - 1)
+    return mean, math.sqrt(square * variance_share(count, folds))

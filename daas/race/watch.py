@@ -38,7 +38,7 @@ class Watch:
         return {
             "candidate": self.journal.names[number],
             "fold": run % self.rules.folds,
-            "seed": run,
+            "run": run,
             "accuracy": None if score is None else score.accuracy,
             "score": None if score is None else score.score,
             "trainings": done,
@@ -59,5 +59,5 @@ def print_line(line: dict[str, Any]) -> None:
     figures = "diverged" if line["score"] is None else f"{line['accuracy']:.1f}%  calibrated loss {line['score']:.3f}"
     of = "" if line["of"] is None else f" of at most {line['of']}"
     left = f"; about {duration(line['left'])} left" if line["left"] else ""
-    said = f"training {line['trainings']}{of}: {line['candidate']}, run {line['seed'] + 1}: {figures}{left}"
+    said = f"training {line['trainings']}{of}: {line['candidate']}, run {line['run'] + 1}: {figures}{left}"
     print(said, file=sys.stderr)

@@ -50,6 +50,9 @@ def answer(race: Race) -> str:
             f"paired over {runs(best.difference.runs)}{_sureness(best.difference)}."
         )
     parts += _others(race)
+    missing = sum((number, 0) not in race.results for number in range(len(race.candidates)))
+    if missing:
+        parts.append(f"{missing} of {len(race.candidates)} candidates were not trained: the race ended before.")
     parts.append(
         f"Spent: {race.trainings} trainings of {race.setup.recipe.epochs} epochs, {duration(race.seconds)} in all."
     )
@@ -62,7 +65,7 @@ def _others(race: Race) -> list[str]:
     others = [number for number in seen.finalists if number in seen.open and number != seen.chosen]
     if not others:
         return []
-    if len(race.rounds) < 2:
+    if max(len(row.runs) for row in race.rows) < 2:
         return ["With one training each, differences cannot be judged: the best calibrated loss was taken."]
     shown = "; ".join(_name(race, number) for number in others[:4])
     more = f"; and {len(others) - 4} more" if len(others) > 4 else ""
@@ -91,7 +94,8 @@ def _name(race: Race, number: int) -> str:
 
 def _several(race: Race) -> bool:
     """Whether networks have to be named."""
-    return len({candidate.network.name for candidate in race.candidates}) > 1
+    first, *others = (candidate.network for candidate in race.candidates)
+    return any(network != first for network in others)
 
 
 def runs(count: int) -> str:

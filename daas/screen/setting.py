@@ -15,6 +15,7 @@ from daas.augment.space import BASE, known, named
 from daas.data import ImageData, channel_stats, load_images
 from daas.data.sources import refuse_among_images
 from daas.errors import BadInput
+from daas.models.own import fingerprint
 from daas.models.start import Start
 from daas.screen.folder import operations_before
 from daas.screen.images import two_halves
@@ -60,6 +61,7 @@ class Setting:
         options = self.options
         return {
             "network": self.network.name,
+            **({"module_weights": fingerprint(self.made)} if isinstance(self.made, nn.Module) else {}),
             "model_kwargs": {name: str(value) for name, value in self.network.model_kwargs.items()},
             "pretrained": options.pretrained,
             **{name: value for name, value in Start.of(options).contents().items() if name != "pretrained"},

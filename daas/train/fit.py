@@ -44,6 +44,8 @@ class Recipe:
 
     Attributes:
         hflip_swap: Pairs of classes that a horizontal flip turns into each other.
+        drop_path: Of the network. Who makes it gives it this rate, as a race and the command line do; ``fit`` takes a
+            network as it is.
         mean: Per channel, as a share of the full range; by default that of the training images.
         std: Standard deviation per channel; by default that of the training images.
 

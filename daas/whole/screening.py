@@ -10,6 +10,7 @@ from tqdm import tqdm
 from daas import processes
 from daas.data import ImageData
 from daas.errors import BadInput
+from daas.race.sets import can_say
 from daas.screen.api import run
 from daas.screen.options import DEFAULT_SIZE, ScreenOptions
 from daas.screen.result import Screen
@@ -69,11 +70,6 @@ def left_out(seen: Screen, space: PolicySpace) -> list[str]:
     if can_say(seen):
         return [name for name in space.operations if name in seen and _unsafe(seen, name)]
     return []
-
-
-def can_say(seen: Screen) -> bool:
-    """Whether the screen's network reads the images well enough for any verdict."""
-    return any(one.share is not None for one in seen)
 
 
 def _unsafe(seen: Screen, name: str) -> bool:

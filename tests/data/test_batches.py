@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
 
 from daas.data import BatchStream, MemoryImages, channel_stats, crop_flip, load_images, stratified_halves
 from daas.errors import BadInput
+from daas.seeds import generator
 
 
 def numbered(count: int) -> MemoryImages:
@@ -45,6 +47,26 @@ def test_halves_are_disjoint_complete_and_balanced() -> None:
     assert difference.abs().max() <= 1
     assert abs(len(first) - len(second)) <= 1
     assert not torch.equal(first, stratified_halves(labels, seed=5)[0])
+
+
+def halved_class_by_class(labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """The halves as they are meant: one class after the other."""
+    order = torch.randperm(len(labels), generator=generator(seed, 0))
+    first, second = [], []
+    for position, label in enumerate(labels.unique().tolist()):
+        members = order[labels[order] == label]
+        half = (len(members) + position % 2) // 2
+        first.append(members[:half])
+        second.append(members[half:])
+    return torch.cat(first).sort().values, torch.cat(second).sort().values
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_halves_are_those_of_halving_class_by_class(seed: int) -> None:
+    labels = torch.randint(12, (301,), generator=torch.Generator().manual_seed(seed))
+    labels[labels == 7] = 20  # classes may be missing
+    found, meant = stratified_halves(labels, seed), halved_class_by_class(labels, seed)
+    assert all(torch.equal(*pair) for pair in zip(found, meant, strict=True))
 
 
 def test_channel_stats_are_those_of_all_pixels() -> None:

@@ -125,6 +125,15 @@ def test_side_by_side_what_is_under_way_ends_when_the_time_is_up(tmp_path: Path)
 
 
 @pytest.mark.usefixtures("quick_start")
+def test_the_time_begins_when_all_workers_have_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("daas.race.engine.torch.set_num_threads", lambda _: time.sleep(0.8))  # as imports do
+    crew = Crew(tmp_path, NAMES, RULES, Budget(None, time.time() + 0.6, 2), Pretended(tmp_path, 0.05))
+    journal = Journal(tmp_path, NAMES)
+    run(journal, crew, lambda: False)
+    assert len(journal.results()) >= 2
+
+
+@pytest.mark.usefixtures("quick_start")
 def test_bad_input_of_a_worker_is_that_of_the_race(tmp_path: Path):
     crew = Crew(tmp_path, NAMES, RULES, Budget(TRAININGS, None, 2), refuse)
     with pytest.raises(BadInput, match="nothing of the kind"):
@@ -189,6 +198,21 @@ def test_a_worker_that_was_ended_from_outside_ends_the_race(stays: bool, kept: s
 
 def end_myself(candidate: int, run: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_what_an_interrupted_process_had_claimed_is_free_at_once(tmp_path: Path):
+    """As in a notebook, which goes on after Ctrl-C and keeps the traceback."""
+
+    def interrupted(candidate: int, run: int) -> None:
+        raise KeyboardInterrupt
+
+    journal = Journal(tmp_path, NAMES)
+    with pytest.raises(KeyboardInterrupt) as kept:
+        work(journal, 6, RULES, Budget(TRAININGS, None), interrupted, lambda: False)
+    again = Journal(tmp_path, NAMES)
+    with again.locked():
+        assert not again.at_work()
+    assert kept.value.__traceback__ is not None
 
 
 def test_a_watcher_stops_the_race(tmp_path: Path):

@@ -112,6 +112,7 @@ def test_workers_train_side_by_side(folder: Path, tmp_path: Path):
         (["--dataset", "digits", "--model", "nonet"], "no model nonet"),
         (["--dataset", "digits", "--model", "resnet18", "--genotype", "darts_v2"], "two networks"),
         (["--dataset", "digits", "--genotype", "nowhere"], "nowhere"),
+        (["--dataset", "digits", "--model", "resnet18", "--workers", "0"], "workers is 0"),
         (["--dataset", "digits", "--model", "resnet18", "--time-budget", "soon"], "soon"),
         (["--dataset", "digits", "--model", "resnet18", "--join", "--out", "nowhere"], "no race in"),
         (["--dataset", "digits", "--model", "resnet18", "--trainigs", "3"], "--trainings"),

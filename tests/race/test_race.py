@@ -18,8 +18,10 @@ from daas.models import find_genotype
 from daas.models.start import Start
 from daas.race.folds import fold_of, split
 from daas.race.journal import JOURNAL, Journal
-from daas.race.result import RESULTS, Race
+from daas.race.result import Race
+from daas.race.saving import RESULTS
 from daas.race.training import Trainer
+from daas.seeds import generator
 from daas.train.fit import Recipe
 from daas.train.output import save_weights
 from tests.conftest import saved_network
@@ -210,6 +212,19 @@ def test_a_screen_that_is_asked_first_decides_what_races_and_is_kept(small_convn
     assert (tmp_path / "out" / "screen" / "screen.json").stat().st_mtime_ns == when
 
 
+def test_a_time_that_is_over_at_once_is_told(small_convnet: str, tmp_path: Path):
+    with pytest.raises(BadInput, match=r"the time was over before one training was done\. Raise time_budget"):
+        daas.race(ramps(), [None], network=small_convnet, time_budget=1e-6, out=tmp_path / "out", **QUICK)
+
+
+def test_callbacks_may_come_from_an_iterator(small_convnet: str):
+    lines = list[dict[str, object]]()
+    given = {**QUICK, "epochs": 1}
+    found = daas.race(ramps(), [None], network=small_convnet, trainings=4, callbacks=iter([lines.append]), **given)
+    assert [line["run"] for line in lines] == [0, 0, 1, 1]
+    assert found.trainings == 4
+
+
 def test_a_callback_stops_the_race(small_convnet: str):
     found = daas.race(ramps(), [None], network=small_convnet, trainings=4, callbacks=[lambda _: True], **QUICK)
     assert found.trainings == 1
@@ -283,6 +298,24 @@ def test_a_loss_that_diverges_leaves(small_convnet: str):
         )
 
 
+def dealt_class_by_class(labels: Tensor, folds: int, seed: int) -> Tensor:
+    """The folds as they are meant: one class after the other."""
+    fold, dealt = torch.empty_like(labels), 0
+    for label in labels.unique().tolist():
+        members = (labels == label).nonzero().squeeze(1)
+        shuffled = members[torch.randperm(len(members), generator=generator(seed, 401, label))]
+        fold[shuffled] = (torch.arange(len(members)) + dealt) % folds
+        dealt += len(members)
+    return fold
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_folds_are_those_of_dealing_class_by_class(seed: int):
+    labels = torch.randint(12, (400,), generator=torch.Generator().manual_seed(seed))
+    labels[labels == 7] = 20  # classes may be missing
+    assert torch.equal(fold_of(labels, 3, seed), dealt_class_by_class(labels, 3, seed))
+
+
 def test_folds_are_stratified_and_cover_everything():
     labels = torch.tensor([0] * 10 + [1] * 7 + [2] * 23)
     fold = fold_of(labels, 4, seed=3)
@@ -291,11 +324,11 @@ def test_folds_are_stratified_and_cover_everything():
         assert int(counts.max() - counts.min()) <= 1
     sizes = torch.bincount(fold)
     assert int(sizes.max() - sizes.min()) <= 1
-    seen = torch.cat([split(labels, 4, 3, run)[1] for run in range(4)])
+    seen = torch.cat([split(fold, 4, run)[1] for run in range(4)])
     assert sorted(seen.tolist()) == list(range(40))
-    train, val = split(labels, 4, 3, 1)
+    train, val = split(fold, 4, 1)
     assert sorted([*train.tolist(), *val.tolist()]) == list(range(40))
-    assert torch.equal(split(labels, 4, 3, 5)[1], val)
+    assert torch.equal(split(fold, 4, 5)[1], val)
 
 
 @pytest.mark.parametrize(
@@ -311,6 +344,14 @@ def test_folds_are_stratified_and_cover_everything():
         ({"folds": 60}, "too few for 60 folds"),
         ({"trainings": 3}, "4 candidates need at least 4 trainings"),
         ({"device": "abacus"}, "abacus"),
+        ({"trainings": "8"}, "trainings is '8'; it is a whole number"),
+        ({"trainings": 4.5}, "trainings is 4.5; it is a whole number"),
+        ({"epochs": "1"}, "epochs is '1'; it is a whole number"),
+        ({"seed": 1.5}, "seed is 1.5; it is a whole number"),
+        ({"folds": 2.0}, "folds is 2.0; it is a whole number"),
+        ({"workers": True}, "workers is True; it is a whole number"),
+        ({"time_budget": float("inf")}, "time_budget is inf; it is a number of seconds"),
+        ({"callbacks": None}, "a list of functions"),
         ({"callbacks": print}, "a list of functions"),
         ({"screen": "runs/screen"}, "screen is of type str"),
         ({"time_budget": "2h"}, "seconds above 0"),

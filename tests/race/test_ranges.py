@@ -19,6 +19,19 @@ def test_values_without_a_range_are_one_candidate_as_they_are() -> None:
     assert drawn({"lr": 0.1, "opt": "sgd"}, "here", 0) == [{"lr": 0.1, "opt": "sgd"}]
 
 
+def test_whole_ends_of_a_value_that_is_no_count_are_ends_of_a_scale() -> None:
+    found = drawn({"hflip": "0..1", "strength": "0..2"}, "here", 0)
+    assert {type(value) for one in found for value in one.values()} == {float}
+    assert len({one["hflip"] for one in found} - {0.0, 1.0}) >= 5
+
+
+def test_draws_that_coincide_are_one_candidate_and_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert sorted(one["cutout"] for one in drawn({"cutout": "0..1", "draws": 8}, "none,cutout=0..1", 0)) == [0, 1]
+    assert capsys.readouterr().err == "Candidate none,cutout=0..1: of 8 draws 2 are different.\n"
+    drawn({"lr": "0.01..1", "draws": 8}, "here", 0)
+    assert capsys.readouterr().err == ""
+
+
 def test_draws_lie_in_their_ranges_spread_and_repeat() -> None:
     values = {"lr": "0.01..1", "momentum": "0.5..0.9", "cutout": "0..8", "draws": 33}
     found = drawn(values, "here", 3)

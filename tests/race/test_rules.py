@@ -1,7 +1,11 @@
 import pytest
 
+from daas.errors import BadInput
+from daas.race.candidates import Candidate, Network
+from daas.race.result import Race, Setup
 from daas.race.rules import Rules, against, complete_runs, final, next_round, why_left
 from daas.race.statistics import Score
+from daas.train.fit import Recipe
 
 RULES = Rules(folds=4, shelf=frozenset({3}))
 EQUAL_BREADTH = [(0.0,)] * 8
@@ -82,6 +86,34 @@ def test_more_runs_go_before_better_means():
     seen = final(results, [range(3), [0, 2]], EQUAL_BREADTH, RULES)
     assert seen.order == (0, 2, 1)
     assert why_left(results, [range(3), [0, 2]], RULES) == {1: "not among the best that were paid for"}
+
+
+def raced(results, rounds, count):
+    """A race of candidates that differ in their flip, all of the shelf."""
+    entered = [Candidate(Network("resnet18"), None, "none", (("hflip", number / 4),)) for number in range(count)]
+    setup = Setup("x", ("a", "b"), 100, 16, (), Recipe(), 0)
+    return Race(entered, results, rounds, Rules(4, frozenset(range(count))), [1] * count, setup, 1.0)
+
+
+def test_a_round_that_was_not_finished_counts_nowhere():
+    whole = raced(results_of([0.5, 0.62], [0.55, 0.55], [0.6, 0.58]), [range(3)] * 2, 3)
+    torn = raced({**whole.results, (0, 2): Score(10.0, 3.0, 1.0), (1, 2): None}, [range(3)] * 3, 3)
+    assert torn.table() == whole.table()
+    assert torn.chosen.values == whole.chosen.values
+    assert torn.to_dict()["candidates"] == whole.to_dict()["candidates"]
+    assert torn.answer.replace("8 trainings", "6 trainings") == whole.answer
+    first = raced({**results_of([0.5], [0.6]), (0, 1): Score(10.0, 3.0, 1.0)}, [range(2)] * 2, 2)
+    assert "With one training each" in first.answer
+
+
+def test_candidates_that_were_never_trained_are_counted():
+    race = raced(results_of([0.5]), [range(3)], 3)
+    assert "2 of 3 candidates were not trained: the race ended before." in race.answer
+    assert [row.note for row in race.rows][1:] == ["not trained", "not trained"]
+    with pytest.raises(BadInput, match="the time was over before one training was done"):
+        raced({}, [range(3)], 3).answer  # noqa: B018
+    with pytest.raises(BadInput, match="the time was over"):
+        raced({}, [], 3).answer  # noqa: B018
 
 
 def test_a_round_that_was_not_finished_does_not_count():

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,8 +11,12 @@ from daas.augment.find import find_policy
 from daas.errors import BadInput
 from daas.models import find_genotype
 from daas.race.candidates import Candidate, Network, network
+from daas.race.result import Race, Setup
+from daas.race.rules import Rules
 from daas.race.sets import ALL, FURTHER, Setting, candidates, default
+from daas.race.statistics import Score
 from daas.race.variants import twice, without
+from daas.train.fit import Recipe
 
 NET = Network("resnet18", "resnet18")
 
@@ -23,9 +28,13 @@ class Screened:
     flip: float = 0.5
     swaps: tuple[tuple[str, str], ...] = ()
     verdicts: dict[str, str] = field(default_factory=lambda: {"HFlip": "harmless", "Cutout": "harmless"})
+    share: float | None = 0.0
 
     def __getitem__(self, op: str) -> SimpleNamespace:
-        return SimpleNamespace(verdict=self.verdicts[op])
+        return SimpleNamespace(verdict=self.verdicts[op], share=self.share)
+
+    def __iter__(self) -> Iterator[SimpleNamespace]:
+        return (self[op] for op in self.verdicts)
 
     def __contains__(self, op: str) -> bool:
         return op in self.verdicts
@@ -80,6 +89,27 @@ def test_a_screen_decides_flip_and_operations():
     assert share["Rotate"] == 0
     assert share["Color"] > 0
     assert ALL in policies
+
+
+def test_a_screen_that_can_say_nothing_leaves_all_operations():
+    """As a search after such a screen takes all."""
+    blind = Screened(flip=0.0, verdicts={"HFlip": "unclear", "Cutout": "unclear"}, share=None)
+    assert words(default(setting(blind))) == words(default(setting()))
+
+
+def test_the_winner_of_another_race_is_a_candidate_as_it_was_trained():
+    own, other = Network("resnet34", "resnet34", apart="random weights"), find_policy("autoaugment_svhn")
+    won = Candidate(own, other, "screened", (("hflip", 0.0), ("cutout", 8)))
+    plain = Candidate(NET, None, "none", (("hflip", 0.5),))
+    recipe = Recipe(lr=0.02, epochs=7, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
+    results = {(0, 0): Score(90.0, 0.1, 1.0), (1, 0): Score(50.0, 1.0, 1.0)}
+    race = Race([won, plain], results, [[0, 1]], Rules(4, frozenset()), [1, 1],
+                Setup("x", ("a", "b"), 10, 32, (), recipe, 0), 1.0)  # fmt: skip
+    found = candidates([race, None], setting(Screened()))
+    assert [one.name for one in found] == [
+        "resnet34: screened, cutout 8, lr 0.02, no flip", "resnet18: none, flip",
+    ]  # fmt: skip
+    assert (found[0].network.model, found[0].policy) == ("resnet34", other)
 
 
 def test_an_unclear_flip_races_both_ways_and_an_exchange_too():

@@ -65,8 +65,9 @@ def test_difference_of_two_candidates_is_the_paired_t_test():
 def test_one_run_has_no_error():
     found = difference(torch.tensor([[1.0], [2.0]]), 0, 1, FOLDS)
     assert (found.mean, found.error, found.interval, found.runs) == (-1.0, None, None, 1)
-    assert mean_and_error([3.0]) == (3.0, None)
-    assert mean_and_error([1.0, 3.0]) == (2.0, 1.0)
+    assert mean_and_error([3.0], 4) == (3.0, None)
+    assert mean_and_error([1.0, 3.0], 3) == (2.0, pytest.approx(math.sqrt(2 * (1 / 2 + 1 / 2))))  # as of differences
+    assert mean_and_error([1.0, 3.0], 10**9)[1] == pytest.approx(1.0)  # of runs that share nothing
 
 
 def test_levels_add_up():
