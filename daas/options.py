@@ -242,7 +242,7 @@ def _one(kind: Any, value: Any, name: str, where: str) -> Any:
     if name == "device":
         value = str(value)  # also a torch.device
     if kind is dict and isinstance(value, Mapping):
-        return dict(value)
+        return _plain_within(value)
     if kind in (Path, str) and isinstance(value, (str, os.PathLike)):
         return kind(at_home(os.fspath(value)))
     if kind is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
@@ -256,6 +256,15 @@ def _one(kind: Any, value: Any, name: str, where: str) -> Any:
     if type(value) is kind:
         return value
     raise BadInput(f"{where}: {name} is {value!r}; expected {kind.__name__}.")
+
+
+def _plain_within(value: Any) -> Any:
+    """NumPy's numbers as Python's, in tables and lists too."""
+    if isinstance(value, Mapping):
+        return {key: _plain_within(inner) for key, inner in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(_plain_within, value))
+    return plain(value)
 
 
 def leave(main: Callable[[], int]) -> NoReturn:

@@ -90,10 +90,10 @@ def plain(value: Any) -> Any:
     >>> plain(np.float32(0.5)), plain(np.int64(3)), plain(np.bool_(True)), plain("0.5")
     (0.5, 3, True, '0.5')
     """
+    if isinstance(value, np.number | np.bool_):
+        return value.item()
     if isinstance(value, int | float):
         return value
-    if isinstance(value, np.bool_):
-        return bool(value)
     if isinstance(value, Integral):
         return int(value)
     return float(value) if isinstance(value, Real) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import warnings
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +27,12 @@ from daas.train.augmentation import mixes
 from daas.train.batches import Place
 from daas.train.options import TrainOptions
 from daas.train.schedule import OneCycle
+
+_ARGUMENTS = {
+    "drop": "drop_rate", "drop_path": "drop_path_rate", "drop_block": "drop_block_rate", "gp": "global_pool",
+    "bn_momentum": "bn_momentum", "bn_eps": "bn_eps",
+}  # fmt: skip
+"""By option: the argument of ``timm.create_model`` that it becomes."""
 
 
 def place(options: TrainOptions) -> Place:
@@ -87,11 +94,11 @@ def network(options: TrainOptions, classes: int) -> nn.Module:
         BadInput: Arguments that the model does not take, or weights that do not fit or are out of reach.
     """
     start = Start(options.pretrained and not options.initial_checkpoint, options.pretrained_path)
-    model = create(
-        options.model, classes, start, drop_rate=options.drop,
-        drop_path_rate=options.drop_path, drop_block_rate=options.drop_block, global_pool=options.gp,
-        bn_momentum=options.bn_momentum, bn_eps=options.bn_eps, **model_kwargs(options),
-    )  # fmt: skip
+    given = {argument: getattr(options, name) for name, argument in _ARGUMENTS.items()}
+    try:
+        model = create(options.model, classes, start, **given, **model_kwargs(options))
+    except BadInput as error:
+        raise _in_options(options, error) from error
     if options.grad_checkpointing:
         if not hasattr(model, "set_grad_checkpointing"):
             raise BadInput(f"--grad-checkpointing: {options.model} does not offer it.")
@@ -106,6 +113,16 @@ def network(options: TrainOptions, classes: int) -> nn.Module:
             "it out with --model-kwargs aux_head=False, or take larger images."
         )
     return model
+
+
+def _in_options(options: TrainOptions, error: BadInput) -> BadInput:
+    """The same error, under the option's name where a model does not take the argument that it becomes."""
+    found = re.search(r"unknown option (\w+)\.|unexpected keyword argument '(\w+)'", str(error))
+    for name, argument in _ARGUMENTS.items():
+        if found is not None and argument in found.groups() and argument not in options.model_kwargs:
+            flag = "--" + name.replace("_", "-")
+            return BadInput(f"{flag} {getattr(options, name)}: {options.model} has no {argument}. Leave {flag} out.")
+    return error
 
 
 def initial_head(options: TrainOptions, model: nn.Module) -> None:

@@ -70,7 +70,8 @@ def options_of(values: Mapping[str, Any], where: str) -> TrainOptions:
     if values.get("data_dir") or values.get("dataset"):
         found = _without_images(found)
     if config:
-        found |= _checked(_yaml(Path(os.path.expanduser(config)), "--config"), f"--config {config}")
+        path = Path(os.path.expanduser(config))
+        found |= _beside(_checked(_yaml(path, "--config"), f"--config {config}"), path.parent)
     given = _checked(values, where)
     for name in ("model_kwargs", "opt_kwargs"):  # these join those of a recipe or file
         if name in given:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from typing import Any
 
 from timm.optim import get_optimizer_info
 
 from daas.train.augmentation import mixes
-from daas.train.options import TrainOptions
+from daas.train.options import AugmentationOptions, LossOptions, OptimizerOptions, ScheduleOptions, TrainOptions
 
 _CYCLES = ("cosine", "tanh", "poly")
 _ALL = (*_CYCLES, "step", "multistep", "plateau", "wsd", "rsqrt", "constant")
@@ -24,6 +25,18 @@ _OF_IMAGES = (
     "aa", "aa_in_workers", "scale", "ratio", "hflip", "hflip_swap", "vflip", "crop_padding", "color_jitter",
     "color_jitter_prob", "grayscale_prob", "gaussian_blur_prob", "train_interpolation", "cutout", "reprob",
 )  # fmt: skip
+
+_NAMED = 6  # at most so many in a sentence
+_READ_BY_VALIDATION = {"train_crop_mode", "bn_eps"}
+_OF_TRAININGS = (
+    "resume", "pretrained", "pretrained_path", "initial_checkpoint", "grad_accum_steps", "torchcompile",
+    *(
+        option.name
+        for group in (OptimizerOptions, ScheduleOptions, AugmentationOptions, LossOptions)
+        for option in fields(group) if option.name not in _READ_BY_VALIDATION
+    ),
+)  # fmt: skip
+"""What changes a training, and nothing about the accuracy of weights that are there."""
 
 
 def without_effect(options: TrainOptions, auxiliary: bool = False) -> list[str]:
@@ -41,12 +54,29 @@ def without_effect(options: TrainOptions, auxiliary: bool = False) -> list[str]:
         idle = [name for name in names if name not in seen and _given(options, default, name)]
         seen.update(idle)
         if idle:
-            flags = ["--" + name.replace("_", "-") for name in idle]
-            several = f"{', '.join(flags[:-1])} and {flags[-1]} have" if len(flags) > 1 else f"{flags[0]} has"
-            said.append(f"{several} no effect {why}.")
+            said.append(_sentence(idle, why))
     if (options.lr_base if options.lr is None else options.lr) == 0:
         said.append("The learning rate is 0: nothing is learned.")
     return said
+
+
+def beside_validation(options: TrainOptions) -> str:
+    """A sentence about options of a training beside ``--validate``, which trains nothing; empty where there are none.
+
+    >>> beside_validation(TrainOptions(validate="best.safetensors", mixup=0.2, pretrained=True))
+    '--pretrained and --mixup have no effect with --validate.'
+    """
+    default = TrainOptions()
+    idle = [name for name in _OF_TRAININGS if _given(options, default, name)]
+    return _sentence(idle, "with --validate") if idle else ""
+
+
+def _sentence(names: Sequence[str], why: str) -> str:
+    flags = ["--" + name.replace("_", "-") for name in names]
+    if len(flags) > _NAMED:
+        flags = [*flags[: _NAMED - 1], f"{len(flags) - _NAMED + 1} others"]
+    several = f"{', '.join(flags[:-1])} and {flags[-1]} have" if len(flags) > 1 else f"{flags[0]} has"
+    return f"{several} no effect {why}."
 
 
 def wrong_way(options: TrainOptions, lr: float) -> list[str]:

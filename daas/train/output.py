@@ -28,7 +28,7 @@ BEST, LAST, RESULT = "model_best.safetensors", "last.safetensors", "result.json"
 GO_ON = "Then go on with the same command and --resume auto."
 """What to say where a result could not be written."""
 METRICS = ("loss", "top1", "top5", "balanced_accuracy")
-CHECKPOINT, SUMMARY, ARGS = "checkpoint.safetensors", "summary.csv", "args.yaml"
+CHECKPOINT, SUMMARY = "checkpoint.safetensors", "summary.csv"
 
 
 def save_weights(model: nn.Module, path: Path, class_names: Sequence[str]) -> None:

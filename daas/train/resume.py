@@ -14,6 +14,7 @@ from torch import Tensor
 from daas import checkpoint
 from daas.errors import BadInput
 from daas.files import copy
+from daas.timm_names import PREFIX
 from daas.train.batches import Place
 from daas.train.checks import holds_images
 from daas.train.options import TrainOptions
@@ -188,6 +189,8 @@ def take_weights(source: Path, folder: Path) -> None:
 def _same_run(path: Path, meta: Mapping[str, Any], options: TrainOptions, place: Place) -> None:
     free = {*_FREE, "workers"} if holds_images(options) else set(_FREE)
     free |= set() if options.dataset else {"data_dir"}  # its images are compared themselves
+    if all(str(aa or "").startswith(PREFIX) for aa in (options.aa, meta["options"].get("aa"))):
+        free.add("aa")  # policies are compared themselves
     different = [
         f"--{key.replace('_', '-')} was {meta['options'].get(key)} and is {value}"
         for key, value in as_json(vars(options)).items()

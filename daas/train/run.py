@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from contextlib import nullcontext
 from dataclasses import replace
@@ -11,12 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
 from daas import checkpoint
 from daas.errors import BadInput
-from daas.files import write_text
 from daas.locks import locked
 from daas.models.weights import Weights
 from daas.randomness import kept
@@ -26,19 +25,19 @@ from daas.train.assemble import Given, Run, advance, batches_of, classes_of, put
 from daas.train.batches import Place
 from daas.train.checks import check
 from daas.train.clock import duration
+from daas.train.effects import beside_validation
 from daas.train.logs import Logs, mean_lr
 from daas.train.loop import train_epoch, validate
 from daas.train.options import TrainOptions
 from daas.train.output import (
-    ARGS,
     BEST,
     LAST,
-    as_json,
     describe,
     save_weights,
     write_result,
     write_summary,
 )  # fmt: skip
+from daas.train.repeat import arguments, write_arguments
 from daas.train.summary import cost_summary, start_summary
 from daas.train.training import Progress
 from daas.train.trial import try_out
@@ -73,6 +72,7 @@ def train(options: TrainOptions, given: Given | None = None) -> dict[str, Any]:
 
 def _whole(options: TrainOptions, place: Place, folder: Path, given: Given) -> dict[str, Any]:
     """A training in a folder that nobody else works on."""
+    repeat = arguments(options, given.policy, given.train is not None)
     run = put_together(options, place, folder, given)  # first: what is wrong with the images is said in any case
     source = resume.find(options, folder)
     if source is not None:
@@ -87,7 +87,7 @@ def _whole(options: TrainOptions, place: Place, folder: Path, given: Given) -> d
         run.logs = Logs(options, folder, run.progress.epoch * run.batches.per_epoch + run.progress.batch)
         if source is not None:
             resume.take_weights(source, folder)
-        write_text(folder / ARGS, yaml.safe_dump(as_json(vars(options)), sort_keys=False))
+        write_arguments(folder, repeat, given.policy)
     try:
         untold = place.first and run.progress.batch == 0  # an epoch that a resumed run finishes says nothing
         while run.progress.epoch < run.epochs:
@@ -281,6 +281,8 @@ def _summary(run: Run) -> dict[str, Any]:
 
 def _validate_only(options: TrainOptions, place: Place) -> dict[str, Any]:
     weights = Weights.read(options.validate)
+    if place.first and (text := beside_validation(options)):
+        print(f"Warning: {text}", file=sys.stderr)
     batches = batches_of(options, place, None, train=False)
     names = weights.class_names or batches.val_class_names
     classes = classes_of(options, names, batches.name if weights.class_names is None else options.validate)

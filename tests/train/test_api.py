@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import TensorDataset
@@ -15,6 +17,7 @@ import daas
 from daas import BadInput, DAASPolicy, Genotype, Policy, randomness
 from daas.data import load_images
 from daas.train import parse
+from daas.train.__main__ import main
 from daas.train.command_line import list_recipes, options_of
 from tests.train.conftest import Train, weights
 
@@ -101,6 +104,45 @@ def test_a_policy_object_is_taken_without_its_normalisation_and_not_beside_no_au
     results = [json.loads((Path(options["output"]) / name / "result.json").read_text()) for name in "abcd"]
     assert len({(*result["mean"], *result["std"]) for result in results}) == 1
     assert [result["policy"] is None for result in results] == [False, False, True, True]
+
+
+def test_a_run_with_a_policy_object_is_repeated_with_that_policy(options: dict[str, Any]) -> None:
+    policy = replace(Policy.random(torch.Generator().manual_seed(0)), name="randaugment")  # as a shipped one is called
+    options |= {"epochs": 1}
+    out = Path(daas.train("digits", policy=policy, **options)["output"])
+    assert Policy.load(out / "policy.json") == policy
+    assert "aa: daas:policy.json" in (out / "args.yaml").read_text()
+    again = daas.train(config=str(out / "args.yaml"), experiment="again")
+    assert main(["--config", str(out / "args.yaml"), "--experiment", "command"]) == 0
+    assert torch.equal(weights(Path(again["output"])), weights(out))
+    assert torch.equal(weights(out.with_name("command")), weights(out))
+    assert main(["--config", str(out / "args.yaml"), "--resume", "auto"]) == 0  # by another name of the same policy
+    with pytest.raises(BadInput, match="its policy changed"):
+        daas.train("digits", policy="randaugment", resume="auto", **options)
+
+
+def test_what_a_run_cannot_be_repeated_with_stands_in_its_arguments(options: dict[str, Any]) -> None:
+    images = (torch.zeros(128, 3, 8, 8, dtype=torch.uint8), torch.arange(128) % 10)
+    policy = DAASPolicy(Policy.random(torch.Generator().manual_seed(0)), granularity="batch", p=0.5)
+    out = Path(daas.train(images, val=images, policy=policy, **options | {"epochs": 1})["output"])
+    said = [line for line in (out / "args.yaml").read_text().splitlines() if line.startswith("#")]
+    assert said == [
+        "# The images were given by a program: to repeat the run, name a folder or a data set of them.",
+        "# The policy was given by a program; policy.json beside this file holds it.",
+        "# It was applied with granularity='batch', p=0.5, for which there is no option.",
+    ]
+
+
+def test_arguments_of_networks_may_be_numpys_and_no_objects(options: dict[str, Any]) -> None:
+    kwargs = {"width": np.int64(4)}
+    out = Path(daas.train("digits", **options | {"epochs": 1, "model_kwargs": kwargs})["output"])
+    assert json.loads((out / "result.json").read_text())["model_kwargs"] == {"width": 4}
+    for name, value in (("model_kwargs", torch.nn.ReLU), ("opt_kwargs", torch.float32)):
+        with pytest.raises(
+            BadInput, match=rf"--{name.replace('_', '-')} one: a d?type cannot be written to args\.yaml"
+        ):
+            daas.train("digits", **options | {"experiment": "other", name: {"one": value}})
+    assert not Path(options["output"], "other").exists()
 
 
 @pytest.mark.parametrize("recipe", list_recipes())

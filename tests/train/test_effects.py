@@ -6,7 +6,7 @@ import pytest
 
 from daas.train.build import learning_rate
 from daas.train.command_line import list_recipes, options_of, parse
-from daas.train.effects import without_effect, wrong_way
+from daas.train.effects import beside_validation, without_effect, wrong_way
 from daas.train.options import TrainOptions
 from tests.train.conftest import Train
 from tests.train.test_run import CHANGES
@@ -38,6 +38,15 @@ from tests.train.test_run import CHANGES
 def test_what_changes_nothing_is_said(words: str, said: str) -> None:
     (sentence,) = without_effect(parse(words.split()))
     assert said in sentence
+
+
+def test_beside_validation_the_options_of_trainings_are_named() -> None:
+    read = "--validate best.safetensors --train-crop-mode pad --bn-eps 0.1 --amp --img-size 32 --val-dir photos -vb 8"
+    assert beside_validation(parse(read.split())) == ""
+    many = "--pretrained --opt adamw --lr 0.1 --epochs 3 --cutmix 1 --reprob 0.2 --drop 0.1"
+    assert beside_validation(parse(many.split())) == (
+        "--pretrained, --opt, --epochs, --lr, --reprob and 2 others have no effect with --validate."
+    )
 
 
 def test_what_changes_something_is_not() -> None:

@@ -40,8 +40,10 @@ def test_validate_gives_the_accuracy_of_the_training(run_train: Train, capsys: p
     _, out = run_train()
     top1 = float(list(csv.DictReader((out / "summary.csv").open()))[-1]["eval_top1"])
     capsys.readouterr()
-    assert run_train("--validate", str(out / "last.safetensors"))[0] == 0
-    assert f"top-1 {top1:.2f}%, " in capsys.readouterr().out
+    assert run_train("--validate", str(out / "last.safetensors"), "--mixup", "0.2", "--resume", "auto")[0] == 0
+    said = capsys.readouterr()
+    assert f"top-1 {top1:.2f}%, " in said.out
+    assert "Warning: --resume, --epochs, --lr and --mixup have no effect with --validate." in said.err
 
 
 @register_model
@@ -242,6 +244,11 @@ def test_validation_in_other_batches_is_the_same(run_train: Train) -> None:
         (["--start-epoch", "2"], "nothing to train"),
         (["--mixup", "0.2", "--batch-size", "255"], "even batch"),
         (["--model-kwargs", "no_such_argument=1", "--model", "resnet10t"], "could not be made"),
+        (
+            [*CELL, "--drop-block", "0.1"],
+            "--drop-block 0.1: daas_cell_cifar has no drop_block_rate. Leave",
+        ),
+        (["--model", "resnet10t", "--bn-eps", "0.1"], "--bn-eps 0.1: resnet10t has no bn_eps. Leave --bn-eps out."),
         (["--resume", "nowhere"], "no such checkpoint"),
         (["--seed", "4294967295"], "--seed 4294967295: it must be at least 0 and at most"),
     ],
