@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from daas.train.labels import by_name
 from daas.train.loader import LoaderBatches
 from daas.train.logs import Logs
 from daas.train.options import TrainOptions
+from daas.train.resume import find
 from daas.train.training import Learner, Progress, Setting, Training
 
 
@@ -71,8 +72,11 @@ class Given:
     policy: EpochPolicy | None = None
 
 
-def put_together(options: TrainOptions, place: Place, folder: Path, given: Given) -> Run:
+def put_together(options: TrainOptions, place: Place, folder: Path, given: Given) -> tuple[Run, Path | None]:
     """Makes everything, the loaders after the network.
+
+    Returns:
+        The training, and the checkpoint that it is to go on from, if any: then it needs no weights to begin with.
 
     Raises:
         BadInput: Something that cannot be used; the message says what.
@@ -84,13 +88,15 @@ def put_together(options: TrainOptions, place: Place, folder: Path, given: Given
     else:
         batches = batches_of(options, place, policy, train=True)
     refuse_among_images(folder, batches, flag="--output")
+    source = find(options, folder)  # after the images, which are said to be wrong in any case
+    begun = options if source is None else replace(options, pretrained=False, pretrained_path="", initial_checkpoint="")
     classes = classes_of(options, batches.class_names, batches.name)
-    model = build.network(options, classes).to(place.device)
+    model = build.network(begun, classes).to(place.device)
     if options.channels_last:
         model = model.to(memory_format=torch.channels_last)
     model = build.batch_norms(options, model, place)
-    if options.initial_checkpoint:
-        load_weights(model, options.initial_checkpoint, batches.class_names)
+    if begun.initial_checkpoint:
+        load_weights(model, begun.initial_checkpoint, batches.class_names)
     build.initial_head(options, model)
     if place.first:
         for text in without_effect(options, isinstance(model, CellNetWithAux)):
@@ -105,7 +111,7 @@ def put_together(options: TrainOptions, place: Place, folder: Path, given: Given
         advance(learner.schedule, start, start * learner.updates_per_epoch, None, options)
     run = Run(**vars(setting), learner=learner, epochs=epochs, progress=Progress(start), folder=folder)
     run.inputs = {**batches.digests(), **_files(run)}
-    return run
+    return run, source
 
 
 def _files(run: Run) -> dict[str, str]:

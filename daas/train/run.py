@@ -73,8 +73,7 @@ def train(options: TrainOptions, given: Given | None = None) -> dict[str, Any]:
 def _whole(options: TrainOptions, place: Place, folder: Path, given: Given) -> dict[str, Any]:
     """A training in a folder that nobody else works on."""
     repeat = arguments(options, given.policy, given.train is not None)
-    run = put_together(options, place, folder, given)  # first: what is wrong with the images is said in any case
-    source = resume.find(options, folder)
+    run, source = put_together(options, place, folder, given)
     if source is not None:
         _restore(run, source)
     elif run.progress.epoch >= run.epochs:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
 import timm
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from timm.models import register_model
 from torch import nn
 
@@ -76,6 +77,25 @@ def stop_before(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
         original(run)
 
     monkeypatch.setattr(module, "_epoch", stop)
+
+
+@pytest.mark.parametrize("flag", ["--initial-checkpoint", "--pretrained-path"])
+def test_a_run_that_goes_on_needs_no_weights_to_begin_with(
+    run_train: Train, flag: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may be out of reach by then."""
+    begin = tmp_path / "begin.safetensors"
+    save_file(timm.create_model("test_resnet", num_classes=10).state_dict(), begin)
+    run = partial(run_train, "--model", "test_resnet", "--img-size", "32", flag, str(begin))
+    whole = run(out="whole", leave_out=("--model-kwargs",))[1]
+    stop_before(1, monkeypatch)
+    assert run(out="part", leave_out=("--model-kwargs",))[0] == 130
+    monkeypatch.undo()
+    begin.unlink()
+    assert run(out="new", leave_out=("--model-kwargs",))[0] == 2
+    code, part = run("--resume", "auto", out="part", leave_out=("--model-kwargs",))
+    assert code == 0
+    assert torch.equal(weights(part), weights(whole))
 
 
 @pytest.mark.filterwarnings("ignore:PlateauLRScheduler is deprecated")
