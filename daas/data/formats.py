@@ -38,7 +38,8 @@ _ALSO_IMAGES = frozenset((
     ".avifs", ".jps", ".pns", ".eps", ".ai", ".dcm", ".dicom", ".svs", ".ndpi", ".czi", ".nd2", ".lif", ".vsi",
     ".mrxs", ".scn", ".sgi", ".rgb", ".rgba", ".ras", ".nii", ".mha", ".nrrd", ".pdf", ".fits",
     ".fit", ".npy", ".npz", ".cur", ".wmf", ".emf",
-    ".zip", ".rar", ".7z", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".parquet", ".tfrecord", ".h5", ".hdf5",
+    ".zip", ".rar", ".7z", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".parquet", ".arrow", ".tfrecord", ".h5",
+    ".hdf5",
 ))  # fmt: skip
 """Endings of pictures, and of what holds them, that nothing here reads; and those that ``mimetypes`` calls images."""
 _TYPES = mimetypes.MimeTypes()  # without the tables of the machine, which differ

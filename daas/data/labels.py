@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -43,14 +44,15 @@ def numbers(labels: Any) -> Tensor:
             values = np.asarray(labels).tolist()  # whatever its memory and its type of numbers are like
         return torch.as_tensor(values)
     except (TypeError, ValueError, RuntimeError) as error:
-        first = values[0] if isinstance(values, Sequence) and values else values
+        listed = values if isinstance(values, Sequence) and values else [values]
+        one = next((value for value in listed if not isinstance(value, Real)), listed[0])
         way = "They must be int, counted from 0."
-        if isinstance(first, str):
+        if isinstance(one, str):
             way += " Names become such labels by numpy.unique(names, return_inverse=True)[1]."
-        elif isinstance(first, Tensor | np.ndarray | list | tuple):
+        elif isinstance(one, Tensor | np.ndarray | list | tuple):
             way += " One-hot labels become such labels by their argmax."
         raise BadInput(
-            f"The labels are no class numbers; the first is {first!r:.40} (of type {type(first).__name__}). {way}"
+            f"The labels are no class numbers; one is {one!r:.40} (of type {type(one).__name__}). {way}"
         ) from error
 
 

@@ -363,6 +363,11 @@ def _why(listing: Listing) -> str:
             " Name one .tar file itself; where they are shards of WebDataset, train on them through timm's reader: "
             "--dataset wds/NAME."
         )
+    if {".parquet", ".arrow"} & {kind for _, kind in listing.unread}:
+        return (
+            " These are tables of Hugging Face's: --dataset hfds/FOLDER reads parquet, and what datasets has saved is "
+            "data in Python (datasets.load_from_disk)."
+        )
     return f" {IN_A_TABLE}" if listing.images else ""
 
 

@@ -135,7 +135,7 @@ def test_paths_and_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         ([(image.permute(1, 2, 0), 0) for image in pictures()], "PIL.Image.fromarray(image)"),
         ((pictures()[:, 0], LABELS), "images.unsqueeze(1).expand"),
         (Items(list(pictures()), targets=(1 - LABELS).tolist()), "says 1 of item 0, and the item says 0"),
-        (Items(list(pictures()), targets=["cat"] * 10), "the first is 'cat'"),
+        (Items(list(pictures()), targets=["cat"] * 10), "one is 'cat'"),
         ("no/such/place", "no data set has this name"),
         (Path("digits/nowhere"), "no such folder"),
     ],

@@ -109,7 +109,7 @@ def test_an_item_of_another_label_is_not_left_out_as_unreadable(label: Any) -> N
     [
         (Subset(Items(targets=[0, 1, 2] * 4), []), "The data set is empty"),
         (Subset(Items(targets=[0, 1, 2] * 4), [0, 40]), "names items that its data set does not have"),
-        (Subset(Items(targets=["x", "y", "z"] * 4), [0, 1]), "the first is 'x'"),
+        (Subset(Items(targets=["x", "y", "z"] * 4), [0, 1]), "one is 'x'"),
         (Items(class_to_idx={"x": 0, "y": "1", "z": 2}), "class_to_idx has values of the types int, str"),
     ],
 )
@@ -149,7 +149,7 @@ def test_labels_are_what_numpy_makes_an_array_of(labels: Any) -> None:
         (["ant", "bee"], "numpy.unique"),
         (np.array(["ant", "bee"]), "numpy.unique"),
         ([torch.tensor([1, 0]), torch.tensor([0, 1])], "argmax"),
-        ([None, None], "the first is None"),
+        ([0, None], "one is None (of type NoneType)"),
         (torch.eye(2, dtype=torch.int64), "labels.argmax(1)"),
         (torch.tensor([0.0, 1.0]), "labels.long()"),
     ],

@@ -138,6 +138,9 @@ def test_a_class_that_is_empty_in_one_split_is_named(split: str, tree: Tree) -> 
 def test_nothing_that_can_be_read(tree: Tree) -> None:
     with pytest.raises(BadInput, match=r"holds no images in class folders.* 2 files were not read: 2 \.nef"):
         folder_source(tree(["cat/1.NEF", "dog/1.nef"]), "train")
+    for name in ("data/train-00000-of-00001.parquet", "data-00000-of-00001.arrow"):
+        with pytest.raises(BadInput, match=r"--dataset hfds/FOLDER reads parquet.*load_from_disk"):
+            folder_source(tree([name]), "train")
 
 
 def test_the_order_is_that_of_names_as_text(tree: Tree) -> None:
