@@ -39,10 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\nStopped. The same command with --resume auto goes on.", file=sys.stderr)
         return 130
     assert options.out is not None, "parse gives a folder"
-    policy = options.out / POLICY
+    policy, page = options.out / POLICY, options.out / PAGE
     print(report(found))
     print("\n" + "\n".join(next_lines(found, str(policy) if os.path.exists(policy) else None)))
-    print(f"\nDone. Results in {options.out}; look at {options.out / PAGE}")
+    print(f"\nDone. Results in {options.out}{f'; look at {page}' if os.path.exists(page) else ''}")
     return 0
 
 

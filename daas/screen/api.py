@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -22,6 +23,7 @@ from daas.screen.measure import measure
 from daas.screen.options import ScreenOptions
 from daas.screen.pictures import sure_and_wrong
 from daas.screen.result import Screen
+from daas.screen.saving import PAGE, draw
 from daas.screen.setting import PLACES, Setting, gather
 from daas.screen.start import Pace, beginning
 from daas.screen.tries import everything
@@ -111,6 +113,8 @@ def _run(setting: Setting) -> Screen:
     started, options, made_of = time.monotonic(), setting.options, setting.made_of()
     done = folder.resumed(options, made_of)
     if isinstance(done, Screen):
+        if options.out is not None and not os.path.exists(options.out / PAGE):
+            draw(done, options.out)
         return done
     kept = None if options.out is None else folder.unfinished(options.out, made_of)
     if done is None:

@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -19,6 +20,11 @@ _WIDTH, _HEIGHT = 220, 90  # of an SVG, in its own units
 
 def png(screen: Screen) -> bytes:
     """Operations sorted, their excess with its interval, and what a merely hard one would have: a PNG."""
+    with mpl.rc_context({"text.parse_math": False}):  # a $ in somebody's name is a $
+        return _png(screen)
+
+
+def _png(screen: Screen) -> bytes:
     rows = list(reversed(screen.operations))
     figure = Figure(figsize=(7.2, 1.5 + 0.27 * len(rows)), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)

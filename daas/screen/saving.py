@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from daas.errors import BadInput
+from daas.errors import BadInput, plain
 from daas.files import make_folder, write_bytes, write_json, write_text
 from daas.reading import read_json
 from daas.screen.result import FORMAT, Moved, Screen, Seen, Stratum
@@ -68,33 +70,54 @@ def _pair(values: Any) -> tuple[float, float]:
 
 
 def save(screen: Screen, folder: Path) -> Path:
-    """Writes all files of a screen.
+    """Writes all files of a screen, the pages last: ones that cannot be made lose nothing, and what went wrong is said.
 
     Args:
         screen: What was found.
         folder: Made where it is missing; files of an earlier screen are replaced.
 
     Returns:
-        The path of the page. policy.json is missing where no operation is left.
+        Where the page is, if it could be made. policy.json is missing where no operation is left.
 
     Raises:
         BadInput: The folder cannot be written.
     """
-    from daas.screen.page import page  # at need: they bring jinja2 and matplotlib
-    from daas.screen.plots import png
     from daas.screen.using import kept
 
     make_folder(folder)
-    policy = None
     if kept(screen):
-        policy = folder / POLICY
-        screen.policy().save(policy)
+        screen.policy().save(folder / POLICY)
     else:
         (folder / POLICY).unlink(missing_ok=True)
-    write_bytes(folder / PICTURE, png(screen))
-    write_text(folder / PAGE, page(screen, None if policy is None else str(policy)))
     write_json(folder / JSON, to_dict(screen))
+    draw(screen, folder)
     return folder / PAGE
+
+
+def draw(screen: Screen, folder: Path) -> None:
+    """Makes screen.png and screen.html, or says on stderr why they cannot be made.
+
+    Args:
+        screen: What was found.
+        folder: Holds its screen.json, and policy.json where an operation is left.
+    """
+    try:
+        from daas.screen.page import page  # at need: they bring jinja2 and matplotlib
+        from daas.screen.plots import png
+
+        policy = folder / POLICY
+        write_bytes(folder / PICTURE, png(screen))
+        write_text(folder / PAGE, page(screen, str(policy) if os.path.exists(policy) else None))
+    except Exception as error:  # a full disk, a font, a broken installation of what draws: the results are safe
+        for name in (PICTURE, PAGE):
+            with suppress(OSError):  # of an earlier screen; what cannot be removed is no file of ours
+                (folder / name).unlink(missing_ok=True)
+        print(
+            f"warning: the screen is done and its results are in {plain(str(folder))}, but its page could not be made: "
+            f"{plain(str(error))} ({type(error).__name__}). The same screen with --resume auto makes it again, and "
+            "daas.Screen.load(FOLDER).save(FOLDER).",
+            file=sys.stderr,
+        )
 
 
 def load(path: Path) -> Screen:

@@ -52,6 +52,33 @@ def test_a_name_that_is_no_text_is_written_and_drawn_escaped(planted: Screen, tm
     assert "photos\\udce9" in odd.save(tmp_path).read_text(encoding="utf-8")
 
 
+def test_a_dollar_in_a_name_is_drawn_as_it_is(planted: Screen, tmp_path: Path, capsys: Any) -> None:
+    """``$x_{2$`` is no formula; as one it could not be parsed."""
+    data = {**planted.about["data"], "name": "photos $x_{2$"}
+    replace(planted, about={**planted.about, "data": data}).save(tmp_path)
+    assert (tmp_path / "screen.png").read_bytes().startswith(b"\x89PNG")
+    assert "photos $x_{2$" in (tmp_path / "screen.html").read_text()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_picture_that_cannot_be_drawn_loses_nothing(
+    planted: Screen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planted.save(tmp_path)
+    (tmp_path / "screen.json").unlink()
+
+    def broken(_: Screen) -> bytes:
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr("daas.screen.plots.png", broken)
+    planted.save(tmp_path)
+    assert Screen.load(tmp_path) == planted
+    assert {path.name for path in tmp_path.iterdir()} == {"screen.json", "policy.json"}  # no page of another screen
+    said = capsys.readouterr().err
+    assert "warning: the screen is done" in said
+    assert "no font (RuntimeError)" in said
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

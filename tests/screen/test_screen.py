@@ -117,9 +117,11 @@ def test_a_finished_training_is_not_done_again(
     assert again.operations == found.operations
     assert again.pictures[0].said == found.pictures[0].said
     monkeypatch.setattr("daas.screen.api.measure", never)
+    (tmp_path / "screen.html").unlink()
     assert daas.screen(
         stripes(300, 1), val=stripes(200, 2), network=network, out=tmp_path, resume="auto", **QUICK
     ) == again  # fmt: skip
+    assert (tmp_path / "screen.html").exists()
 
 
 def drawing() -> nn.Module:

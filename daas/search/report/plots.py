@@ -13,7 +13,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-_STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "none"}
+_STYLE = {
+    "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "none",
+    "text.parse_math": False,  # a $ in somebody's name is a $
+}  # fmt: skip
 MEANING = {
     "alpha": "alpha: operation of an edge",
     "beta": "beta: edges of a node",

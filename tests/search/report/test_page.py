@@ -20,6 +20,7 @@ from daas.search.found import found_in
 from daas.search.report import page as page_
 from daas.search.report.commands import HELD_OUT_PHOTOS, commands
 from daas.search.report.page import write_report
+from daas.search.report.plots import heat_map
 from daas.train import parse
 
 Run = Callable[..., tuple[int, Path]]
@@ -189,3 +190,8 @@ def test_of_very_many_classes_the_pictures_are_small(classes: int, most: int) ->
     assert len(rows) == classes
     assert most / 10 < len(rows[2]["picture"]) < most
     assert rows[3]["picture"] == ""
+
+
+def test_a_dollar_in_a_name_is_drawn_as_it_is() -> None:
+    """A primitive of one's own may be called anything; ``$x_{2$`` as a formula could not be parsed."""
+    assert "$x_{2$" in heat_map([[0.5]], ["$x_{2$"], ["a"], "alpha", (2.0, 2.0))
