@@ -72,6 +72,22 @@ def stratified_halves(labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     return torch.cat(first).sort().values, torch.cat(second).sort().values
 
 
+def rank_in_class(labels: Tensor) -> Tensor:
+    """How many of the same class come before each image: [N] int64.
+
+    Args:
+        labels: [N] int64.
+
+    >>> rank_in_class(torch.tensor([1, 0, 1, 1, 0]))
+    tensor([0, 0, 1, 2, 1])
+    """
+    by_class = labels.argsort(stable=True)
+    _, position, counts = labels[by_class].unique_consecutive(return_inverse=True, return_counts=True)
+    ranks = torch.empty_like(by_class)
+    ranks[by_class] = torch.arange(len(labels)) - (counts.cumsum(0) - counts)[position]
+    return ranks
+
+
 def channel_stats(data: ImageData) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
     """Mean and standard deviation per channel, as shares of the full range, over at most 10,000 images."""
     chosen = torch.linspace(0, len(data) - 1, min(len(data), _STATS_IMAGES)).round().long()

@@ -62,7 +62,7 @@ def screen(
 
     Raises:
         BadInput: Something that cannot be used; the message says what can.
-        FloatingPointError: The loss is no longer a number.
+        FloatingPointError: The loss is no longer a number, or what the trained network answers is none.
 
     >>> import daas, torch
     >>> stripes = torch.arange(16).remainder(4).lt(2).mul(255).to(torch.uint8).expand(40, 3, 16, 16)
@@ -127,7 +127,7 @@ def _run(setting: Setting) -> Screen:
         kept.remove()
     measured = measure(model, setting.asked, setting.tried, setting.statistics, seed=options.seed)
     about = {**setting.about(), "seconds": time.monotonic() - started}
-    found = screened(measured, setting.train.class_names, about, options.seed)
+    found = screened(measured, setting.train.class_names, about, options.seed, setting.most_asked)
     pictures = sure_and_wrong(measured, setting.asked, found.operations, options.seed)
     warnings = (*sentences(setting.facts), *found.warnings)
     found = dataclasses.replace(found, pictures=pictures, warnings=warnings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,8 @@ from daas.screen.measure import Answers
 
 MOST = 0.5
 """Share of a class that has to arrive in the other one (or stay) for an exchange to be called one to one."""
+LEAST = 0.1
+"""Share of a class from which on a move counts."""
 _FEWEST = 5  # images of a class that were recognised as they are
 _TOP = 12  # moves that are kept
 
@@ -32,8 +35,8 @@ class Move:
     images: int
 
 
-def moves(clean: Answers, under: Answers, labels: Tensor, classes: int) -> Tensor:
-    """Where the recognised images of each class go.
+def moves(clean: Answers, under: Answers, labels: Tensor, classes: int) -> tuple[Move, ...]:
+    """Where the recognised images of each class go, or that they stay.
 
     Args:
         clean: Answers to the images as they are, [n].
@@ -42,15 +45,18 @@ def moves(clean: Answers, under: Answers, labels: Tensor, classes: int) -> Tenso
         classes: How many there are.
 
     Returns:
-        [classes, classes] float64: of the images of class ``a`` that are recognised as they are, the share that the
-        network takes for ``b`` under the operation; rows without such images are 0.
+        Of each class that has recognised images, every one that at least a tenth of them is taken for under the
+        operation, itself included; by source, then by target.
     """
     known = clean.predicted == labels
     said = under.predicted.flatten(0, 1)[:, known]
-    found = torch.zeros(classes, classes, dtype=torch.float64)
-    own = labels[known].expand_as(said)
-    found.index_put_((own.flatten(), said.flatten()), torch.ones(said.numel(), dtype=torch.float64), accumulate=True)
-    return found / found.sum(1, keepdim=True).clamp_min(1.0)
+    pairs, times = (labels[known] * classes + said).unique(return_counts=True)
+    source, target = pairs // classes, pairs % classes
+    images = recognised(clean, labels, classes)
+    share = times.double() / (images[source] * len(said)).double()
+    large = share >= LEAST
+    found = zip(*(column[large].tolist() for column in (source, target, share, images[source])), strict=True)
+    return tuple(Move(*one) for one in found)
 
 
 def recognised(clean: Answers, labels: Tensor, classes: int) -> Tensor:
@@ -58,20 +64,17 @@ def recognised(clean: Answers, labels: Tensor, classes: int) -> Tensor:
     return torch.bincount(labels[clean.predicted == labels], minlength=classes)
 
 
-def largest(table: Tensor, counts: Tensor, least: float = 0.1) -> tuple[Move, ...]:
+def largest(found: Sequence[Move]) -> tuple[Move, ...]:
     """The largest moves from one class to another, of classes with at least five recognised images.
 
     Args:
-        table: Of ``moves``.
-        counts: Of ``recognised``.
-        least: Share from which on a move counts.
+        found: By ``moves``.
     """
-    large = (table >= least) & (counts >= _FEWEST).unsqueeze(1)
-    found = [Move(a, b, float(table[a, b]), int(counts[a])) for a, b in large.nonzero().tolist() if a != b]
+    found = [move for move in found if move.source != move.target and move.images >= _FEWEST]
     return tuple(sorted(found, key=lambda move: (-move.share, move.source, move.target))[:_TOP])
 
 
-def exchanged(table: Tensor, counts: Tensor) -> tuple[tuple[int, int], ...]:
+def exchanged(found: Sequence[Move], counts: Tensor) -> tuple[tuple[int, int], ...]:
     """The pairs of classes that an operation exchanges almost one to one, if it does nothing else.
 
     A pair is exchanged where most images of either class arrive in the other. The pairs are worth something only if
@@ -79,17 +82,16 @@ def exchanged(table: Tensor, counts: Tensor) -> tuple[tuple[int, int], ...]:
     there are none.
 
     Args:
-        table: Of ``moves``.
+        found: By ``moves``.
         counts: Of ``recognised``.
 
-    >>> table = torch.tensor([[0.1, 0.9, 0.0], [0.8, 0.2, 0.0], [0.0, 0.1, 0.9]])
-    >>> exchanged(table, torch.tensor([20, 20, 20]))
+    >>> found = [Move(0, 1, 0.9, 20), Move(1, 0, 0.8, 20), Move(1, 1, 0.2, 20), Move(2, 2, 0.9, 20)]
+    >>> exchanged(found, torch.tensor([20, 20, 20]))
     ((0, 1),)
     """
     if bool((counts < _FEWEST).any()):
         return ()
-    share, target = table.max(1)
-    arrives = [int(target[a]) if share[a] >= MOST else -1 for a in range(len(table))]
-    if any(b < 0 or arrives[b] != a for a, b in enumerate(arrives)):
+    arrives = {move.source: move.target for move in reversed(found) if move.share >= MOST}  # of two halves the first
+    if len(arrives) < len(counts) or any(arrives[b] != a for a, b in arrives.items()):
         return ()
-    return tuple((a, b) for a, b in enumerate(arrives) if a < b)
+    return tuple((a, b) for a, b in sorted(arrives.items()) if a < b)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from daas.data import ImageData, MemoryImages, stratified_halves
+from daas.data.batches import rank_in_class
 from daas.data.facts import facts_of
 from daas.data.files import HELD_OUT
 from daas.data.given import images_from
@@ -20,6 +21,7 @@ from daas.train.labels import by_name
 
 _SUBSET = 403  # what a random stream is for
 _FEWEST = 10  # images of either half
+_OF_A_CLASS = 2  # that the largest number of images has to leave, of either half
 
 
 def two_halves(
@@ -42,7 +44,7 @@ def two_halves(
     skip, threads = options.skip_bad_images, options.workers
     images = images_from(data, image_size=size, skip_bad_images=skip, workers=threads)
     facts = facts_of(images)
-    images = evenly(images, options.max_images, options.seed)
+    images = evenly(images, options.max_images, options.seed, _OF_A_CLASS * (2 if val is None else 1))
     if val is None:
         first, second = stratified_halves(images.labels, options.seed)
         train, asked = images.subset(first), images.subset(second)
@@ -52,12 +54,13 @@ def two_halves(
         asked = _labelled_as(train, asked)
         refuse_training_images(train, asked)
         facts = facts_of(images, asked, also=copies(train, asked))
-        asked = evenly(asked, options.max_images, options.seed)
+        asked = evenly(asked, options.max_images, options.seed, _OF_A_CLASS)
     if len(asked):
-        facts["image_warnings"] += _unasked(asked)
+        facts["image_warnings"] += _one_sided(train, asked)
     for part, what in ((train, "train on"), (asked, "ask about")):
         if len(part) < _FEWEST:
             raise BadInput(f"There are {len(part)} images to {what}; a screen needs at least {_FEWEST}.")
+    _refuse_apart(train, asked)
     return train, asked, facts
 
 
@@ -78,28 +81,57 @@ def _labelled_as(train: ImageData, asked: ImageData) -> ImageData:
     return replace(asked, labels=labels, source=source)
 
 
-def _unasked(asked: ImageData) -> list[str]:
-    """A sentence about classes of which there is nothing to ask about; the screen says nothing of them."""
-    shown = set(asked.labels.tolist())
-    missing = [name for label, name in enumerate(asked.class_names) if label not in shown]
-    more = " ..." if len(missing) > 5 else ""
-    said = f"{len(missing)} of {len(asked.class_names)} classes have no images to ask about: "
-    return [f"{said}{', '.join(missing[:5])}{more}. The screen does not see what changes them."] if missing else []
+def _one_sided(train: ImageData, asked: ImageData) -> list[str]:
+    """Sentences about classes of which there is nothing to ask about, or nothing to train on."""
+    found, names = [], train.class_names
+    for part, what, then in (
+        (asked, "ask about", "The screen does not see what changes them."),
+        (train, "train on", "The screen's network cannot know them."),
+    ):
+        shown = set(part.labels.tolist())
+        missing = [name for label, name in enumerate(names) if label not in shown]
+        if missing:
+            some = ", ".join(missing[:5]) + (" ..." if len(missing) > 5 else "")
+            found.append(f"{len(missing)} of {len(names)} classes have no images to {what}: {some}. {then}")
+    return found
 
 
-def evenly(images: ImageData, most: int, seed: int) -> ImageData:
+def _refuse_apart(train: ImageData, asked: ImageData) -> None:
+    """Raises BadInput where the classes that are asked about are others than those that are trained on."""
+    classes = len(train.class_names)
+    both = set(train.labels.tolist()) & set(asked.labels.tolist())
+    if len(both) < 2:
+        raise BadInput(
+            f"{len(both)} of {classes} classes have images both to train on and to ask about; a screen needs two at "
+            f"least, and better {_OF_A_CLASS} images and more of every class on either side."
+        )
+
+
+def least_for(images: ImageData, of_a_class: int = 2 * _OF_A_CLASS) -> int:
+    """How many images there have to be at least, to have so many of every class, or all that a class has."""
+    return int(torch.bincount(images.labels).clamp(max=of_a_class).sum())
+
+
+def evenly(images: ImageData, most: int, seed: int, of_a_class: int = 1) -> ImageData:
     """At most so many images, at random, of every class as many as the others as far as it has them.
 
     Args:
         images: All.
         most: How many; 0 for all.
         seed: Of the choice.
+        of_a_class: Images that have to be left of every class, as far as it has them.
+
+    Raises:
+        BadInput: Fewer are left.
     """
     if most == 0 or len(images) <= most:
         return images
+    least, classes = least_for(images, of_a_class), len(images.class_names)
+    if most < least:
+        raise BadInput(
+            f"--max-images {most} leaves fewer than {of_a_class} images of some of the {classes} classes, and a screen "
+            f"trains on {_OF_A_CLASS} of each and asks about {_OF_A_CLASS} others. Name at least --max-images {least}, "
+            f"or 0 for all {len(images)}."
+        )
     order = torch.randperm(len(images), generator=generator(seed, _SUBSET))
-    rank = torch.empty(len(images), dtype=torch.int64)  # position of each image within its class
-    for label in images.labels.unique():
-        members = order[images.labels[order] == label]
-        rank[members] = torch.arange(len(members))
-    return images.subset(order[rank[order].argsort(stable=True)][:most].sort().values)
+    return images.subset(order[rank_in_class(images.labels[order]).argsort(stable=True)][:most].sort().values)

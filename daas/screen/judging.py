@@ -75,9 +75,9 @@ class Judge:
         under, own = self.measured.answers[number], self.measured.sides[number]
         judged = judge(f, self.null)
         pieces = self._pieces(own, under) if operation.has_magnitude else ()
-        table = exchange.moves(self.measured.clean, under, self.labels, len(self.class_names))
+        moved = exchange.moves(self.measured.clean, under, self.labels, len(self.class_names))
         counts = exchange.recognised(self.measured.clean, self.labels, len(self.class_names))
-        pairs = exchange.exchanged(table, counts) if judged.verdict == CHANGES else ()
+        pairs = exchange.exchanged(moved, counts) if judged.verdict == CHANGES else ()
         names = self.class_names
         return Seen(
             op=operation.name,
@@ -92,9 +92,7 @@ class Judge:
             share_error=judged.error,
             safe_up_to=_limit(operation, own, pieces),
             by_magnitude=pieces,
-            moves=tuple(
-                Moved(names[m.source], names[m.target], m.share, m.images) for m in exchange.largest(table, counts)
-            ),
+            moves=tuple(Moved(names[m.source], names[m.target], m.share, m.images) for m in exchange.largest(moved)),
             exchanges=tuple((names[a], names[b]) for a, b in pairs),
         )
 
@@ -114,7 +112,9 @@ class Judge:
         )
 
 
-def screened(measured: Measurement, class_names: Sequence[str], about: Mapping[str, Any], seed: int) -> Screen:
+def screened(
+    measured: Measurement, class_names: Sequence[str], about: Mapping[str, Any], seed: int, most_asked: int = 0
+) -> Screen:
     """Gives the verdicts.
 
     Args:
@@ -122,10 +122,11 @@ def screened(measured: Measurement, class_names: Sequence[str], about: Mapping[s
         class_names: One per label.
         about: How the screen was made; what was tried, the temperature and the null join it.
         seed: Of the bootstrap.
+        most_asked: Images to ask about that ``--max-images`` lets through; 0 for all.
     """
     court = Judge(measured, class_names, seed)
     rows = [court.seen(number) for number in range(len(measured.operations))]
-    warnings = _warnings(rows, court)
+    warnings = _warnings(rows, court, most_asked)
     rows.sort(key=lambda row: (_ORDER.index(row.verdict), -row.excess))
     null = {"center": court.null.center, "spread": court.null.spread, "readable": court.null.readable}
     names = [operation.name for operation in measured.operations]
@@ -149,7 +150,7 @@ def _limit(operation: Operation, own: Sequence[Side], pieces: Sequence[Stratum])
     return start + math.copysign(min(reaches), end - start)
 
 
-def _warnings(rows: Sequence[Seen], court: Judge) -> list[str]:
+def _warnings(rows: Sequence[Seen], court: Judge, most_asked: int) -> list[str]:
     """What to keep in mind; the rows are in the order of the operations."""
     found, count = [], len(court.labels)
     if not court.null.learned:
@@ -165,7 +166,9 @@ def _warnings(rows: Sequence[Seen], court: Judge) -> list[str]:
         known = [images for images in needed if images is not None]
         rest = " More images alone would not settle it; a better network might."
         if known:
-            rest = f" About {max(known)} would do{'' if len(known) == len(unclear) else f' for {len(known)} of them'}."
+            rest = f" About {max(known)} would do{'' if len(known) == len(unclear) else f' for {len(known)} of them'}"
+            capped = 0 < most_asked < max(known)
+            rest += ", with daas screen --max-images 0, which takes all there are." if capped else "."
         names = ", ".join(rows[number].op for number in unclear)
         which = names if len(unclear) <= _NAMED else f"{len(unclear)} of {len(rows)} operations"
         found.append(f"{count} validation images are too few to say of {which}.{rest}")

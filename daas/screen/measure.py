@@ -39,6 +39,10 @@ class Answers:
         """[..., n] float64, 1 where it is right."""
         return (self.predicted == labels).double()
 
+    def by_stratum(self, strata: int) -> Answers:
+        """Rows [strata x draws, n], the draws of a stratum one after the other, as [strata, draws, n]."""
+        return Answers(*(rows.view(strata, -1, rows.shape[-1]) for rows in (self.confidence, self.predicted)))
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -87,28 +91,67 @@ def measure(
         statistics: Mean and standard deviation for normalisation.
         seed: Of the magnitudes.
         bar: Show a progress bar where there is a terminal.
+
+    Raises:
+        FloatingPointError: The network's answers are no numbers.
     """
     count = len(val)
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     plans = [_plan(operation, count, index, seed) for index, operation in enumerate(operations)]
-    clean: list[Tensor] = []
-    asked: list[list[Tensor]] = [[] for _ in plans]
+    answers = [_unanswered(len(plan), count) for plan in plans]
     training = model.training
     model.eval()
     chunks = torch.arange(count).split(_CHUNK)
     with torch.inference_mode(), tqdm(
-        total=len(chunks) * len(plans), unit="try", desc="trying", disable=None if bar else True, leave=False
+        total=len(chunks) * (1 + len(plans)), unit="try", desc="trying", disable=None if bar else True, leave=False
     ) as shown:  # fmt: skip
+        first = []
+        for chunk in chunks:
+            first.append(_logits(model, normalized(val.fetch(chunk).to(device), statistics), "as they are"))
+            shown.update()
+        clean = torch.cat(first)
+        temperature = fit_temperature(*with_a_mistake(clean, val.labels))
         for chunk in chunks:
             images = val.fetch(chunk).to(device)
-            clean.append(model(normalized(images, statistics)).float().cpu())
-            for found, plan in zip(asked, plans, strict=True):
-                found.append(
-                    torch.stack([model(apply(images, d[chunk], normalize=statistics)).float().cpu() for d in plan])
-                )
+            for operation, plan, found in zip(operations, plans, answers, strict=True):
+                for row, draws in enumerate(plan):
+                    changed = apply(images, draws[chunk], normalize=statistics)
+                    said = _logits(model, changed, f"under {operation.name}")  # not kept: there may be many classes
+                    found.confidence[row, chunk], found.predicted[row, chunk] = confidence(said, temperature)
                 shown.update()
     model.train(training)
-    return _measurement(val.labels, torch.cat(clean), tuple(operations), [torch.cat(found, 1) for found in asked])
+    ranges = tuple(sides(operation) for operation in operations)
+    return Measurement(
+        val.labels, temperature, Answers(*confidence(clean, temperature)), tuple(operations), ranges,
+        tuple(found.by_stratum(len(strata_of(own))) for own, found in zip(ranges, answers, strict=True)),
+    )  # fmt: skip
+
+
+def _unanswered(draws: int, count: int) -> Answers:
+    """Room for answers, [draws, count]."""
+    return Answers(torch.empty(draws, count, dtype=torch.float64), torch.empty(draws, count, dtype=torch.int64))
+
+
+def _logits(model: nn.Module, images: Tensor, under: str) -> Tensor:
+    """What a network says: [B, classes] float32, on the CPU.
+
+    Args:
+        model: In eval mode.
+        images: [B, 3, S, S], normalised.
+        under: What was done to them, for the message.
+
+    Raises:
+        FloatingPointError: Some of it is infinite, or not a number.
+    """
+    logits: Tensor = model(images).float().cpu()
+    odd = int((~logits.isfinite()).any(1).sum())
+    if odd:
+        raise FloatingPointError(
+            f"the trained network's answers to {odd} of {len(logits)} images {under} are infinite or not a number: its "
+            "last steps diverged, or it divides by 0 in eval mode. Try a smaller --lr (where there is an --out, in "
+            "another folder), or another network."
+        )
+    return logits
 
 
 def _plan(operation: Operation, count: int, number: int, seed: int) -> list[Draw]:
@@ -134,26 +177,3 @@ def repeated(measured: Measurement, number: int, stratum: int, repeat: int, seed
     edges = strata_of(measured.sides[number])[stratum]
     index = INDEX[measured.operations[number].name]
     return draw(index, edges, len(measured.labels), (seed, number, stratum, repeat))
-
-
-def _measurement(
-    labels: Tensor, clean: Tensor, operations: tuple[Operation, ...], asked: Sequence[Tensor]
-) -> Measurement:
-    """Logits -> answers at the temperature of the clean ones.
-
-    Args:
-        labels: [n].
-        clean: [n, classes].
-        operations: What was tried.
-        asked: Of each, [strata x draws, n, classes].
-    """
-    temperature = fit_temperature(*with_a_mistake(clean, labels))
-    found = tuple(sides(operation) for operation in operations)
-    answers = []
-    for own, logits in zip(found, asked, strict=True):
-        sure, said = confidence(logits, temperature)
-        shape = (len(strata_of(own)), -1, len(labels))
-        answers.append(Answers(sure.view(shape), said.view(shape)))
-    return Measurement(
-        labels, temperature, Answers(*confidence(clean, temperature)), operations, found, tuple(answers)
-    )  # fmt: skip

@@ -32,7 +32,7 @@ class ScreenOptions:
     )
     image_size: int | None = o(
         None,
-        "side in pixels; by default 32 at most with the default network, and what daas.search takes with others",
+        "side in pixels; by default 32 with the default network (digits: 16), and what daas.search takes with others",
         group=_IMAGES,
     )
     max_images: int = o(4000, "images that are used, evenly over the classes; 0 for all", group=_IMAGES)

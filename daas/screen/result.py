@@ -216,7 +216,7 @@ class Screen:
         """Reads a screen.json, or that of a folder.
 
         Raises:
-            BadInput: No such file, or no screen.
+            BadInput: No such file, no screen, or one of operations of which some have to be registered first.
         """
         from daas.screen.saving import load
 

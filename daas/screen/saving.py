@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from daas.augment.space import INDEX
 from daas.errors import BadInput, plain
 from daas.files import make_folder, write_bytes, write_json, write_text
 from daas.reading import read_json
@@ -43,16 +44,22 @@ def from_dict(values: Any) -> Screen:
     """The inverse of ``to_dict``.
 
     Raises:
-        BadInput: Another format, or missing keys.
+        BadInput: Another format, missing keys, or an operation that is not registered.
     """
     if not isinstance(values, Mapping) or values.get("format") != FORMAT:
         raise BadInput(f"a screen is a JSON object with the format {FORMAT!r}; found {str(values)[:80]}.")
     try:
         rows = tuple(_seen(row) for row in values["operations"])
         clean = {key: float(values["clean"][key]) for key in ("accuracy", "confidence")}
-        return Screen(clean, rows, dict(values["about"]), tuple(map(str, values["warnings"])))
+        found = Screen(clean, rows, dict(values["about"]), tuple(map(str, values["warnings"])))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadInput(f"this is no whole screen ({type(error).__name__}: {error}); Screen.save writes one.") from error
+    if unknown := [str(seen.op) for seen in found if str(seen.op) not in INDEX]:
+        raise BadInput(
+            f"this screen tried {', '.join(unknown)}, which this program does not know. Register it as the one that "
+            "screened did (daas.register_operation(...)), before the screen is read."
+        )
+    return found
 
 
 def _seen(row: Mapping[str, Any]) -> Seen:
@@ -124,7 +131,7 @@ def load(path: Path) -> Screen:
     """Reads a screen.json, or that of a folder.
 
     Raises:
-        BadInput: No such file, no JSON, or no screen; the message names the file.
+        BadInput: No such file, no JSON, no screen, or an operation that is not registered; the message names the file.
     """
     file = path / JSON if os.path.isdir(path) else path
     values = read_json(file, "screen", "daas screen writes one.")

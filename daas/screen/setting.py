@@ -39,6 +39,7 @@ class Setting:
         facts: What was not read of them, and warnings about them (``facts_of``).
         statistics: Mean and standard deviation for normalisation.
         device: Where it is trained.
+        most_asked: Images to ask about that ``max_images`` lets through; 0 for all.
     """
 
     options: ScreenOptions
@@ -50,6 +51,7 @@ class Setting:
     facts: dict[str, Any]
     statistics: Statistics
     device: torch.device
+    most_asked: int
 
     @property
     def lr(self) -> float:
@@ -116,11 +118,13 @@ def gather(options: ScreenOptions, data: Any, val: Any, network: nn.Module | Non
     size = options.image_size or (None if small else chosen.size)
     if data is None:
         data = _place(options, size)
-    train, asked, facts = two_halves(data, val if val is not None else options.val_dir, options, size)
+    val = options.val_dir if val is None else val
+    train, asked, facts = two_halves(data, val, options, size)
     refuse_among_images(options.out, train, asked)
     made = chosen.make(train.class_names, train.image_size)
     statistics = chosen.statistics or channel_stats(train)
-    return Setting(options, chosen, made, tried, train, asked, facts, statistics, device)
+    most_asked = options.max_images // 2 if val is None else options.max_images
+    return Setting(options, chosen, made, tried, train, asked, facts, statistics, device, most_asked)
 
 
 def _place(options: ScreenOptions, size: int | None) -> Any:

@@ -31,7 +31,11 @@ TITLES = {
 
 
 def answer(screen: Screen) -> list[str]:
-    """What changes the labels, what is safe: a sentence each."""
+    """What changes the labels, what is safe: a sentence each; class names may be anybody's."""
+    return [plain(line) for line in _answer(screen)]
+
+
+def _answer(screen: Screen) -> list[str]:
     if all(seen.share is None for seen in screen):
         return [f"Nothing can be said of your labels: {_right(screen)}. {_MORE}", *_crop(screen), _flip(screen)]
     lines = [_changing(screen)]
@@ -134,10 +138,10 @@ def _taken(move: Moved) -> str:
 def next_lines(screen: Screen, policy: str | None) -> list[str]:
     """What to type next."""
     command = train_words(screen, policy)
-    lines = ["To train with it:", f"  {typed(command)}"]
+    lines = ["To train with it:", f"  {plain(typed(command))}"]
     if screen.swaps:
         instead = f"or, with the flip and exchanged labels, instead of {swapped_words(screen)}:"
-        lines += [instead, f"  {swap_words(screen)}"]
+        lines += [instead, f"  {plain(swap_words(screen))}"]
     return [*lines, meant(command)] if meant(command) else lines
 
 
@@ -196,4 +200,4 @@ def report(screen: Screen) -> str:
         f"{screen.clean['accuracy']:.1f}% of them."
     )
     warnings = [f"warning: {plain(text)}" for text in screen.warnings]
-    return "\n".join([head, *answer(screen), *warnings, "", table(screen)])
+    return "\n".join([plain(head), *answer(screen), *warnings, "", table(screen)])

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from daas.errors import BadInput
+from daas.errors import BadInput, plain
 from daas.files import system_told
 from daas.options import leave
 from daas.search.options import parse
@@ -55,10 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not number:
         print(f"Done. Results in {config.out}{f'; look at {found.page}' if found.page else ''}")
         for sentence in verdict(found.summary):
-            print(f"  {sentence}")
+            print(f"  {plain(sentence)}")
         next_ = commands(folder(config), found.summary, found.genotype is not None, found.policy is not None)
         if next_["train"]:
-            print(f"Next: {typed(next_['train'])}\n{next_['note']}".rstrip())
+            print(f"Next: {plain(typed(next_['train']))}\n{next_['note']}".rstrip())
     return 0
 
 

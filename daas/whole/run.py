@@ -113,6 +113,8 @@ def _check(config: SearchConfig, given: Given) -> None:
         _check_stages(config, out)
     images = read_images(config, given)[0]
     check_batch(images, config, given)
+    if config.screen:
+        screening.check(images, config)
     if config.race:
         racing.check(images, config)
     processes.wait()  # nobody writes before all have looked

@@ -12,6 +12,7 @@ from daas.data import ImageData
 from daas.errors import BadInput
 from daas.race.sets import can_say
 from daas.screen.api import run
+from daas.screen.images import least_for, two_halves
 from daas.screen.options import DEFAULT_SIZE, ScreenOptions
 from daas.screen.result import Screen
 from daas.screen.using import limits
@@ -23,7 +24,15 @@ from daas.search.runs.build import read_images
 from daas.search.spaces.policy_space import PolicySpace
 
 FOLDER = "screen"
-_IMAGES = 1000  # at most: with 500 to ask about, verdicts are the same from seed to seed
+_IMAGES = 1000  # at most, if classes are few: with 500 to ask about, verdicts are the same from seed to seed
+
+
+def check(images: ImageData, config: SearchConfig) -> None:
+    """Raises BadInput where these images cannot be screened, before anything is begun; the message says the way out."""
+    try:
+        two_halves(images, None, ScreenOptions(max_images=_most(images), seed=config.seed), None)
+    except BadInput as error:
+        raise BadInput(f"{error} --no-screen (screen=False) searches without it.") from error
 
 
 def screened(config: SearchConfig, given: Given) -> Screen:
@@ -38,7 +47,7 @@ def screened(config: SearchConfig, given: Given) -> Screen:
         options = ScreenOptions(
             dataset=config.dataset,
             data_dir=config.data_dir,
-            max_images=_IMAGES,
+            max_images=_most(images),
             out=out,
             resume="" if out is None else "auto",
             seed=config.seed,
@@ -49,6 +58,11 @@ def screened(config: SearchConfig, given: Given) -> Screen:
         for line in (*answer(seen), *_left(config, given, seen)):
             tqdm.write(line)
     return seen
+
+
+def _most(images: ImageData) -> int:
+    """How many images are screened at most; some of every class, however many there are."""
+    return max(_IMAGES, least_for(images))
 
 
 def _small_images(config: SearchConfig, given: Given) -> ImageData:

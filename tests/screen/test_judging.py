@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -78,7 +79,14 @@ def test_few_images_are_unclear_with_a_number_that_would_do(measured: Measuremen
     unclear = [seen.op for seen in found if seen.verdict == "unclear"]
     assert unclear
     named = ", ".join(unclear) if len(unclear) <= 5 else f"{len(unclear)} of {len(found.operations)} operations"
-    assert any(text.startswith(f"24 validation images are too few to say of {named}.") for text in found.warnings)
+    said = next(text for text in found.warnings if text.startswith("24 validation images are too few"))
+    assert said.startswith(f"24 validation images are too few to say of {named}.")
+    many = re.search(r" About (\d+) would do", said)
+    assert many
+    assert "--max-images" not in said
+    for less in (0, 1):
+        capped = screened(small, CLASSES, about(), 0, int(many[1]) - less).warnings
+        assert any(" with daas screen --max-images 0, which" in text for text in capped) == bool(less)
 
 
 def _rarely_wrong(said: torch.Tensor) -> torch.Tensor:

@@ -61,6 +61,32 @@ def test_a_dollar_in_a_name_is_drawn_as_it_is(planted: Screen, tmp_path: Path, c
     assert capsys.readouterr().err == ""
 
 
+def test_what_is_said_of_odd_class_names_is_harmless_in_a_terminal(planted: Screen) -> None:
+    odd = "le\x1b[31mft\n"
+    flip = replace(
+        planted["HFlip"], moves=(Moved(odd, "right", 0.9, 50),), exchanges=((odd, "right"),)
+    )  # fmt: skip
+    data = {**planted.about["data"], "name": "my\x1b[31m photos"}
+    source = {**planted.about["source"], "data_dir": "my\x1b[31m photos"}
+    found = replace(
+        planted, operations=(flip, *planted.operations[1:]), about={**planted.about, "data": data, "source": source}
+    )
+    lines = [*report(found).split("\n"), *next_lines(found, None)]
+    assert all(line.isprintable() for line in lines)
+    assert len([line for line in lines if r"le\x1b[31mft\n" in line]) == 3  # what changes, the exchange, the command
+    assert len(report(found).split("\n")) == len(report(planted).split("\n"))
+
+
+def test_a_screen_of_an_operation_that_is_not_registered_says_so_when_it_is_read(
+    planted: Screen, tmp_path: Path
+) -> None:
+    planted.save(tmp_path)
+    text = (tmp_path / "screen.json").read_text().replace('"Brightness"', '"Mine"')
+    (tmp_path / "screen.json").write_text(text)
+    with pytest.raises(BadInput, match=r"screen\.json: this screen tried Mine, which .* Register it as .* before"):
+        Screen.load(tmp_path)
+
+
 def test_a_picture_that_cannot_be_drawn_loses_nothing(
     planted: Screen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 import daas
 from daas.augment import Policy
@@ -168,6 +169,30 @@ def test_too_few_images_for_a_batch_are_told_before_the_screen(
     assert "Use --batch-size 10, or more images." in told.err
     assert "Stage" not in told.out + told.err
     assert not (tmp_path / "out").exists()
+
+
+def test_too_few_images_for_the_screen_are_told_with_the_way_out(tmp_path: Path) -> None:
+    images = torch.zeros(16, 3, 8, 8, dtype=torch.uint8)
+    with pytest.raises(BadInput, match=r"needs at least 10\. --no-screen \(screen=False\) searches without it"):
+        daas.search(
+            (images, torch.arange(16) % 2), batch_size=4, max_steps=1, screen=True, race=0, out=tmp_path / "run"
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_however_many_classes_there_are_the_screen_has_images_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def caught(options: ScreenOptions, _: object) -> Screen:
+        asked.append(options.max_images)
+        raise BadInput("caught")
+
+    monkeypatch.setattr(screening, "run", caught)
+    for classes in (5, 400):
+        images = torch.zeros(classes * 6, 3, 8, 8, dtype=torch.uint8)
+        with pytest.raises(BadInput, match="caught"):
+            daas.search((images, torch.arange(classes * 6) % classes), batch_size=4, max_steps=1, race=0, screen=True)
+    assert asked == [1000, 1600]
 
 
 def test_the_papers_presets_neither_screen_nor_race() -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from daas.augment import DAASPolicy, Policy, find_policy
 from daas.data import BatchStream, ImageData, channel_stats, images_from, load_images, stratified_halves
+from daas.data.batches import rank_in_class
 from daas.data.facts import facts_of
 from daas.data.layout import HELD_OUT
 from daas.data.overlap import copies, refuse_training_images
@@ -179,10 +180,8 @@ def _choose(images: ImageData, config: SearchConfig) -> tuple[ImageData, tuple[s
         images = images.subset(torch.isin(images.labels, classes).nonzero().flatten())
     if config.max_images is not None and config.max_images < len(images):
         order = torch.randperm(len(images), generator=random)
-        rank = torch.empty(len(images), dtype=torch.int64)  # position of each image within its class
-        by_class = order[images.labels[order].argsort(stable=True)]
-        counts = images.labels.bincount()
-        rank[by_class] = torch.arange(len(images)) - (counts.cumsum(0) - counts).repeat_interleave(counts)
+        rank = torch.empty(len(images), dtype=torch.int64)
+        rank[order] = rank_in_class(images.labels[order])
         kept = rank.mul(len(images.class_names)).add(images.labels).argsort()[: config.max_images]
         images = images.subset(kept.sort().values)
     return images, tuple(images.class_names[int(index)] for index in classes)
