@@ -41,6 +41,8 @@ def find(options: TrainOptions, folder: Path) -> Path | None:
     if options.resume and options.resume != "auto":
         path = Path(options.resume)
         path = path / CHECKPOINT if os.path.isdir(path) else path
+        if not os.path.isfile(path):
+            raise BadInput(f"--resume {options.resume}: there is no such checkpoint. Name a run's folder, or auto.")
         if path.resolve().parent == folder.resolve():
             return path
     elif options.resume == "auto" and os.path.exists(own):

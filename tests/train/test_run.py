@@ -287,6 +287,9 @@ def test_another_runs_folder_is_left_alone(run_train: Train, capsys: pytest.Capt
     assert "holds another run" in capsys.readouterr().err
     assert run_train("--lr", "0.01", "--resume", "auto")[0] == 2
     assert "--lr was 0.05 and is 0.01" in capsys.readouterr().err
+    for nothing in ("nowhere", "AUTO", str(out.parent)):
+        assert run_train("--resume", nothing)[0] == 2
+        assert f"--resume {nothing}: there is no such checkpoint" in capsys.readouterr().err
     assert (out / "summary.csv").read_bytes() == before
 
 
