@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from daas.augment import Policy
+from daas.data import ImageData
 from daas.search.algorithm.estimators import Sampling
 from daas.search.spaces.policy_space import PolicySpace
 
@@ -28,6 +29,7 @@ class Given:
         estimator: Of gamma's gradient, instead of ``aug_estimator`` and what belongs to it.
         policy: A fixed policy, instead of the option ``policy``.
         callbacks: Called with every epoch's line.
+        read: All images that the options or ``data`` say, where they were read already: for the stages of one search.
     """
 
     data: Any = None
@@ -37,6 +39,7 @@ class Given:
     estimator: Sampling | None = None
     policy: Policy | None = None
     callbacks: tuple[Callback, ...] = ()
+    read: ImageData | None = field(default=None, repr=False)
 
     @property
     def names(self) -> dict[str, str]:

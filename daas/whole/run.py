@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -18,7 +18,7 @@ from daas.search.found import Found
 from daas.search.given import Given
 from daas.search.options import SearchConfig
 from daas.search.runs import independent, one, seeds
-from daas.search.runs.build import check_batch, read_images
+from daas.search.runs.build import all_images, check_batch, read_images
 from daas.search.runs.folder import checkpoint_to_resume, present_in
 from daas.surroundings import refuse_without_gradients, usual_torch
 from daas.whole import racing, screening
@@ -83,7 +83,7 @@ def _say_idle(config: SearchConfig) -> None:
 def _staged(config: SearchConfig, given: Given, search_: Callable[[SearchConfig, Given], Found]) -> Found:
     """All stages around a search, or around the searches of several seeds."""
     with processes.processes():
-        _check(config, given)
+        given = _checked(config, given)
         seen, whole, objects = _before(config, given)
         found = search_(whole, objects)
         if processes.rank() == 0:
@@ -104,13 +104,18 @@ def _before(config: SearchConfig, given: Given) -> tuple[Screen | None, SearchCo
     return seen, whole, objects
 
 
-def _check(config: SearchConfig, given: Given) -> None:
-    """Raises BadInput for what a later stage would stumble over, while nothing is written."""
+def _checked(config: SearchConfig, given: Given) -> Given:
+    """The objects with the images, which all stages look at.
+
+    Raises:
+        BadInput: What a later stage would stumble over, while nothing is written.
+    """
     out = config.out
     if out is not None:
         check = independent.check_output if config.mode == "independent" else checkpoint_to_resume
         (seeds.check_output if config.seeds else check)(config)
         _check_stages(config, out)
+    given = replace(given, read=all_images(config, given))
     images = read_images(config, given)[0]
     check_batch(images, config, given)
     if config.screen:
@@ -118,6 +123,7 @@ def _check(config: SearchConfig, given: Given) -> None:
     if config.race:
         racing.check(images, config)
     processes.wait()  # nobody writes before all have looked
+    return given
 
 
 def _check_stages(config: SearchConfig, out: Path) -> None:

@@ -10,14 +10,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from sklearn.datasets import load_digits
+from torch import Tensor
+from torch.utils.data import Dataset
 
 import daas
 from daas.augment import Policy
+from daas.data import images_from
 from daas.errors import BadInput
 from daas.models import Genotype
 from daas.race.candidates import CELLS, Network
@@ -392,11 +397,31 @@ def test_a_small_race_has_something_off_the_shelf(most: int) -> None:
     assert [word.startswith("none, ") for word in words] == [False] * (most - 1) + [True]
 
 
+class Counted(Dataset[tuple[Tensor, int]]):
+    """Small pictures of ten classes, and how often each was read."""
+
+    def __init__(self) -> None:
+        self.images, self.labels = load_digits(return_X_y=True)
+        self.reads: Counter[int] = Counter()
+
+    def __len__(self) -> int:
+        return 400
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        self.reads[index] += 1
+        image = torch.tensor(self.images[index] * 15.9, dtype=torch.uint8).view(1, 8, 8)
+        return image.expand(3, 8, 8), int(self.labels[index])
+
+
 def test_from_python_the_race_and_the_screen_come_along(tmp_path: Path, quick_screen: None) -> None:
+    counted, once = Counted(), Counted()
+    images_from(once)
     found = daas.search(
-        "digits", preset="demo", network=daas.CellSpace(channels=2, layers=3, nodes=2), max_images=200, max_steps=2,
+        counted, preset="demo", network=daas.CellSpace(channels=2, layers=3, nodes=2), max_images=200, max_steps=2,
         screen=True, race=2, race_epochs=1,
     )  # fmt: skip
+    assert counted.reads == once.reads  # by all three stages together
+    assert found.summary["given"] == {"data": "Counted"}
     assert found.screen.flip == found.summary["options"]["hflip"]
     assert found.race.trainings == 2
     found.save(tmp_path / "saved")

@@ -74,12 +74,17 @@ class SearchData:
 
 def read_images(config: SearchConfig, given: Given) -> tuple[ImageData, tuple[str, ...]]:
     """Reads the images and chooses among them: all that is not for validation alone, and the classes in use."""
-    read, size = _reading(config), config.image_size or own_size(config.model, Start.of(config))
+    return _choose(all_images(config, given), config)
+
+
+def all_images(config: SearchConfig, given: Given) -> ImageData:
+    """The images that are not for validation alone: read, or those that were read already, where they have the size."""
+    size = config.image_size or own_size(config.model, Start.of(config))
+    if given.read is not None and size in (None, given.read.image_size):
+        return given.read
     if given.data is None:
-        images = load_images(config.dataset, config.data_dir, image_size=size, **read)
-    else:
-        images = images_from(given.data, image_size=size, **read)
-    return _choose(images, config)
+        return load_images(config.dataset, config.data_dir, image_size=size, **_reading(config))
+    return images_from(given.data, image_size=size, **_reading(config))
 
 
 def _reading(config: SearchConfig) -> dict[str, Any]:
