@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-_TILDE = re.compile(r"((?:-{0,2}[A-Za-z]\w*(?:-\w+)*=)?(?:daas:|local-dir:)?)(~(?:/.*)?)", re.DOTALL)
+_TILDE = re.compile(r"((?:-{0,2}[A-Za-z]\w*(?:-\w+)*=)?(?:[a-z-]+:)*)(~(?:/.*)?)", re.DOTALL)
 
 
 def at_home(text: str) -> str:

@@ -173,4 +173,5 @@ def test_a_tilde_is_the_home_folder_where_no_shell_has_replaced_it(
         "out": tmp_path / "runs",
         "aa": f"daas:{tmp_path}",
     }
+    assert typed(Places, {"aa": "fast-autoaugment:~/a.py:X"}, "here") == {"aa": f"fast-autoaugment:{tmp_path}/a.py:X"}
     assert typed(Places, {"out": "./~/runs"}, "here") == {"out": Path("./~/runs")}

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from daas.errors import BadInput
+from daas.literals import literal
 
 _DICT = r"\{(?=\s*['\"](?:normal|reduce)(?:_concat)?['\"]\s*:)"
 _START = re.compile(rf"(?:\b([A-Za-z_]\w*)\s*=\s*)?(?:\bGenotype\s*\(|{_DICT})")
 _LONGEST = 100_000  # characters of one genotype
-_WRAPPERS = ("int64", "int32", "int_", "intp", "str_", "array", "tensor")
 _FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat")
 _ALIKE = {"dua_sepc_": "sep_conv_", "dil_sepc_": "dil_conv_"}  # what AutoDL-Projects calls DARTS's operations
 
@@ -95,15 +95,6 @@ def _parsed(arguments: str) -> dict[str, ast.expr]:
     return dict(zip(_FIELDS, body.args, strict=False)) | {key.arg: key.value for key in body.keywords if key.arg}
 
 
-class _Plain(ast.NodeTransformer):
-    """Takes off what NumPy and torch print around values: ``np.int64(0)``, ``np.str_('none')``, ``tensor(2)``."""
-
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # the name that ast calls
-        self.generic_visit(node)
-        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        return node.args[0] if len(node.args) == 1 and name in _WRAPPERS else node
-
-
 def _value(key: str, node: ast.expr) -> Any:
     """A literal, or ``range(a, b)`` or ``list(range(a, b))`` as a list."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
@@ -114,7 +105,7 @@ def _value(key: str, node: ast.expr) -> Any:
         if node.func.id == "range" and 1 <= len(bounds) == len(node.args) <= 2:
             return list(range(*bounds))
     try:
-        return ast.literal_eval(_Plain().visit(node))
+        return literal(node)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
         raise BadInput(f"Genotype(...): {key} is no list of literals.") from error
 

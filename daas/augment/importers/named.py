@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from daas.augment.importers.torchvision_spaces import from_torchvision, randaugm
 from daas.augment.policy import Policy
 from daas.augment.schedule import PolicySchedule
 from daas.errors import BadInput
+from daas.literals import literal
 from daas.reading import read_text
 
 PREFIXES = {
@@ -89,7 +91,9 @@ def _numbers(text: str, rest: str) -> dict[str, int]:
 
 
 def _levels(prefix: str, rest: str, leave_out: Collection[str]) -> Policy:
-    path, _, name = rest.partition(":")
+    path, name = rest, ""
+    if ":" in rest and not os.path.isfile(rest):  # a colon may be the file's own, as in C:\\policies\\fast.py
+        path, _, name = rest.rpartition(":")
     stem = "_".join(filter(None, (prefix, Path(path).stem, name)))
     where = f"{Path(path).name}{':' + name if name else ''}"
     return from_fast_autoaugment(_literal(Path(path), name), stem, f"{_SOURCES[prefix]}, {where}", leave_out)
@@ -131,7 +135,7 @@ def _literal(path: Path, name: str) -> Any:
             f"{where}: there are {len(lists)} lists in it, and it must be one. Write it to a file of its own."
         )
     try:
-        return ast.literal_eval(lists[0])
+        return literal(lists[0])
     except (ValueError, TypeError, RecursionError, MemoryError) as error:
         raise BadInput(f"{where}: the list is not made of literals.") from error
 

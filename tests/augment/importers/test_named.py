@@ -36,6 +36,8 @@ def test_names_and_numbers() -> None:
     [
         ("list.json", '[[["Rotate", 0.5, 0.7], ["Invert", 0.1, 0.2]]]', ""),
         ("list.txt", str(LIST), ""),
+        ("a:b.txt", str(LIST).replace("0.7", "np.float64(0.7)").replace("0.1", "tensor(0.1)"), ""),
+        ("a:b.py", f"SHORT = {LIST}\nOTHER = 1\n", ":SHORT"),
         ("genotype.py", f"import os\nSHORT = a_longer_name = {LIST}\nOTHER = [[('Invert', 1.0, 0.0)]]\n", ":SHORT"),
         ("archive.py", f"raise SystemExit\ndef policy():\n    p = {LIST}\n    return p\n", ":policy"),
     ],
