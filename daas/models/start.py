@@ -115,7 +115,7 @@ WEIGHTS = tuple(field.name for field in fields(Start))
 
 
 def create(
-    model: str, classes: int, start: Start = RANDOM, class_names: Sequence[str] | None = None, **arguments: Any
+    model: str, classes: int, start: Start = RANDOM, class_names: Sequence[str] | None = None, /, **arguments: Any
 ) -> nn.Module:
     """The network as timm makes it, on the CPU, what is random in it from the global stream.
 
@@ -132,6 +132,9 @@ def create(
     >>> create("resnet10t", 3).num_classes
     3
     """
+    for name, flag in (("pretrained", "--pretrained"), ("checkpoint_path", "--initial-checkpoint")):
+        if name in arguments:
+            raise BadInput(f"{name} is no argument of a network: {flag} says where its weights begin.")
     start.check_files()
     arguments = {"num_classes": classes, **arguments}
     folder = _folder_of(model) if start.fetched else None
@@ -147,7 +150,7 @@ def create(
     return made
 
 
-def _made(model: str, **arguments: Any) -> nn.Module:
+def _made(model: str, /, **arguments: Any) -> nn.Module:
     """``timm.create_model``, its errors said plainly."""
     name = local_name(model)
     try:

@@ -82,7 +82,7 @@ def put_together(options: TrainOptions, place: Place, folder: Path, given: Given
         BadInput: Something that cannot be used; the message says what.
     """
     random_seed(options.seed, place.rank)  # in timm's order: seed, network, loaders
-    policy = policy_of(options) if given.policy is None else None if options.no_aug else given.policy
+    policy = policy_of(options) if given.policy is None or options.no_aug else given.policy
     if given.train is not None and given.val is not None:
         batches: Batches = MemoryBatches(options, place, build.data_config(options), given.train, given.val)
     else:

@@ -94,9 +94,13 @@ def network(options: TrainOptions, classes: int) -> nn.Module:
         BadInput: Arguments that the model does not take, or weights that do not fit or are out of reach.
     """
     start = Start(options.pretrained and not options.initial_checkpoint, options.pretrained_path)
-    given = {argument: getattr(options, name) for name, argument in _ARGUMENTS.items()}
+    given, own = {argument: getattr(options, name) for name, argument in _ARGUMENTS.items()}, model_kwargs(options)
+    for name, argument in _ARGUMENTS.items():
+        if given[argument] and argument in own:
+            flag = "--" + name.replace("_", "-")
+            raise BadInput(f"{flag} and --model-kwargs {argument} are two names of one thing; give one of them.")
     try:
-        model = create(options.model, classes, start, **given, **model_kwargs(options))
+        model = create(options.model, classes, start, **given | own)
     except BadInput as error:
         raise _in_options(options, error) from error
     if options.grad_checkpointing:

@@ -104,3 +104,9 @@ def test_the_classifier_that_is_scaled_is_the_one_that_was_loaded(run_train: Tra
     assert all(torch.equal(0.5 * before[name], after[name]) for name in head)
     bias = next(name for name in head if name.endswith("bias"))
     assert load_file(biased / "last.safetensors")[bias].unique().tolist() == [3.0]
+
+
+def test_arguments_of_networks_may_be_named_where_there_is_an_option_too() -> None:
+    model = build.network(parse(["--model", "resnet10t", "--model-kwargs", "drop_rate=0.25"]), 3)
+    assert model.drop_rate == 0.25
+    assert build.network(parse(["--model", "resnet10t", "--drop", "0.5"]), 3).drop_rate == 0.5

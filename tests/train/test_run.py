@@ -268,6 +268,12 @@ def test_validation_in_other_batches_is_the_same(run_train: Train) -> None:
             [*CELL, "--drop-block", "0.1"],
             "--drop-block 0.1: daas_cell_cifar has no drop_block_rate. Leave",
         ),
+        (
+            [*CELL, "--model-kwargs", "drop_rate=0.1", "--drop", "0.2"],
+            "--drop and --model-kwargs drop_rate are two names",
+        ),
+        (["--model-kwargs", "pretrained=true"], "error: pretrained is no argument of a network: --pretrained says"),
+        (["--model", "resnet10t", "--model-kwargs", "classes=3", "model=2"], "could not be made"),
         (["--model", "resnet10t", "--bn-eps", "0.1"], "--bn-eps 0.1: resnet10t has no bn_eps. Leave --bn-eps out."),
         (["--resume", "nowhere"], "no such checkpoint"),
         (["--seed", "4294967295"], "--seed 4294967295: it must be at least 0 and at most"),
