@@ -123,9 +123,9 @@ def _in_options(options: TrainOptions, error: BadInput) -> BadInput:
     """The same error, under the option's name where a model does not take the argument that it becomes."""
     found = re.search(r"unknown option (\w+)\.|unexpected keyword argument '(\w+)'", str(error))
     for name, argument in _ARGUMENTS.items():
-        if found is not None and argument in found.groups() and argument not in options.model_kwargs:
-            flag = "--" + name.replace("_", "-")
-            return BadInput(f"{flag} {getattr(options, name)}: {options.model} has no {argument}. Leave {flag} out.")
+        value, flag = getattr(options, name), "--" + name.replace("_", "-")
+        if value and found is not None and argument in found.groups():
+            return BadInput(f"{flag} {value}: {options.model} has no {argument}. Leave {flag} out.")
     return error
 
 
