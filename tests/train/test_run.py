@@ -12,13 +12,10 @@ import pytest
 import timm
 import torch
 from safetensors.torch import load_file, save_file
-from timm.models import register_model
-from torch import nn
 
 from daas import Genotype, Policy, checkpoint
 from daas.train import run as module
 from daas.train.assemble import Run
-from tests.conftest import register_small_convnet
 from tests.train.conftest import Train, weights
 
 
@@ -35,36 +32,6 @@ def test_a_training_writes_everything_and_learns(run_train: Train) -> None:
     assert [row["epoch"] for row in rows] == ["0", "1", "2", "3", "4", "5"]
     assert float(rows[-1]["eval_top1"]) > 40
     assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
-
-
-def test_validate_gives_the_accuracy_of_the_training(run_train: Train, capsys: pytest.CaptureFixture[str]) -> None:
-    _, out = run_train()
-    top1 = float(list(csv.DictReader((out / "summary.csv").open()))[-1]["eval_top1"])
-    capsys.readouterr()
-    assert run_train("--validate", str(out / "last.safetensors"), "--mixup", "0.2", "--resume", "auto")[0] == 0
-    said = capsys.readouterr()
-    assert f"top-1 {top1:.2f}%, " in said.out
-    assert "Warning: --resume, --epochs, --lr and --mixup have no effect with --validate." in said.err
-
-
-@register_model
-def daas_test_out_of_reach(pretrained: bool = False, **kwargs: int) -> nn.Module:
-    """The pretrained weights of this one are where nobody can get them."""
-    if pretrained:
-        raise ConnectionError("the Hub is out of reach")
-    return timm.create_model(register_small_convnet(), **kwargs)
-
-
-@pytest.mark.parametrize("more", [["--pretrained"], ["--pretrained-path", "gone.safetensors"]])
-def test_weights_that_are_validated_need_no_others(
-    run_train: Train, more: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    _, out = run_train("--model", "daas_test_out_of_reach", "--epochs", "1")
-    words = ["--model", "daas_test_out_of_reach", *more]
-    assert run_train(*words, out="new")[0] == 2
-    assert run_train(*words, "--validate", str(out / "last.safetensors"))[0] == 0
-    top1 = float(next(csv.DictReader((out / "summary.csv").open()))["eval_top1"])
-    assert f"top-1 {top1:.2f}%, " in capsys.readouterr().out
 
 
 def stop_before(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
