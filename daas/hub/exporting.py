@@ -12,7 +12,7 @@ import yaml
 from timm.models import save_for_hf
 
 from daas.errors import BadInput
-from daas.files import copy, sha256, write_text
+from daas.files import copy, sha256, write_json, write_text
 from daas.hub.card import Network, card
 from daas.hub.contents import new_folder
 from daas.hub.run_folder import Run, Which
@@ -22,7 +22,7 @@ from daas.models import CellNet, Genotype
 from daas.models.config import build
 from daas.models.drawing import genotype_svg
 from daas.models.table import multiply_adds
-from daas.reading import read_text
+from daas.reading import read_json, read_text
 from daas.repository import (
     CARD,
     CELLS_PICTURE,
@@ -93,6 +93,9 @@ def _write(run: Run, folder: Path, name: str, license_id: str, licence: str) -> 
     model.pretrained_cfg = {**own, **cfg, "license": license_id}
     labels = {"label_names": [str(label) for label in result["class_names"]]}
     save_for_hf(model, str(folder), model_config=labels, model_args=arguments, safe_serialization=True)
+    config = read_json(folder / CONFIG, "configuration")
+    config["model_args"].pop("num_classes", None)  # it stands above, too, and Transformers would pass it on twice
+    write_json(folder / CONFIG, config, indent=2)
     shutil.copymode(folder / CONFIG, folder / WEIGHTS)  # safetensors makes files that only their owner can read
     genotype = Genotype.from_dict(arguments["genotype"]) if isinstance(model, CellNet) else None
     if genotype is not None:

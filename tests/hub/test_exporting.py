@@ -38,6 +38,18 @@ def test_the_folder_holds_everything(exported: Path) -> None:
     ]  # fmt: skip
 
 
+def test_transformers_gives_the_same_logits_to_the_bit(exported: Path) -> None:
+    """As its pipelines and the Hub's pages load a repository of timm's."""
+    from transformers import AutoModelForImageClassification
+
+    wrapped = AutoModelForImageClassification.from_pretrained(exported).eval()
+    model = timm.create_model(f"local-dir:{exported}", pretrained=True).eval()
+    images = reference_input((3, 32, 32), (0.5,) * 3, (0.25,) * 3)
+    with torch.inference_mode():
+        assert torch.equal(wrapped(images).logits, model(images))
+    assert list(wrapped.config.id2label.values()) == model.pretrained_cfg["label_names"]
+
+
 def test_timm_builds_the_network_of_the_run(run_folder: Path, exported: Path) -> None:
     result = json.loads((run_folder / "result.json").read_text())
     model = timm.create_model(f"local-dir:{exported}", pretrained=True).eval()

@@ -105,7 +105,7 @@ def test_a_genotype_of_other_cells(repository: Path) -> None:
         (lambda v: v["pretrained_cfg"].update(mean=None), "as lists of numbers"),
         (lambda v: v["pretrained_cfg"].update(input_size=[3, 10**6, 10**6]), "each from 1 to 4096"),
         (lambda v: v["pretrained_cfg"].update(std=[1, 1, 0]), "std none that is 0"),
-        (lambda v: v.update(num_classes=7), "num_classes is 7, model_args.num_classes is 10"),
+        (lambda v: v["model_args"].update(num_classes=7), "num_classes is 10, model_args.num_classes is 7"),
         (lambda v: v.update(num_classes="10"), "num_classes is '10'; it is a whole number"),
         (lambda v: v.update(label_names=["a", "b"]), "the number of label_names is 2"),
     ],
