@@ -112,7 +112,7 @@ def least_for(images: ImageData, of_a_class: int = 2 * _OF_A_CLASS) -> int:
     return int(torch.bincount(images.labels).clamp(max=of_a_class).sum())
 
 
-def evenly(images: ImageData, most: int, seed: int, of_a_class: int = 1) -> ImageData:
+def evenly(images: ImageData, most: int, seed: int, of_a_class: int) -> ImageData:
     """At most so many images, at random, of every class as many as the others as far as it has them.
 
     Args:

@@ -29,10 +29,10 @@ def test_images_that_cannot_be_screened_are_refused() -> None:
 def test_images_are_chosen_evenly_over_the_classes() -> None:
     images = stripes(100, 1)
     lopsided = replace(images, labels=(torch.arange(100) >= 90).long())
-    chosen = evenly(lopsided, 30, 0)
+    chosen = evenly(lopsided, 30, 0, 4)
     assert torch.bincount(chosen.labels).tolist() == [20, 10]
-    assert evenly(images, 0, 0) is images
-    assert not torch.equal(evenly(images, 20, 0).images, evenly(images, 20, 1).images)
+    assert evenly(images, 0, 0, 4) is images
+    assert not torch.equal(evenly(images, 20, 0, 4).images, evenly(images, 20, 1, 4).images)
 
 
 def test_images_to_ask_about_may_lack_a_class_and_have_their_own_order() -> None:
@@ -85,7 +85,7 @@ def test_the_choice_is_that_of_a_loop_over_the_classes(seed: int) -> None:
     pixels = torch.arange(300).remainder(256).to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 1, 1)
     images = MemoryImages("lopsided", pixels, labels, tuple("abcdefghijk"))
     chosen = class_by_class(labels, 60, seed)
-    found = evenly(images, 60, seed)
+    found = evenly(images, 60, seed, 4)
     assert torch.equal(found.labels, labels[chosen])
     assert torch.equal(found.images, pixels[chosen])
 
