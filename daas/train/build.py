@@ -99,6 +99,10 @@ def network(options: TrainOptions, classes: int) -> nn.Module:
         if given[argument] and argument in own:
             flag = "--" + name.replace("_", "-")
             raise BadInput(f"{flag} and --model-kwargs {argument} are two names of one thing; give one of them.")
+    for argument in ("device", "num_classes"):
+        if argument in own:
+            flag = "--" + argument.replace("_", "-")
+            raise BadInput(f"--model-kwargs {argument}: this is {flag}. Write {flag} {own[argument]}.")
     try:
         model = create(options.model, classes, start, **given | own)
     except BadInput as error:

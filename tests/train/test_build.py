@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from daas.errors import BadInput
 from daas.train import build, parse
 from daas.train.checks import check
 from daas.train.command_line import list_recipes
@@ -32,6 +34,22 @@ def test_compiled_models_train_and_save_the_same_names(
     assert asked == [{"backend": "inductor", "mode": "reduce-overhead"}]
     assert torch.allclose(weights(plain[1]), weights(fast[1]), atol=1e-5)
     assert load_file(plain[1] / "last.safetensors").keys() == load_file(fast[1] / "last.safetensors").keys()
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("num_classes=5", "this is --num-classes. Write --num-classes 5."),
+        ("device=meta", "this is --device"),
+        ("pretrained=true", "pretrained is no argument of a network here"),
+        ("model=x", "unexpected keyword argument 'model'"),
+        ("start=1", "unexpected keyword argument 'start'"),
+    ],
+)
+def test_arguments_of_a_model_that_are_options_are_named(word: str, said: str) -> None:
+    options = parse(["--dataset", "digits", "--model", "test_resnet", "--model-kwargs", word])
+    with pytest.raises(BadInput, match=re.escape(said)):
+        build.network(options, 3)
 
 
 def test_a_policy_does_not_break_the_graph_of_a_compiled_step(
