@@ -40,6 +40,7 @@ def screened(config: SearchConfig, given: Given) -> Screen:
 
     Raises:
         BadInput: Images that cannot be screened.
+        FloatingPointError: The training of the screen diverged, which no option of a search changes.
     """
     with processes.in_turn():  # the first process screens, the others read what it says
         images = _small_images(config, given)
@@ -53,7 +54,10 @@ def screened(config: SearchConfig, given: Given) -> Screen:
             seed=config.seed,
             device=config.device,
         )
-        seen = run(options, images)
+        try:
+            seen = run(options, images)
+        except FloatingPointError as error:
+            raise FloatingPointError(f"in the screen, {error} --no-screen searches without it.") from error
     if processes.rank() == 0:
         for line in (*answer(seen), *_left(config, given, seen)):
             tqdm.write(line)

@@ -185,6 +185,16 @@ def test_too_few_images_for_the_screen_are_told_with_the_way_out(tmp_path: Path)
     assert not (tmp_path / "run").exists()
 
 
+def test_a_screen_that_diverged_is_told_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def diverged(*_: object) -> Screen:
+        raise FloatingPointError("the loss is nan.")
+
+    monkeypatch.setattr(screening, "run", diverged)
+    images = torch.zeros(40, 3, 8, 8, dtype=torch.uint8)
+    with pytest.raises(FloatingPointError, match=r"in the screen, the loss is nan\. --no-screen searches without it"):
+        daas.search((images, torch.arange(40) % 2), batch_size=4, max_steps=1, race=0, screen=True)
+
+
 def test_however_many_classes_there_are_the_screen_has_images_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
