@@ -27,7 +27,7 @@ PATIENCE = 60.0
 """Seconds that the Hub may be silent before a request is given up."""
 _HTTP_LIBRARIES = ("httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3")  # of the client's versions
 _SECRETS = (
-    (re.compile(r"hf_\w+"), "hf_***"),
+    (re.compile(r"hf_(?!hub\b)\w+"), "hf_***"),  # hf_hub: is a name of timm's
     (re.compile(r"(?i)\b(bearer|basic)\s+\S+"), r"\1 ***"),
     (re.compile(r"(https?://)[^/\s@]+@"), r"\1***@"),
     (re.compile(r"(https?://[^\s?]+)\?\S+"), r"\1?***"),

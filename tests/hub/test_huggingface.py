@@ -49,6 +49,7 @@ def test_names_that_are_none(text: str) -> None:
 def test_messages_hold_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "my-own.secret")
     text = "my-own.secret, hf_abcDEF123, Bearer abc.def; http://u:pw@hub/x, https://s3/o?X-Amz-Signature=77 (end)"
+    assert scrub("hf_hub:ada/small") == "hf_hub:ada/small"
     assert scrub(text) == "***, hf_***, Bearer *** http://***@hub/x, https://s3/o?*** (end)"
 
 
