@@ -15,7 +15,7 @@ def about(trainer: Trainer) -> dict[str, Any]:
     """JSON values by the names of options; policies, networks and images by a hash of what is in them."""
     return {
         "candidates": [candidate.name for candidate in trainer.candidates],
-        "policies": [_digest(candidate) for candidate in trainer.candidates],
+        "policies": [digest(candidate) for candidate in trainer.candidates],
         "images": trainer.data.digest(),
         "recipe": " ".join(trainer.recipe.words()),
         "folds": trainer.folds,
@@ -23,7 +23,7 @@ def about(trainer: Trainer) -> dict[str, Any]:
     }
 
 
-def _digest(candidate: Candidate) -> str:
+def digest(candidate: Candidate) -> str:
     network = candidate.network
     parts = [candidate.policy, network.genotype]
     text = json.dumps([None if part is None else part.to_dict() for part in parts], sort_keys=True)

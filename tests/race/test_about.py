@@ -9,7 +9,7 @@ from torch import nn
 import daas.race
 from daas.augment.find import find_policy
 from daas.errors import BadInput
-from daas.race.about import _digest
+from daas.race.about import digest
 from daas.race.candidates import Candidate, network
 from tests.race.test_race import QUICK, ramps
 
@@ -24,8 +24,8 @@ def test_races_on_named_networks_that_earlier_versions_began_go_on():
     """Digests as they were before modules had one."""
     cells = network("darts_v2", {"channels": 8})
     policy = find_policy("randaugment")
-    assert _digest(Candidate(network("resnet18"), None, "none")) == "97295067898a70fb"
-    assert _digest(Candidate(cells, policy, "randaugment", (("hflip", 0.0),))) == "a0a8982ddac3b1b4"
+    assert digest(Candidate(network("resnet18"), None, "none")) == "97295067898a70fb"
+    assert digest(Candidate(cells, policy, "randaugment", (("hflip", 0.0),))) == "a0a8982ddac3b1b4"
 
 
 @pytest.mark.parametrize("other", [module(1), module(0, 8)])
