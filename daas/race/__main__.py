@@ -1,4 +1,4 @@
-"""``daas race``: exit code 0 when done, 1 when every loss diverged or a worker was lost, 2 and 130."""
+"""``daas race``: exit code 0 done, 1 every loss diverged or a worker was lost, 2 bad input, 130 interrupted."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ def about(trainer: Trainer) -> dict[str, Any]:
 
 
 def digest(candidate: Candidate) -> str:
+    """A hash of policy, network and recipe of a candidate; of the files and modules by what is in them."""
     network = candidate.network
     parts = [candidate.policy, network.genotype]
     text = json.dumps([None if part is None else part.to_dict() for part in parts], sort_keys=True)

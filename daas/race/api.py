@@ -138,6 +138,8 @@ def race(
     chosen = _recipe(recipe or _usual(net), epochs, batch_size)
     if callable(callbacks) or not isinstance(callbacks, Iterable):
         raise BadInput(f"callbacks is {callbacks!r}; it is a list of functions: callbacks=[log].")
+    if candidates is not None and not isinstance(candidates, Iterable):
+        raise BadInput(f"candidates is of type {type(candidates).__name__}; it is a list: candidates=[..., None].")
     callbacks = tuple(callbacks)
     wanted = candidates if candidates is None or isinstance(candidates, str) else tuple(candidates)
     for name, value in (("folds", folds), ("workers", workers), ("seed", seed), ("image_size", image_size)):

@@ -352,6 +352,7 @@ def test_folds_are_stratified_and_cover_everything():
         ({"workers": True}, "workers is True; it is a whole number"),
         ({"time_budget": float("inf")}, "time_budget is inf; it is a number of seconds"),
         ({"callbacks": None}, "a list of functions"),
+        ({"candidates": daas.Policy.of_operations(["Rotate"])}, "candidates is of type Policy; it is a list"),
         ({"callbacks": print}, "a list of functions"),
         ({"screen": "runs/screen"}, "screen is of type str"),
         ({"time_budget": "2h"}, "seconds above 0"),
