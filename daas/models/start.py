@@ -136,8 +136,6 @@ def create(
         if name in arguments:
             raise BadInput(f"{name} is no argument of a network: {flag} says where its weights begin.")
     start.check_files()
-    if "pretrained" in arguments:
-        raise BadInput("pretrained is no argument of a network here, but an option: --pretrained (pretrained=True).")
     arguments = {"num_classes": classes, **arguments}
     folder = _folder_of(model) if start.fetched else None
     if start.pretrained_path:

@@ -41,7 +41,7 @@ def test_compiled_models_train_and_save_the_same_names(
     [
         ("num_classes=5", "this is --num-classes. Write --num-classes 5."),
         ("device=meta", "this is --device"),
-        ("pretrained=true", "pretrained is no argument of a network here"),
+        ("pretrained=true", "pretrained is no argument of a network: --pretrained"),
         ("model=x", "unexpected keyword argument 'model'"),
         ("start=1", "unexpected keyword argument 'start'"),
     ],
