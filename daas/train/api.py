@@ -60,7 +60,7 @@ def train(
     >>> import daas
     >>> daas.train("digits", modle="resnet18")
     Traceback (most recent call last):
-    daas.errors.BadInput: daas.train: unknown option modle. Did you mean model or mode?
+    daas.errors.BadInput: daas.train: unknown option modle. Did you mean model or remode?
     """
     for name in options:
         if name in _TAKEN:
