@@ -136,11 +136,17 @@ def _by_node(cell: str, edges: Any, concat: Any) -> dict[str, Any]:
     if used[0] < 2:
         raise BadInput(f"Genotype(...): {cell} has an edge to node {used[0]}; nodes begin with 2.")
     states = {state: place for place, state in enumerate([0, 1, *used])}
+
+    def moved(state: Any) -> Any:
+        """Where a state is now, None for one without edges; what is no state stays, and is refused later."""
+        return states.get(state) if isinstance(state, int) and state >= 0 else state
+
     nodes: list[list[Any]] = [[] for _ in used]
     for primitive, node, source in edges:
-        if source in states and primitive != "none":
-            nodes[states[node] - 2].append(_edge((primitive, states[source])))
-    kept = [states[state] for state in concat if state in states] if isinstance(concat, (list, tuple)) else concat
+        if moved(source) is not None and primitive != "none":
+            nodes[states[node] - 2].append(_edge((primitive, moved(source))))
+    places = [moved(state) for state in concat] if isinstance(concat, (list, tuple)) else concat
+    kept = [place for place in places if place is not None] if isinstance(places, list) else places
     return {cell: nodes, f"{cell}_concat": kept}
 
 

@@ -189,5 +189,10 @@ def test_edges_that_name_their_node_as_fairdarts_prints_them(tmp_path: Path) -> 
     assert load(tmp_path, text).diff(find_genotype("fairdarts_a")) == []
     moved = load(tmp_path, text.replace("('sep_conv_3x3', 5, 0)", "('sep_conv_3x3', 5, 4), ('skip_connect', 5, 3)"))
     assert moved.normal[2] == (("sep_conv_3x3", 3),)  # node 4 is the second one here; node 3 is nothing
+    for wrong, said in (("5, -1)", "input -1"), ("5, 5)", "the node itself or a later one")):
+        with pytest.raises(BadInput, match=said):
+            load(tmp_path, text.replace("5, 0)", wrong, 1))
+    with pytest.raises(BadInput, match="different states"):
+        load(tmp_path, text.replace("normal_concat=range(2, 6)", "normal_concat=[[2], 4]"))
     with pytest.raises(BadInput, match="an edge to node 1; nodes begin with 2"):
         load(tmp_path, text.replace("2, 0", "1, 0"))
