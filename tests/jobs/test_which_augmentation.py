@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from daas.__main__ import main
+from daas.shell import typed
 from tests.jobs.conftest import SAME, SIDED, photographs
 
 SMALL = ("--image-size", "16", "--device", "cpu")
@@ -55,7 +56,8 @@ def test_from_photographs_to_a_trained_network(
 
     command = next(line for line in said.splitlines() if line.startswith("Train it: ")).removeprefix("Train it: ")
     words = shlex.split(command.replace("YOUR_TEST_PHOTOS", "test_photos"))
-    assert words[:2] == ["daas", "train"]
-    assert main(["train", *words[2:], "--device", "cpu", "--experiment", "won"]) == 0
+    verb = len(shlex.split(typed("daas train")))
+    assert words[:verb] == shlex.split(typed("daas train"))
+    assert main(["train", *words[verb:], "--device", "cpu", "--experiment", "won"]) == 0
     assert "top-1 100.00%" in capsys.readouterr().out
     assert Path("output/train/won/model_best.safetensors").is_file()
