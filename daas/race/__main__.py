@@ -45,10 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     for text in found.warnings:
         print(f"Warning: {plain(text)}", file=sys.stderr)
-    print(f"{found.table()}\n\n{found.answer}\n")
+    print(plain(f"{found.table()}\n\n{found.answer}\n", keep="\n"))
     command = found.command(options.out)
     note = f"{HELD_OUT_PHOTOS}: a folder of class folders with images that nothing has seen.\n"
-    print(f"Train it: {typed(command)}\n{note if HELD_OUT_PHOTOS in command else ''}" if command else "", end="")
+    print(f"Train it: {plain(typed(command))}\n{note if HELD_OUT_PHOTOS in command else ''}" if command else "", end="")
     print(f"Done. Results in {options.out}; look at {options.out / 'race.html'}")
     return 0
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from daas.errors import plain as shown
 from daas.race.engine import Budget
 from daas.race.journal import Journal
 from daas.race.rules import Rules
@@ -60,4 +61,4 @@ def print_line(line: dict[str, Any]) -> None:
     of = "" if line["of"] is None else f" of at most {line['of']}"
     left = f"; about {duration(line['left'])} left" if line["left"] else ""
     said = f"training {line['trainings']}{of}: {line['candidate']}, run {line['run'] + 1}: {figures}{left}"
-    print(said, file=sys.stderr)
+    print(shown(said), file=sys.stderr)

@@ -38,7 +38,7 @@ def test_a_race_from_the_command_line(
     ]
     assert main(words) == 0
     told = capsys.readouterr()
-    assert "Chosen: none, no flip" in told.out
+    assert "\n\nChosen: none, no flip" in told.out
     assert f"--data-dir {folder}" in told.out
     assert "--hflip 0.0" in told.out
     assert "images that nothing has seen" in told.out
