@@ -61,7 +61,7 @@ def _training_checkpoints(place: Path) -> Door:
         "--dataset", "digits", "--val-split", "test", "--model", "daas_cell_cifar", "--img-size", "8", "--epochs", "3",
         "--batch-size", "400", "--lr", "0.05", "--model-kwargs", "channels=2", "layers=3", "--device", "cpu",
     ]  # fmt: skip
-    run = put_together(parse(words), Place(torch.device("cpu")), folder, Given())
+    run, _ = put_together(parse(words), Place(torch.device("cpu")), folder, Given())
     metrics = dict.fromkeys(METRICS, 1.0)
     run.rows = [{"epoch": 0, "train": {"loss": 1.0}, "eval": metrics, "lr": 0.1}]
     run.best, run.progress = 0, Progress(1)

@@ -25,8 +25,8 @@ from daas.reading import packaged_json
 
 GenotypeLike = Genotype | Mapping[str, Any] | str | Path
 SIZES: dict[Stem, dict[str, int]] = {
-    "cifar": {"channels": 36, "layers": 20, "num_classes": 10},
-    "imagenet": {"channels": 48, "layers": 14, "num_classes": 1000},
+    "cifar": {"channels": 36, "layers": 20},
+    "imagenet": {"channels": 48, "layers": 14},
 }
 _genotypes: dict[str, Genotype] = {}
 

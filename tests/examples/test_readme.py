@@ -18,7 +18,7 @@ from daas.search.options import PRESETS
 TEXT = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(sh|python)\n(.*?)```", TEXT, flags=re.DOTALL)
 SHORTER = {
-    "screen": ["--epochs", "2", "--image-size", "16"],
+    "screen": ["--epochs", "12", "--image-size", "16"],
     "search": ["--max-steps", "2", "--batch-size", "16", "--image-size", "16", "--race", "2", "--race-epochs", "1"],
     "train": ["--epochs", "1", "--img-size", "32", "-b", "16", "--workers", "0"],
 }

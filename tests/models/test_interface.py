@@ -167,3 +167,12 @@ def test_networks_that_cannot_be_are_refused(arguments: dict[str, int]) -> None:
         small("wide_resnet40_2_cifar", depth=39)
     with pytest.raises(BadInput, match="9 n"):
         small("pyramid_net272_a200_cifar", depth=13)
+
+
+@pytest.mark.parametrize("name", [name for name in SMALL if "cifar" in name])
+def test_classes_are_those_of_the_description_where_nothing_else_is_said(name: str) -> None:
+    """As timm's own networks, so that a repository on the Hub need not say them twice."""
+    described = {"num_classes": 2, "input_size": (3, 32, 32)}
+    assert timm.create_model(name, pretrained_cfg=described, **SMALL[name]).num_classes == 2
+    assert timm.create_model(name, pretrained_cfg=described, **{**SMALL[name], "num_classes": 3}).num_classes == 3
+    assert timm.create_model(name, **SMALL[name]).num_classes == 10
