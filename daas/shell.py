@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -22,6 +23,7 @@ def typed(command: str) -> str:
     """
     if shutil.which("daas") or not sys.executable:
         return command
-    python = Path(sys.executable)
-    near = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
+    python = near = Path(sys.executable)
+    with suppress(OSError, ValueError):  # the working folder is gone, or Python lies elsewhere
+        near = python.relative_to(Path.cwd())
     return f"{shlex.quote(str(near))} -m {command}"

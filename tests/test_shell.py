@@ -36,3 +36,12 @@ def test_a_python_below_the_working_folder_is_named_from_there(monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "my env" / "bin" / "python"))
     assert typed("daas train") == "'my env/bin/python' -m daas train"
+
+
+def test_a_working_folder_that_is_gone_changes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert typed("daas train") == f"{sys.executable} -m daas train"

@@ -69,7 +69,7 @@ def images_from(
         return load_images(
             dataset, data_dir, split=split, image_size=image_size, skip_bad_images=skip_bad_images, workers=workers
         )
-    if isinstance(data, tuple | list) and len(data) == 2 and not isinstance(data[0], tuple):
+    if isinstance(data, tuple | list) and len(data) == 2 and not _is_pair(data):
         return _from_tensors(data[0], data[1], image_size, split)
     data = of_rows(data)
     if hasattr(data, "iloc"):
@@ -150,8 +150,17 @@ def _from_tensors(images: Any, labels: Any, image_size: int | None, split: str) 
     return read_source(source, image_size)
 
 
+def _is_pair(data: Any) -> bool:
+    """Whether a list of two is two pairs of an image and its label, not the images and the labels."""
+    return isinstance(data, list) and all(isinstance(item, tuple) and len(item) == 2 for item in data)
+
+
 def _way_to_bytes(images: Tensor) -> str:
     """How images of another kind become uint8 [n, 3, H, W]; empty where that is not clear."""
+    if images.dim() == 3 and len(images) == 3:
+        return (
+            " One colour image is images[None]; grey images become colour by images.unsqueeze(1).expand(-1, 3, -1, -1)."
+        )
     if images.dim() == 3:
         return " Grey images become colour by images.unsqueeze(1).expand(-1, 3, -1, -1)."
     if images.dim() == 4 and images.shape[1] == 1:

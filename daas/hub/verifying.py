@@ -66,6 +66,8 @@ def verify(source: str | Path) -> Report:
         BadInput: Neither; a path that leaves the folder, or a pickle: such a folder is not looked into.
         HubFailure: No connection.
     """
+    if os.path.isfile(source):
+        raise BadInput(f"{source} is a file; name the folder that it lies in.")
     if os.path.exists(Path(source)):
         return verify_folder(Path(source))
     return fetched(Repository.parse(str(source)))[1]

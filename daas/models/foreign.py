@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ _SHOWN = 3  # names in a message
 _WITHIN = re.compile(
     r"(?<=\.)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."
 )  # torch's wrappers of a layer
-_LEFT = 0.1  # share of the kernels that weights may lack: a layer of another head, and not half a network
+_LEFT, _SAID = 0.5, 0.1  # share of the kernels that weights may lack, and from which on it is said
 
 
 def unwrapped(path: str | Path, tensors: Mapping[str, Tensor], known: Collection[str]) -> dict[str, Tensor]:
@@ -134,11 +135,11 @@ def check_taken(
         for name, value in kernels.items()
         if torch.equal(value, before[name]) and not (name in given and torch.equal(value, given[name].to(value)))
     ]
+    without = f"it has none for {len(left)} of {len(kernels)} kernels ({_some(left)})"
     if len(left) > _LEFT * len(kernels):
-        raise BadInput(
-            f"{path} holds no weights of this model: it has none for {len(left)} of {len(kernels)} kernels "
-            f"({_some(left)}). Name its model, or another file."
-        )
+        raise BadInput(f"{path} holds no weights of this model: {without}. Name its model, or another file.")
+    if len(left) > _SAID * len(kernels):
+        warnings.warn(f"{path}: {without}, which begin at random. Is it another model's?", stacklevel=2)
 
 
 def _some(names: Collection[str]) -> str:

@@ -30,6 +30,11 @@ def fault(answer: Any, images: int, classes: int) -> str:
     if answer.shape != (images, classes):
         return f"{list(answer.shape)}, {wanted}. Choose a classifier for that many classes."
     sums = answer.detach().float().sum(1)
-    if bool((answer >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=_ROUNDING, rtol=0.0):
+    constant = bool((answer == answer[:1]).all())  # as a classifier that begins with zeros answers
+    if (
+        not constant
+        and bool((answer >= 0).all())
+        and torch.allclose(sums, torch.ones_like(sums), atol=_ROUNDING, rtol=0.0)
+    ):
         return f"probabilities, whose rows sum to 1, {wanted}. Leave out the softmax at its end: the loss has one."
     return ""

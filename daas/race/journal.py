@@ -8,6 +8,7 @@ process ends, whatever ended it: a claim whose lock is free is stale at once, an
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -132,7 +133,7 @@ class Journal:
                 self._study.set_user_attr(_CONFIG, dict(config))
                 return
         for key, value in config.items():
-            if known.get(key) != value:
+            if not _alike(known.get(key), value):
                 there = "" if key in _DIGESTS else f": {_short(known.get(key))} there, {_short(value)} here"
                 raise BadInput(
                     f"the race in {self.folder} has {_OTHER.get(key, f'another {key}')}{there}. Go on with the same "
@@ -247,6 +248,13 @@ class Journal:
 
 def _key(trial: FrozenTrial | Trial) -> tuple[int, int]:
     return int(trial.user_attrs["candidate"]), int(trial.user_attrs["run"])
+
+
+def _alike(there: Any, here: Any) -> bool:
+    """Whether two values agree; earlier journals name autocast's type also in recipes without autocast."""
+    if isinstance(there, str) and "--amp " not in f"{there} ":
+        there = re.sub(r" --amp-dtype \S+", "", there)
+    return bool(there == here)
 
 
 def _short(value: Any) -> str:

@@ -85,7 +85,8 @@ def operations_before(options: ScreenOptions) -> tuple[str, ...]:
 
 
 def _same(out: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    other = [name for name in now if before.get(name) != now[name]]
+    unknown = {"module_weights"} - before.keys()  # of a screen from before they were noted
+    other = [name for name in now if name not in unknown and before.get(name) != now[name]]
     if other:
         name = other[0]
         shown = "" if name == "images" else f" ({before.get(name)!r} there, {now[name]!r} here)"

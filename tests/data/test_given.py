@@ -91,6 +91,15 @@ def test_a_data_set_gives_the_same_images_whatever_its_items_are(kind: str) -> N
     assert torch.equal(data.labels, LABELS)
 
 
+def test_unzipped_images_and_labels_are_no_pairs_and_two_pairs_are() -> None:
+    pictures = [torch.full((3, 4, 4), value, dtype=torch.uint8) for value in (3, 200)]
+    unzipped = tuple(zip(*[(picture, label) for label, picture in enumerate(pictures)], strict=True))
+    for given in (unzipped, [(picture, label) for label, picture in enumerate(pictures)]):
+        found = images_from(given)
+        assert found.labels.tolist() == [0, 1]
+        assert found.fetch(torch.tensor([0, 1]))[:, 0, 0, 0].tolist() == [3, 200]
+
+
 def test_a_subset_keeps_its_labels_and_class_names() -> None:
     images = pictures()
     data = images_from(Subset(Items(list(images), LABELS.tolist(), ["cat", "dog"]), [1, 4, 7]), image_size=16)

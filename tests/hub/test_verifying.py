@@ -177,7 +177,7 @@ def test_an_empty_folder(tmp_path: Path) -> None:
 
 def test_the_folder_of_a_training_is_called_so(run_folder: Path) -> None:
     assert "the folder of a training, of which daas hub export makes a repository" in verify(run_folder).faults[0]
-    with pytest.raises(BadInput, match="no such folder"):
+    with pytest.raises(BadInput, match="is a file; name the folder that it lies in"):
         verify(run_folder / "last.safetensors")
 
 

@@ -287,6 +287,14 @@ def test_another_file_is_no_journal(text: str, tmp_path: Path):
         Journal(tmp_path, NAMES)
 
 
+def test_a_race_that_an_earlier_version_began_goes_on(tmp_path: Path) -> None:
+    """It named the type of autocast also where there was none."""
+    Journal(tmp_path, NAMES).agree({"recipe": "--epochs 8 --smoothing 0.0 --amp-dtype bfloat16 --train-crop-mode pad"})
+    Journal(tmp_path, NAMES).agree({"recipe": "--epochs 8 --smoothing 0.0 --train-crop-mode pad"})
+    with pytest.raises(BadInput, match="has another recipe"):
+        Journal(tmp_path, NAMES).agree({"recipe": "--epochs 9 --smoothing 0.0 --train-crop-mode pad"})
+
+
 def test_other_options_are_refused(tmp_path: Path):
     Journal(tmp_path, NAMES).agree({"folds": 4, "images": "x"})
     Journal(tmp_path, NAMES).agree({"folds": 4, "images": "x"})

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from daas.data import MemoryImages
 from daas.errors import BadInput
+from daas.models.logits import fault
 from daas.randomness import capture
 from daas.train.batches import Place
 from daas.train.fit import Recipe, _training
@@ -96,7 +97,13 @@ def test_models_that_cannot_be_trained_are_named(answer: Callable[[Tensor], obje
 
 def test_probabilities_are_no_logits() -> None:
     with pytest.raises(BadInput, match=r"10 images with probabilities, whose rows sum to 1.* Leave out the softmax"):
-        try_out(training(lambda: Model(lambda x: x.softmax(1))))
+        try_out(training(lambda: Model(lambda x: (x + torch.arange(x.numel()).view_as(x).remainder(7)).softmax(1))))
+
+
+def test_the_same_answer_to_all_images_may_sum_to_1() -> None:
+    """As that of a classifier whose weights begin with zeros."""
+    assert fault(torch.full((4, 2), 0.5), 4, 2) == ""
+    assert fault(torch.tensor([[0.5, 0.5], [0.25, 0.75]]), 2, 2).startswith("probabilities")
 
 
 def test_features_are_no_logits() -> None:

@@ -104,7 +104,7 @@ def path_accuracy(search: State, data: SearchData, device: torch.device, z: Path
     return 100 * float(torch.stack(shares).double().mean())
 
 
-def cells_rank(search: State, data: SearchData, device: torch.device, networks: int) -> dict[str, float] | None:
+def cells_rank(search: State, data: SearchData, device: torch.device, networks: int) -> dict[str, int] | None:
     """Where the found cells stand among random ones: of how many the validation loss is higher, with shared weights.
 
     All are measured on the same part of D_val. The cells were chosen on these images, so that this says whether the
@@ -118,8 +118,8 @@ def cells_rank(search: State, data: SearchData, device: torch.device, networks: 
         networks: Number of random cells, drawn uniformly among those that keep the limits.
 
     Returns:
-        The number of random cells, ``n``, how many of them have the higher loss, ``better``, and the ``mean`` of their
-        losses minus the found cells' one. None where hardly any random cells keep the limits.
+        The number of random cells, ``n``, and how many of them have the higher loss, ``better``. None where hardly any
+        random cells keep the limits.
     """
     assert search.architecture is not None
     uniform = search.architecture.uniform()
@@ -131,7 +131,7 @@ def cells_rank(search: State, data: SearchData, device: torch.device, networks: 
     each = tqdm(drawn, desc="cells beside random ones", disable=None, leave=False)
     others = [_path_loss(search, data, device, z) for z in each]
     values = torch.tensor(others, dtype=torch.float64) - found
-    return {"n": networks, "better": int((values > 0).sum()), "mean": float(values.mean())}
+    return {"n": networks, "better": int((values > 0).sum())}
 
 
 @torch.no_grad()

@@ -79,8 +79,8 @@ def _network(summary: dict[str, Any]) -> str:
     return said
 
 
-def _beside_random(rank: dict[str, float]) -> str:
-    better, n = int(rank["better"]), int(rank["n"])
+def _beside_random(rank: dict[str, int]) -> str:
+    better, n = rank["better"], rank["n"]
     among = f"with the weights of the search they are better than {better} of {n} random ones"
     if better == n:
         return (
