@@ -35,7 +35,7 @@ class Network:
         architecture: Its timm name.
         cells: Their number and the channels of the first, in words; empty where there are none.
         parameters: Without an auxiliary head.
-        macs: Multiply-adds of convolutions and linear layers for one image.
+        macs: Multiply-adds of convolutions and matrix products for one image.
         genotype: Of a cell network.
         weights_sha256: Of model.safetensors.
     """
