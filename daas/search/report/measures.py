@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -96,12 +97,15 @@ def derived_accuracy(search: State, data: SearchData, device: torch.device) -> f
 @torch.no_grad()
 def path_accuracy(search: State, data: SearchData, device: torch.device, z: Path | None) -> float:
     """Accuracy (percent) of the network on one path, on the same part of D_val."""
-    shares = []
+    shares = [(logits.argmax(-1) == labels).float().mean() for logits, labels in _answers(search, data, device, z)]
+    return 100 * float(torch.stack(shares).double().mean())
+
+
+def _answers(search: State, data: SearchData, device: torch.device, z: Path | None) -> Iterator[tuple[Tensor, Tensor]]:
+    """Logits and labels of the network on one path, batch by batch, on a fixed part of D_val."""
     for step in range(min(_VAL_BATCHES, data.val.steps_per_epoch)):
         images, labels = data.val_batch(step, device)
-        logits = search.logits(search.preparation.normalize(images), z)
-        shares.append((logits.argmax(-1) == labels).float().mean())
-    return 100 * float(torch.stack(shares).double().mean())
+        yield search.logits(search.preparation.normalize(images), z), labels
 
 
 def cells_rank(search: State, data: SearchData, device: torch.device, networks: int) -> dict[str, int] | None:
@@ -136,10 +140,7 @@ def cells_rank(search: State, data: SearchData, device: torch.device, networks: 
 
 @torch.no_grad()
 def _path_loss(search: State, data: SearchData, device: torch.device, z: Path) -> float:
-    losses = []
-    for step in range(min(_VAL_BATCHES, data.val.steps_per_epoch)):
-        images, labels = data.val_batch(step, device)
-        losses.append(cross_entropy(search.logits(search.preparation.normalize(images), z), labels))
+    losses = [cross_entropy(logits, labels) for logits, labels in _answers(search, data, device, z)]
     return float(torch.stack(losses).double().mean())
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from daas.search.algorithm.state import State
 from daas.search.options import SearchConfig, parse
 from daas.search.report import measures, metrics, warnings
 from daas.search.report.measures import PolicySignal, cells_rank, derived_accuracy, policy_gain
-from daas.search.runs.build import build_data, build_search
+from daas.search.runs.build import SearchData, build_data, build_search
+from daas.search.spaces.cells import ArchitectureDistribution
 from daas.search.spaces.derivation import Limits
 from daas.seeds import generator
 from tests.conftest import SHORT_SEARCH
@@ -23,6 +25,15 @@ CPU = torch.device("cpu")
 
 def small_config(tmp_path: Path, *arguments: str) -> SearchConfig:
     return parse([*SHORT_SEARCH, "--out", str(tmp_path / "none"), *arguments])
+
+
+def with_cells(tmp_path: Path) -> tuple[State, SearchData, ArchitectureDistribution]:
+    """A short search that has just begun."""
+    config = small_config(tmp_path)
+    data = build_data(config)
+    search = build_search(config, data, CPU)
+    assert search.architecture is not None
+    return search, data, search.architecture
 
 
 def test_noise_alone_has_a_ratio_of_one_and_signal_has_more() -> None:
@@ -67,11 +78,7 @@ def test_watching_changes_nothing(tmp_path: Path) -> None:
 
 def test_cells_stand_among_uniform_ones_within_the_limits(tmp_path: Path) -> None:
     """Random cells are uniform whatever alpha says, and the same ones whatever is compared with them."""
-    config = small_config(tmp_path)
-    data = build_data(config)
-    search = build_search(config, data, CPU)
-    cells = search.architecture
-    assert cells is not None
+    search, data, cells = with_cells(tmp_path)
     skip = cells.primitives.index("skip_connect")
     cells.limit(Limits(torch.zeros(0, 2, len(cells.edge_list), 7, dtype=torch.int64), (), 1, skip))
     before = {name: value.clone() for name, value in search.network.state_dict().items()}
@@ -90,21 +97,15 @@ def test_cells_stand_among_uniform_ones_within_the_limits(tmp_path: Path) -> Non
 
 
 def test_cells_whose_loss_is_no_number_are_worse_than_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = small_config(tmp_path)
-    data = build_data(config)
-    search = build_search(config, data, CPU)
+    search, data, _ = with_cells(tmp_path)
     losses = iter([2.0, float("inf"), 1.0])
     monkeypatch.setattr(measures, "_path_loss", lambda *_: next(losses))
     assert cells_rank(search, data, CPU, 2) == {"n": 2, "better": 1}
 
 
 def test_random_cells_have_every_rank_as_often(tmp_path: Path) -> None:
-    """Found by chance: in one of 20 the cells are better than all of 19, and in one worse."""
-    config = small_config(tmp_path)
-    data = build_data(config)
-    search = build_search(config, data, CPU)
-    cells = search.architecture
-    assert cells is not None
+    """Cells by chance are better than none, one, two, three and all of four others, each as often."""
+    search, data, cells = with_cells(tmp_path)
     ranks = []
     for seed in range(40):
         random = torch.Generator().manual_seed(seed)
@@ -120,11 +121,7 @@ def test_random_cells_have_every_rank_as_often(tmp_path: Path) -> None:
 
 
 def test_limits_that_hardly_any_cells_keep_leave_nothing_to_compare_with(tmp_path: Path) -> None:
-    config = small_config(tmp_path)
-    data = build_data(config)
-    search = build_search(config, data, CPU)
-    cells = search.architecture
-    assert cells is not None
+    search, data, cells = with_cells(tmp_path)
     costs = torch.ones(1, 2, len(cells.edge_list), 7, dtype=torch.int64)
     costs[..., 2] = 0
     cells.limit(Limits(costs, (0,), None, 2))  # skip connections alone
